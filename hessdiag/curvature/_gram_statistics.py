@@ -23,10 +23,11 @@ def gram_statistics(
 ):
     """Statistics of one layer, or of the whole net, from its Gram matrix and residuals.
 
-    Below, `J_n` (C, p) are the derivatives of the outputs of sample n in the parameters, `K = J J'`,
-    `Lambda_n` and `r_n` the second and first derivatives of the loss of sample n in its outputs,
-    `g_n = J_n' r_n`, `H = sum_n J_n' Lambda_n J_n`, `alpha = m * ridge_scale` for each multiple m,
-    and `A_n = J_n (H + alpha I)^-1 J_n'`. Names end in the multiple, as in ``alo_loss_0.1``.
+    Below, `J_n` (C, p) are the derivatives of the outputs of sample n in the parameters,
+    `K = J J'`, `Lambda_n` and `r_n` the second and first derivatives of the loss of sample n in its
+    outputs, `g_n = J_n' r_n`, `H = sum_n J_n' Lambda_n J_n`, `alpha = m * ridge_scale` for each
+    multiple m, and `A_n = J_n (H + alpha I)^-1 J_n'`. Names end in the multiple, as in
+    ``alo_loss_0.1``.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def gram_statistics(
           ``centred_target_alignment``, ``centred_residual_alignment``: the same with the rows of
           K, y and r centred over samples, output by output [5]_.
         - ``residual_energy_outputs``, ``residual_energy_tenth``: share of `|B^+ r|^2` in the C
-          leading eigenvectors of `B' K B`, and in the leading tenth of them.
+          leading eigenvectors of `B' K B`, and in the leading min(N R, p) / 10 of them.
 
         A statistic that is not defined (a variance of one sample, zero gradients, inputs that are
         not finite) is NaN.
@@ -188,7 +189,9 @@ def _ridge_statistics(
     eig, gram, residuals, outputs, losses, errors, pointwise_loss, ridge_scale, multiples
 ):
     """Effective dimension, leave-one-out, Takeuchi and leverage over the grid of ridges."""
-    ridges = np.append(multiples, 1.0) * ridge_scale
+    own = np.flatnonzero(multiples == 1.0)
+    own, grid = (own[0], multiples) if len(own) else (-1, np.append(multiples, 1.0))
+    ridges = grid * ridge_scale
     usable = (
         np.isfinite(ridges).all()
         and (ridges > 0).all()
@@ -219,8 +222,8 @@ def _ridge_statistics(
     best = np.argmin(np.where(finite, alo_losses, np.inf)) if finite.any() else None
     best_loss = np.nan if best is None else alo_losses[best]
     nothing = np.full(len(losses), np.nan)
-    leverages = left.leverages[-1] if usable else nothing
-    influences = left.self_influences[-1] if usable else nothing
+    leverages = left.leverages[own] if usable else nothing
+    influences = left.self_influences[own] if usable else nothing
     high = np.nan
     if usable and leverages.mean() > 0:
         high = (leverages > 2 * leverages.mean()).mean()
@@ -262,7 +265,7 @@ def _gradient_statistics(gram, residuals, targets):
 
 
 def _class_coherence(inner, squares, targets):
-    """Mean cosine of gradients within a class minus between classes; samples without one left out."""
+    """Mean cosine of the nonzero gradients within a class minus that between classes."""
     _, classes = np.unique(targets, axis=0, return_inverse=True)
     classes = classes.ravel()
     n_classes, moving = classes.max() + 1, squares > 0
@@ -300,13 +303,17 @@ def _alignment(gram, vectors):
 
 def _residual_energies(eig, residuals):
     """Shares of the whitened residuals' energy in the leading eigenvectors of `B' K B`."""
+    values, n_outputs, tenth = eig.eigenvalues, residuals.shape[1], -(-eig.rank_bound // 10)
     outputs_share = tenth_share = np.nan
-    if np.isfinite(eig.eigenvalues).all() and np.isfinite(residuals).all():
+    if np.isfinite(values).all() and np.isfinite(residuals).all():
         whitened = split_by_range(eig.roots, residuals)[0].ravel()
-        n_leading = max(residuals.shape[1], -(-eig.rank_bound // 10))
-        energies = (whitened @ eig.eigenvectors[:, :n_leading]) ** 2 / (whitened @ whitened)
-        outputs_share = energies[: residuals.shape[1]].sum()
-        tenth_share = energies[: -(-eig.rank_bound // 10)].sum()
+        # Eigenvectors of eigenvalues that are rounding are arbitrary.
+        cutoff = len(whitened) * np.finfo(np.float64).eps * values.max(initial=0.0)
+        leading = eig.eigenvectors[:, : min(max(n_outputs, tenth), np.sum(values > cutoff))]
+        energies = (whitened @ leading) ** 2 / (whitened @ whitened)
+        outputs_share, tenth_share = energies[:n_outputs].sum(), energies[:tenth].sum()
+        if not whitened.any():
+            outputs_share = tenth_share = np.nan
     return {"residual_energy_outputs": outputs_share, "residual_energy_tenth": tenth_share}
 
 
