@@ -308,7 +308,7 @@ def _residual_energies(eig, residuals):
     if np.isfinite(values).all() and np.isfinite(residuals).all():
         whitened = split_by_range(eig.roots, residuals)[0].ravel()
         # Eigenvectors of eigenvalues that are rounding are arbitrary.
-        cutoff = len(whitened) * np.finfo(np.float64).eps * values.max(initial=0.0)
+        cutoff = 10 * len(whitened) * np.finfo(np.float64).eps * values.max(initial=0.0)
         leading = eig.eigenvectors[:, : min(max(n_outputs, tenth), np.sum(values > cutoff))]
         energies = (whitened @ leading) ** 2 / (whitened @ whitened)
         outputs_share, tenth_share = energies[:n_outputs].sum(), energies[:tenth].sum()

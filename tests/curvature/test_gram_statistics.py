@@ -288,6 +288,22 @@ def test_zero_residuals_leave_the_loss_alone():
     assert np.isfinite(statistics["leverage_mean"])
 
 
+@pytest.mark.parametrize("margin", [15.0, 36.0, 800.0])
+def test_a_saturated_network_keeps_finite_statistics(margin):
+    """Residuals and output Hessians down to rounding of `1 - p`, and below it."""
+    case = Case(12, 3, 40)
+    case.outputs = margin * np.eye(3)[case.y] + 0.1 * case.outputs
+    p = np.exp(case.outputs - case.outputs.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    case.residuals = p - np.eye(3)[case.y]
+    case.hessian = p[:, :, None] * (np.eye(3) - p[:, None, :])
+    statistics = case.statistics()
+    for multiple in MULTIPLES:
+        assert abs(statistics[f"alo_gap_{multiple:g}"]) < 1e-3
+        assert statistics[f"alo_error_{multiple:g}"] == 0
+        assert 0 <= statistics[f"effective_dimension_{multiple:g}"] < 1
+
+
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_one_sample_has_no_variance_but_a_leave_one_out(n_outputs):
     case = Case(1, n_outputs, 5)
