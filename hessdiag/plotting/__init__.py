@@ -1,1 +1,14 @@
-"""plotting."""
+"""Displays: each is computed once from results, and can be drawn many times.
+
+Nothing here computes curvature, and matplotlib is imported when the first figure is drawn.
+
+`LayerSpectraDisplay`
+    The spectra of a network's layers, in forward order, as small multiples.
+`DiagnosisDisplay`
+    The probabilities of each diagnosis for several networks, and what each layer contributes.
+"""
+
+from hessdiag.plotting._diagnosis_display import DiagnosisDisplay
+from hessdiag.plotting._layer_spectra_display import LayerSpectraDisplay
+
+__all__ = ["DiagnosisDisplay", "LayerSpectraDisplay"]

@@ -1,0 +1,77 @@
+"""The one place where matplotlib is imported: late, and with a word on what to do without it."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from base64 import b64encode
+from html import escape
+
+from hessdiag._optional import import_optional
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def import_matplotlib():
+    """Import matplotlib, or say how to get it."""
+    import_optional("matplotlib.figure", extra="plots", purpose="Drawing")
+    return import_optional("matplotlib", extra="plots", purpose="Drawing")
+
+
+def new_figure(width, height):
+    """Make a figure (inches) that pyplot does not know of, so that nothing has to be closed."""
+    matplotlib = import_matplotlib()
+    return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+
+
+def figure_bytes(figure, format="png", **options):
+    """Render a figure; characters that the font lacks become boxes without a warning for each."""
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
+        figure.savefig(stream, format=format, **options)
+    return stream.getvalue()
+
+
+def figure_html(figure, alt):
+    """Show a figure in a notebook, with a text for those who do not see it."""
+    data = b64encode(figure_bytes(figure, dpi=110)).decode("ascii")
+    return f'<img style="max-width:100%" alt="{escape(alt)}" src="data:image/png;base64,{data}">'
+
+
+def power_of_ten(exponent):
+    """Write a power of ten for a tick, as plain text: no font is asked for mathematics."""
+    return {0: "1", 1: "10"}.get(exponent, "10" + str(exponent).translate(_SUPERSCRIPTS))
+
+
+def shorten(text, width):
+    """Cut the middle out of a long name: both ends tell layers apart, `block.11.conv` and so on."""
+    text = " ".join(str(text).split())
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 3
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def short_names(names, width):
+    """Cut long names, and number those that would look alike.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of all layers.
+    width : int
+        Largest length of a short name.
+
+    Returns
+    -------
+    short : list of str
+        As many names, all different where the names are.
+    """
+    short = [shorten(name, width) for name in names]
+    return [
+        f"{place}: {shorten(name, width - 2 - len(str(place)))}"
+        if short.count(shortened) > 1
+        else shortened
+        for place, (name, shortened) in enumerate(zip(names, short), start=1)
+    ]
