@@ -1,0 +1,145 @@
+"""Which parameters make a layer, and in which order the layers come."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Block", "select_blocks"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A group of parameters treated as one: its name, kind, and parameters by public name."""
+
+    name: str
+    kind: str
+    parameter_names: tuple[str, ...]
+    parameters: tuple[torch.nn.Parameter, ...]
+    module: torch.nn.Module | None
+
+    @property
+    def n_params(self):
+        """Count the entries of all parameters."""
+        return sum(p.numel() for p in self.parameters)
+
+
+def select_blocks(working_copy, forward_order, layers=None):
+    """Cut the trainable parameters into blocks, in forward order, and freeze all others."""
+    blocks = _default_blocks(working_copy, forward_order)
+    if isinstance(layers, dict):
+        blocks = _named_blocks(working_copy, layers)
+    elif layers is not None:
+        patterns = [layers] if isinstance(layers, str) else list(layers)
+        names = [block.name for block in blocks]
+        for pattern in patterns:
+            if not any(_matches(name, pattern) for name in names):
+                raise ValueError(
+                    f"Expected layer names or patterns that match, found {pattern!r}, which "
+                    f"matches none of the layers with trainable parameters: {', '.join(names)}. "
+                    "Use one of these names, or a pattern such as '*'."
+                )
+        blocks = [b for b in blocks if any(_matches(b.name, p) for p in patterns)]
+    chosen = {id(p) for block in blocks for p in block.parameters}
+    for parameter in working_copy.parameters():
+        parameter.requires_grad_(id(parameter) in chosen)
+    return blocks
+
+
+def _default_blocks(working_copy, forward_order):
+    """Make one block of every module that directly owns trainable parameters."""
+    owners = {}
+    for name, parameter in working_copy.parameters_by_name().items():
+        if parameter.requires_grad and parameter.numel():
+            owners.setdefault(_owner(name), []).append((name, parameter))
+    modules = working_copy.modules_by_name()
+    called = {name: position for position, name in enumerate(forward_order)}
+    registered = {name: position for position, name in enumerate(modules)}
+
+    def position(owner):
+        """Sort by the first call; an owner that is never called stands behind its parent."""
+        name = owner
+        while name not in called and "." in name:
+            name = name.rpartition(".")[0]
+        return called.get(name, len(called)), registered.get(owner, len(registered))
+
+    blocks, taken = [], set()
+    for owner in sorted(owners, key=position):
+        members = [(n, p) for n, p in owners[owner] if id(p) not in taken]
+        if not members:
+            continue
+        taken.update(id(p) for _, p in members)
+        module = modules.get(owner)
+        blocks.append(
+            Block(
+                name=owner or "module",
+                kind=type(module).__name__.removeprefix("Parametrized"),
+                parameter_names=tuple(n for n, _ in members),
+                parameters=tuple(p for _, p in members),
+                module=module,
+            )
+        )
+    return blocks
+
+
+def _named_blocks(working_copy, layers):
+    """Make the blocks that a dict of block name -> parameter names or patterns asks for."""
+    available = {
+        name: p for name, p in working_copy.parameters_by_name().items() if p.requires_grad
+    }
+    blocks, taken = [], {}
+    modules = working_copy.modules_by_name()
+    for block_name, patterns in layers.items():
+        patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+        members = {}
+        for pattern in patterns:
+            matched = [
+                n for n in available if _matches(n, pattern) or _owner(n) == pattern
+            ]
+            if not matched:
+                raise ValueError(
+                    f"Expected parameter names or patterns that match, found {pattern!r} in "
+                    f"block {block_name!r}, which matches none of the trainable parameters: "
+                    f"{', '.join(available)}. Use one of these names, or a pattern such as '*'."
+                )
+            for name in matched:
+                parameter = available[name]
+                if taken.setdefault(id(parameter), block_name) != block_name:
+                    raise ValueError(
+                        f"Expected every parameter in at most one block, found {name!r} in "
+                        f"{taken[id(parameter)]!r} and {block_name!r}. Remove it from one."
+                    )
+                if all(p is not parameter for p in members.values()):
+                    members[name] = parameter
+        owners = {_owner(n) for n in members}
+        module = modules.get(owners.pop()) if len(owners) == 1 else None
+        blocks.append(
+            Block(
+                name=str(block_name),
+                kind="Block" if module is None else type(module).__name__,
+                parameter_names=tuple(members),
+                parameters=tuple(members.values()),
+                module=module,
+            )
+        )
+    if not blocks:
+        raise ValueError(
+            "Expected at least one block of parameters, found an empty dict of layers. "
+            "Pass layers=None for all layers."
+        )
+    return blocks
+
+
+def _owner(parameter_name):
+    """Name the module that owns a parameter; a parametrization counts as its layer's."""
+    head, found, _ = ("." + parameter_name).partition(".parametrizations.")
+    if found:
+        return head.removeprefix(".")
+    return parameter_name.rpartition(".")[0]
+
+
+def _matches(name, pattern):
+    """Compare a name with a pattern, a plain name being its own pattern."""
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)

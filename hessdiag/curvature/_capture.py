@@ -1,0 +1,198 @@
+"""One forward pass with eyes on every layer: what each receives, what it sends, in which order."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+
+from hessdiag.curvature._factors import DenseFactor, OuterFactor
+from hessdiag.curvature._per_sample import per_sample_factor
+from hessdiag.curvature._rules import find_rule
+
+__all__ = ["capture_factors", "forward_order"]
+
+
+def forward_order(working_copy, chunk):
+    """Run one chunk without gradients; return its outputs and the modules' names in call order."""
+    names = {id(module): name for name, module in working_copy.modules_by_name().items()}
+    order, handles = [], []
+
+    def note(module, args):
+        name = names[id(module)]
+        if name not in seen:
+            seen.add(name)
+            order.append(name)
+
+    seen = set()
+    try:
+        for module in working_copy.modules():
+            if module is not working_copy:
+                handles.append(module.register_forward_pre_hook(note, prepend=True))
+        with torch.no_grad():
+            outputs = working_copy(chunk.X)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return outputs, order
+
+
+@contextlib.contextmanager
+def _watching(modules):
+    """Record (received, sent) at every call of the modules; sent is a copy, safe from in-place ops."""
+    records = {id(module): [] for module in modules}
+    handles = []
+
+    def record(module, args, kwargs, output):
+        received = args[0] if args else kwargs.get("input", kwargs.get("x"))
+        if not isinstance(output, torch.Tensor) or not isinstance(received, torch.Tensor):
+            records[id(module)].append(None)
+            return None
+        sent = output.clone()
+        records[id(module)].append((received.detach(), received._version, sent))
+        return sent
+
+    try:
+        for module in {id(m): m for m in modules}.values():
+            handles.append(
+                module.register_forward_hook(record, with_kwargs=True, prepend=True)
+            )
+        yield records
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def capture_factors(working_copy, chunk, blocks, outputs_of, weights=None):
+    """Build the factor of every block for one chunk of samples.
+
+    `outputs_of` maps a batch of inputs to the outputs (n, D) that are differentiated. `weights`
+    (n, D, R), if given, are applied to the outputs: the factors are then of B' J.
+    """
+    rules = {}
+    for block in blocks:
+        if block.module is not None:
+            pieces = [name.rpartition(".")[2] for name in block.parameter_names]
+            rule = find_rule(block.module, pieces)
+            if rule is not None:
+                rules[block.name] = (rule, pieces)
+    watched = [block.module for block in blocks if block.name in rules]
+    with _watching(watched) as records:
+        outputs = outputs_of(chunk.X)
+    usable = {}
+    for block in blocks:
+        if block.name in rules:
+            calls = records[id(block.module)]
+            if calls and all(
+                call is not None and call[0]._version == call[1] and call[2].requires_grad
+                for call in calls
+            ):
+                usable[block.name] = calls
+    sent = [call[2] for calls in usable.values() for call in calls]
+    columns = _columns(outputs, weights)
+    sweeps = [
+        torch.autograd.grad(outputs, sent, column, retain_graph=True, allow_unused=True)
+        for column in (columns if sent else [])
+    ]
+    probe = torch.randn(len(outputs), len(columns), dtype=outputs.dtype, device=outputs.device)
+    direct = _direct_products(outputs, columns, probe, blocks)
+    factors, position = {}, 0
+    for block in blocks:
+        factor = None
+        if block.name in usable:
+            calls = usable[block.name]
+            parts = []
+            for call in calls:
+                shares = [
+                    torch.zeros_like(call[2]) if s[position] is None else s[position]
+                    for s in sweeps
+                ]
+                position += 1
+                parts.append(_apply_rule(rules[block.name], block, call, shares, len(outputs)))
+            factor = _add(parts)
+        if factor is None or not _agrees(factor, probe, direct[block.name]):
+            factor = per_sample_factor(working_copy, chunk, block, outputs_of, weights)
+        factors[block.name] = factor
+    return factors, outputs.detach()
+
+
+def _columns(outputs, weights):
+    """List the output weights (n, D) of every backward sweep."""
+    n_samples, n_outputs = outputs.shape
+    if weights is not None:
+        return list(weights.to(outputs.dtype).unbind(dim=2))
+    columns = []
+    for c in range(n_outputs):
+        column = outputs.new_zeros(n_samples, n_outputs)
+        column[:, c] = 1.0
+        columns.append(column)
+    return columns
+
+
+def _direct_products(outputs, columns, probe, blocks):
+    """Compute J' u for all blocks by one plain backward pass: what every factor must reproduce."""
+    combined = sum(column * probe[:, c, None] for c, column in enumerate(columns))
+    parameters = [p for block in blocks for p in block.parameters]
+    gradients = torch.autograd.grad(
+        outputs, parameters, combined, retain_graph=True, allow_unused=True
+    )
+    products, position = {}, 0
+    for block in blocks:
+        pieces = []
+        for parameter in block.parameters:
+            gradient = gradients[position]
+            position += 1
+            if gradient is None:
+                gradient = torch.zeros_like(parameter)
+            elif gradient.is_sparse:
+                gradient = gradient.to_dense()
+            pieces.append(gradient.reshape(-1))
+        products[block.name] = torch.cat(pieces)
+    return products
+
+
+def _agrees(factor, probe, direct):
+    """Compare a factor with the plain backward pass; NaN on both sides counts as agreement."""
+    product = factor.rmatvec(probe[None])[0]
+    if product.shape != direct.shape:
+        return False
+    if not torch.isfinite(direct).all():
+        return True
+    tolerance = 1e-9 if direct.dtype == torch.float64 else 1e-3
+    return bool((product - direct).norm() <= tolerance * (direct.norm() + 1e-30))
+
+
+def _apply_rule(rule, block, call, shares, n_samples):
+    """Apply a closed rule to one call; None where the call's layout is not sample by sample."""
+    apply, pieces = rule
+    received, _, sent = call
+    if sent.ndim == 0 or received.ndim == 0:
+        return None
+    if len(sent) != n_samples or len(received) != n_samples:
+        if len(sent) % n_samples or len(received) != len(sent):
+            return None
+        received = received.reshape(n_samples, -1, *received.shape[1:])
+        shares = [share.reshape(n_samples, -1, *share.shape[1:]) for share in shares]
+        if type(block.module) is not torch.nn.Linear:
+            return None
+    try:
+        return apply(block.module, pieces, received, torch.stack(shares, dim=1))
+    except (RuntimeError, ValueError, IndexError):
+        return None
+
+
+def _add(parts):
+    """Add the factors of several calls of one module."""
+    if any(part is None for part in parts):
+        return None
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if all(isinstance(part, OuterFactor) for part in parts):
+        return OuterFactor(
+            torch.cat([part.inputs for part in parts], dim=2),
+            torch.cat([part.sweeps for part in parts], dim=3),
+            first.pieces,
+            first.transposed,
+        )
+    return DenseFactor(sum(part.dense() for part in parts))

@@ -1,0 +1,175 @@
+"""What must hold before a network can be examined, and what to say where it does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import skorch
+import torch
+from sklearn.exceptions import NotFittedError
+from skorch.exceptions import NotInitializedError
+from skorch.utils import is_dataset
+
+__all__ = ["UnfittedNetworkError", "check_data", "check_net", "check_parameters"]
+
+
+class UnfittedNetworkError(NotInitializedError, NotFittedError):
+    """Raise where a skorch net has not been fitted or initialized yet.
+
+    It is at once sklearn's ``NotFittedError`` and skorch's ``NotInitializedError``.
+
+    See Also
+    --------
+    hessdiag.cases.NetworkCase : What needs a fitted net.
+
+    Examples
+    --------
+    >>> from hessdiag.curvature import UnfittedNetworkError
+    >>> issubclass(UnfittedNetworkError, ValueError)
+    True
+    """
+
+
+def module_attributes(net):
+    """Name the attributes of `net` that hold its modules and its criteria."""
+    modules = [name + "_" for name in getattr(net, "_modules", [])] or ["module_"]
+    criteria = [name + "_" for name in getattr(net, "_criteria", [])] or ["criterion_"]
+    return modules, criteria
+
+
+def check_net(net):
+    """Check that `net` is a skorch net with initialized modules and trainable parameters."""
+    if isinstance(net, (list, tuple)):
+        raise TypeError(
+            f"Expected one fitted skorch net, found a {type(net).__name__} of {len(net)} objects. "
+            "Pass its elements one by one, or use the transformers, which take lists of cases."
+        )
+    if not isinstance(net, skorch.NeuralNet):
+        hint = (
+            " Wrap it, for example skorch.NeuralNetClassifier(module, ...).initialize()."
+            if isinstance(net, torch.nn.Module)
+            else " Fit a skorch.NeuralNetClassifier, NeuralNetBinaryClassifier or "
+            "NeuralNetRegressor first."
+        )
+        found = "the class" if isinstance(net, type) else "an object of type"
+        name = net.__name__ if isinstance(net, type) else type(net).__name__
+        raise TypeError(f"Expected a fitted skorch net, found {found} {name}.{hint}")
+    modules, criteria = module_attributes(net)
+    missing = [name for name in modules + criteria if not hasattr(net, name)]
+    if missing:
+        raise UnfittedNetworkError(
+            f"Expected a fitted {type(net).__name__}, found one without {', '.join(missing)}. "
+            "Call net.fit(X, y) first, or net.initialize() and net.load_params(...)."
+        )
+    trainable = [
+        p
+        for name in modules
+        for p in getattr(net, name).parameters()
+        if p.requires_grad and p.numel() > 0
+    ]
+    if not trainable:
+        raise ValueError(
+            "Expected a net with trainable parameters, found none with requires_grad=True. "
+            "Unfreeze at least one layer (parameter.requires_grad_(True))."
+        )
+
+
+def check_parameters(net):
+    """Check that every parameter and buffer of `net` is finite; name the first that is not."""
+    modules, _ = module_attributes(net)
+    for attribute in modules:
+        module = getattr(net, attribute)
+        for what, named in (
+            ("parameter", module.named_parameters()),
+            ("buffer", module.named_buffers()),
+        ):
+            for name, tensor in named:
+                if not _finite(tensor.detach()):
+                    count = int((~torch.isfinite(tensor.detach())).sum())
+                    raise ValueError(
+                        f"Expected finite parameters, found {count} NaN or infinite "
+                        f"{'entry' if count == 1 else 'entries'} in {what} {name!r} of shape "
+                        f"{tuple(tensor.shape)}. The training has probably diverged: lower the "
+                        "learning rate or clip gradients, and fit again."
+                    )
+
+
+def check_data(net, X, y):
+    """Check that X and y have samples, and as many of the one as of the other."""
+    n_inputs = _length(X)
+    n_targets = None if y is None else _length(y)
+    if y is None and not is_dataset(X):
+        raise ValueError(
+            "Expected targets y, found None. Pass the y that the net was trained on, or a "
+            "Dataset that yields (X, y) as X."
+        )
+    if n_inputs == 0 or n_targets == 0:
+        raise ValueError(
+            f"Expected at least one sample, found X of length {n_inputs} and y of length "
+            f"{n_targets}. Pass the data that the net was trained on."
+        )
+    if n_inputs is not None and n_targets is not None and n_inputs != n_targets:
+        raise ValueError(
+            f"Expected X and y of the same length, found {n_inputs} samples in X and "
+            f"{n_targets} in y. Pass the targets that belong to X."
+        )
+
+
+def check_finite_data(tree, what):
+    """Check that all floating entries of a tree of tensors are finite."""
+    for tensor in tensors_of(tree):
+        if not _finite(tensor):
+            count = int((~torch.isfinite(tensor)).sum())
+            raise ValueError(
+                f"Expected finite data, found {count} NaN or infinite "
+                f"{'entry' if count == 1 else 'entries'} in {what}. Impute or drop these samples."
+            )
+
+
+def tensors_of(tree):
+    """List the tensors of nested dicts, lists and tuples."""
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    if isinstance(tree, dict):
+        return [t for value in tree.values() for t in tensors_of(value)]
+    if isinstance(tree, (list, tuple)):
+        return [t for value in tree for t in tensors_of(value)]
+    return []
+
+
+def _finite(tensor):
+    """Say whether a tensor is free of NaN and infinity; one reduction in the good case."""
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return True
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
+
+
+def _length(data):
+    """Count the samples of anything that skorch takes; None where it cannot be known."""
+    if data is None:
+        return None
+    if is_dataset(data) or hasattr(data, "iloc") or isinstance(data, torch.Tensor):
+        return len(data)
+    if isinstance(data, dict):
+        lengths = {key: _length(value) for key, value in data.items()}
+        known = {n for n in lengths.values() if n is not None}
+        if len(known) > 1:
+            raise ValueError(
+                f"Expected all entries of X to have the same length, found {lengths}. "
+                "Pass one row per sample in every entry."
+            )
+        return known.pop() if known else 0
+    if isinstance(data, tuple) or (
+        isinstance(data, list) and data and hasattr(data[0], "__len__") and hasattr(data[0], "dtype")
+    ):
+        return _length(dict(enumerate(data)))
+    if hasattr(data, "shape"):
+        if len(data.shape) == 0:
+            raise ValueError(
+                f"Expected data with one row per sample, found a scalar of type "
+                f"{type(data).__name__}. Pass arrays."
+            )
+        return int(data.shape[0])
+    try:
+        return len(data)
+    except TypeError:
+        return int(np.asarray(data).size) if np.ndim(data) else None

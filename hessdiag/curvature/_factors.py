@@ -1,0 +1,206 @@
+"""Jacobians of all outputs with respect to one layer's parameters, in factored form.
+
+A factor stands for J of shape (N, D, p): N samples, D outputs each, p parameters. It answers for
+``gram()`` (N D, N D), ``matvec`` (k, p) -> (k, N, D), ``rmatvec`` (k, N, D) -> (k, p) and
+``dense()`` without ever forming more than it needs.
+"""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["DenseFactor", "OuterFactor"]
+
+# Blocks of a dense Jacobian of more entries than this are not formed at once.
+MAX_BLOCK_ENTRIES = 30_000_000
+
+
+class DenseFactor:
+    """A Jacobian held as it is, (N, D, p)."""
+
+    def __init__(self, jacobian):
+        self.jacobian = jacobian
+        self.n_samples, self.n_outputs, self.n_params = jacobian.shape
+
+    def gram(self):
+        """Return J J' (N D, N D) in float64."""
+        rows = self.jacobian.reshape(-1, self.n_params).double()
+        return rows @ rows.T
+
+    def matvec(self, vectors):
+        """Return J v for vectors (k, p) as (k, N, D)."""
+        return torch.einsum("ncp,kp->knc", self.jacobian, vectors)
+
+    def rmatvec(self, outputs):
+        """Return J' u for outputs (k, N, D) as (k, p)."""
+        return torch.einsum("ncp,knc->kp", self.jacobian, outputs)
+
+    def dense(self):
+        """Return J (N, D, p)."""
+        return self.jacobian
+
+    def weighted(self, factors):
+        """Return the factor of B' J for B (N, D, R)."""
+        factors = factors.to(self.jacobian.dtype)
+        return DenseFactor(torch.einsum("ncp,ncr->nrp", self.jacobian, factors))
+
+    @staticmethod
+    def concatenate(parts):
+        """Join the factors of several chunks of samples."""
+        return DenseFactor(torch.cat([part.jacobian for part in parts]))
+
+
+class OuterFactor:
+    """A Jacobian that is a sum of outer products: of what a layer receives and what it sends on.
+
+    For weights of shape (G O, I), G groups: J[n, c, (g, o), i] = sum_t S[n, c, g, t, o] a[n, g, t, i],
+    and the same with a = 1 for the bias. T positions share the weights (a convolution's pixels, a
+    sequence's tokens); T = 1 for a plain linear layer, whose Gram matrix (S S') o (a a' + 1) needs
+    no Jacobian at all.
+    """
+
+    def __init__(self, inputs, sweeps, pieces, transposed=False):
+        self.inputs = inputs  # (N, G, T, I)
+        self.sweeps = sweeps  # (N, D, G, T, O)
+        self.pieces = tuple(pieces)  # of "weight", "bias", in the block's order
+        self.transposed = transposed  # weights of shape (I, O), as an embedding's
+        self.n_samples, self.n_outputs = sweeps.shape[:2]
+        self.groups, self.positions, self.width = sweeps.shape[2:]
+        self.fan_in = inputs.shape[3]
+        sizes = {
+            "weight": self.groups * self.width * self.fan_in,
+            "bias": self.groups * self.width,
+        }
+        self.n_params = sum(sizes[piece] for piece in self.pieces)
+        self.sizes = [sizes[piece] for piece in self.pieces]
+
+    def gram(self):
+        """Return J J' (N D, N D) in float64, by whichever way costs less."""
+        n_rows = self.n_samples * self.n_outputs
+        by_positions = (
+            n_rows**2 * self.positions**2 * (self.width + self.fan_in / self.n_outputs**2)
+        )
+        by_jacobian = n_rows * self.n_params * (self.positions + n_rows)
+        if self.positions == 1 or by_positions < by_jacobian:
+            return self._gram_by_positions()
+        return self._gram_by_jacobian()
+
+    def _gram_by_positions(self):
+        """Sum S S' o a a' over pairs of positions: no parameter appears."""
+        n_samples, n_outputs = self.n_samples, self.n_outputs
+        gram = self.sweeps.new_zeros(
+            n_samples, n_outputs, n_samples, n_outputs, dtype=torch.float64
+        )
+        weight, bias = "weight" in self.pieces, "bias" in self.pieces
+        for g in range(self.groups):
+            for t in range(self.positions):
+                left = self.sweeps[:, :, g, t].reshape(-1, self.width).double()
+                for u in range(self.positions):
+                    right = self.sweeps[:, :, g, u].reshape(-1, self.width).double()
+                    product = (left @ right.T).view(gram.shape)
+                    if weight:
+                        inner = self.inputs[:, g, t].double() @ self.inputs[:, g, u].double().T
+                        if bias:
+                            inner += 1.0
+                        product *= inner[:, None, :, None]
+                    gram += product
+        return gram.reshape(n_samples * n_outputs, n_samples * n_outputs)
+
+    def _gram_by_jacobian(self):
+        """Accumulate the products of slices of the Jacobian that fit in memory."""
+        n_rows = self.n_samples * self.n_outputs
+        gram = self.sweeps.new_zeros(n_rows, n_rows, dtype=torch.float64)
+        step = max(1, int(MAX_BLOCK_ENTRIES // max(1, n_rows * self.fan_in)))
+        for g in range(self.groups):
+            for start in range(0, self.width, step):
+                sweeps = self.sweeps[:, :, g, :, start : start + step]
+                if "weight" in self.pieces:
+                    rows = torch.einsum("ncto,nti->ncoi", sweeps, self.inputs[:, g])
+                    rows = rows.reshape(n_rows, -1).double()
+                    gram += rows @ rows.T
+                if "bias" in self.pieces:
+                    rows = sweeps.sum(dim=2).reshape(n_rows, -1).double()
+                    gram += rows @ rows.T
+        return gram
+
+    def matvec(self, vectors):
+        """Return J v for vectors (k, p) as (k, N, D)."""
+        k = len(vectors)
+        sent = 0.0
+        for piece, part in zip(self.pieces, vectors.split(self.sizes, dim=1)):
+            if piece == "weight":
+                weights = self._unflatten(part)
+                sent = sent + torch.einsum("kgoi,ngti->kngto", weights, self.inputs)
+            else:
+                sent = sent + part.view(k, 1, self.groups, 1, self.width)
+        sent = sent.expand(k, self.n_samples, self.groups, self.positions, self.width)
+        return torch.einsum("ncgto,kngto->knc", self.sweeps, sent)
+
+    def rmatvec(self, outputs):
+        """Return J' u for outputs (k, N, D) as (k, p)."""
+        k = len(outputs)
+        sent = torch.einsum("ncgto,knc->kngto", self.sweeps, outputs)
+        parts = []
+        for piece in self.pieces:
+            if piece == "weight":
+                weights = torch.einsum("kngto,ngti->kgoi", sent, self.inputs)
+                parts.append(self._flatten(weights))
+            else:
+                parts.append(sent.sum(dim=(1, 3)).reshape(k, -1))
+        return torch.cat(parts, dim=1)
+
+    def dense(self):
+        """Return J (N, D, p)."""
+        parts = []
+        for piece in self.pieces:
+            if piece == "weight":
+                if self.positions == 1 and self.groups == 1:
+                    sweeps, inputs = self.sweeps[:, :, 0, 0], self.inputs[:, 0, 0]
+                    weights = (sweeps[:, :, :, None] * inputs[:, None, None, :]).unsqueeze(2)
+                else:
+                    weights = torch.einsum("ncgto,ngti->ncgoi", self.sweeps, self.inputs)
+                if self.transposed:
+                    weights = weights.transpose(-1, -2)
+                parts.append(weights.reshape(self.n_samples, self.n_outputs, -1))
+            else:
+                bias = self.sweeps.sum(dim=3)
+                parts.append(bias.reshape(self.n_samples, self.n_outputs, -1))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def weighted(self, factors):
+        """Return the factor of B' J for B (N, D, R)."""
+        factors = factors.to(self.sweeps.dtype)
+        n_samples, n_outputs = self.n_samples, self.n_outputs
+        sweeps = factors.mT @ self.sweeps.reshape(n_samples, n_outputs, -1)
+        sweeps = sweeps.reshape(n_samples, -1, *self.sweeps.shape[2:])
+        return OuterFactor(self.inputs, sweeps, self.pieces, self.transposed)
+
+    def _flatten(self, weights):
+        """Turn weights (k, G, O, I) into the parameter's own flat order."""
+        if self.transposed:
+            weights = weights.transpose(-1, -2)
+        return weights.reshape(len(weights), -1)
+
+    def _unflatten(self, flat):
+        """Turn a flat parameter (k, G O I) into weights (k, G, O, I)."""
+        k = len(flat)
+        if self.transposed:
+            return flat.view(k, self.groups, self.fan_in, self.width).transpose(-1, -2)
+        return flat.view(k, self.groups, self.width, self.fan_in)
+
+    @staticmethod
+    def concatenate(parts):
+        """Join the factors of several chunks, padding positions with zeros where they differ."""
+        positions = max(part.positions for part in parts)
+
+        def padded(tensor, axis, have):
+            if have == positions:
+                return tensor
+            shape = list(tensor.shape)
+            shape[axis] = positions - have
+            return torch.cat([tensor, tensor.new_zeros(shape)], dim=axis)
+
+        first = parts[0]
+        inputs = torch.cat([padded(part.inputs, 2, part.positions) for part in parts])
+        sweeps = torch.cat([padded(part.sweeps, 3, part.positions) for part in parts])
+        return OuterFactor(inputs, sweeps, first.pieces, first.transposed)

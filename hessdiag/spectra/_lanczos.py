@@ -1,0 +1,107 @@
+"""Stochastic Lanczos quadrature with full reorthogonalization, for several matrices in lockstep."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+__all__ = ["lanczos", "quadrature", "random_probes"]
+
+
+def random_probes(n_probes, size, generator, dtype, device, distribution="rademacher"):
+    """Draw probe vectors (k, size) of unit length: random signs, or Gaussian directions."""
+    if distribution == "rademacher":
+        signs = torch.randint(0, 2, (n_probes, size), generator=generator)
+        probes = (2 * signs - 1).to(dtype)
+    elif distribution == "gaussian":
+        probes = torch.randn(n_probes, size, generator=generator, dtype=dtype)
+    else:
+        raise ValueError(
+            f"Expected distribution 'rademacher' or 'gaussian', found {distribution!r}."
+        )
+    return (probes / probes.norm(dim=1, keepdim=True)).to(device)
+
+
+def lanczos(products, starts, n_steps):
+    """Tridiagonalize several symmetric matrices from several start vectors each, at once.
+
+    `products` maps {name: vectors (k, p)} to {name: A v (k, p)}; `starts` is {name: (k, p)} of unit
+    rows. Returns {name: list of k pairs (alphas, betas)}, each cut where its Krylov space is full.
+    """
+    runs = {name: _Run(start, min(n_steps, start.shape[1])) for name, start in starts.items()}
+    for step in range(n_steps):
+        active = {name: run for name, run in runs.items() if step < run.n_steps and not run.done}
+        if not active:
+            break
+        images = products({name: run.current for name, run in active.items()})
+        for name, run in active.items():
+            run.advance(images[name])
+    return {name: run.tridiagonals() for name, run in runs.items()}
+
+
+class _Run:
+    """The state of one matrix: its basis so far, in the products' dtype, scalars in float64."""
+
+    def __init__(self, start, n_steps):
+        self.n_steps = n_steps
+        self.current = start
+        self.basis = []
+        self.alphas, self.betas = [], []
+        self.alive = np.ones(len(start), dtype=bool)
+        self.lengths = np.zeros(len(start), dtype=int)
+        self.scale = np.zeros(len(start))
+        self.epsilon = torch.finfo(start.dtype).eps
+
+    @property
+    def done(self):
+        """Say whether every start vector's Krylov space is exhausted."""
+        return not self.alive.any()
+
+    def advance(self, image):
+        """Take A q for the current q; orthogonalize twice against all before."""
+        q = self.current
+        alpha = (q.double() * image.double()).sum(dim=1)
+        self.basis.append(q)
+        residual = image - alpha[:, None].to(image.dtype) * q
+        basis = torch.stack(self.basis, dim=1)  # (k, steps, p)
+        for _ in range(2):
+            overlaps = torch.einsum("ksp,kp->ks", basis, residual)
+            residual = residual - torch.einsum("ksp,ks->kp", basis, overlaps)
+        beta = residual.double().norm(dim=1)
+        alpha_values, beta_values = alpha.cpu().numpy(), beta.cpu().numpy()
+        self.scale = np.maximum(self.scale, np.abs(alpha_values) + beta_values)
+        self.lengths[self.alive] += 1
+        self.alphas.append(alpha_values)
+        self.betas.append(beta_values)
+        size = q.shape[1]
+        broken = ~(beta_values > 10 * self.epsilon * math.sqrt(size) * self.scale)
+        self.alive &= ~broken
+        self.alive &= np.isfinite(alpha_values) & np.isfinite(beta_values)
+        safe = torch.where(beta > 0, beta, torch.ones_like(beta))
+        self.current = residual / safe[:, None].to(residual.dtype)
+
+    def tridiagonals(self):
+        """Return (alphas, betas) of every start vector."""
+        alphas, betas = np.array(self.alphas), np.array(self.betas)
+        return [
+            (alphas[:length, k], betas[: max(length - 1, 0), k])
+            for k, length in enumerate(self.lengths)
+        ]
+
+
+def quadrature(tridiagonals, n_params):
+    """Turn tridiagonal matrices into nodes, weights, and the trace with its standard error."""
+    nodes, weights, traces = [], [], []
+    for alphas, betas in tridiagonals:
+        if not (np.isfinite(alphas).all() and np.isfinite(betas).all()):
+            return np.array([math.nan]), np.array([1.0]), math.nan, math.nan
+        matrix = np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1)
+        values, vectors = np.linalg.eigh(matrix)
+        nodes.append(values)
+        weights.append(vectors[0] ** 2 / len(tridiagonals))
+        traces.append(n_params * alphas[0])
+    nodes, weights, traces = np.concatenate(nodes), np.concatenate(weights), np.array(traces)
+    error = traces.std(ddof=1) / math.sqrt(len(traces)) if len(traces) > 1 else math.nan
+    return nodes, weights / weights.sum(), float(traces.mean()), float(error)
