@@ -1,5 +1,51 @@
-"""Diagnose trained neural networks from the spectra of their layer-wise Hessians."""
+"""Diagnose trained neural networks from the spectra of their layer-wise Hessians.
+
+Data flows one way:
+
+``hessdiag.cases``
+    `NetworkCase`: a fitted skorch net and the data it is examined on.
+``hessdiag.curvature``
+    Network and data to the curvature of each layer: operators, factors, Gram matrices.
+``hessdiag.spectra``
+    Curvature to `Spectrum`, exact or by Lanczos quadrature, and measures of it.
+``hessdiag.examination``
+    `Examination`: the frozen result of looking at one case.
+``hessdiag.features``
+    sklearn transformers: cases to examinations to a table of fixed width.
+``hessdiag.diagnosis``
+    `FitDiagnoser`, the label rule, reports.
+``hessdiag.zoo``
+    Networks with measured labels: recipes, builder, reference table, evaluation.
+``hessdiag.plotting``, ``hessdiag.reporting``
+    Figures and pages for people.
+``hessdiag.testing``
+    Networks with known Hessians; checks for estimators that take networks.
+"""
 
 from hessdiag._version import __version__
+from hessdiag.case_files import load_case, save_case
+from hessdiag.cases import NetworkCase
+from hessdiag.diagnosis import DiagnosisReport, FitDiagnoser
+from hessdiag.examination import Examination, LayerExamination
+from hessdiag.features import LayerSpectra, SpectralFeatures
+from hessdiag.spectra import Spectrum, examine, layer_spectra, plan_spectra
+from hessdiag.zoo import load_reference_diagnoser, load_reference_zoo
 
-__all__ = ["__version__"]
+__all__ = [
+    "DiagnosisReport",
+    "Examination",
+    "FitDiagnoser",
+    "LayerExamination",
+    "LayerSpectra",
+    "NetworkCase",
+    "SpectralFeatures",
+    "Spectrum",
+    "__version__",
+    "examine",
+    "layer_spectra",
+    "load_case",
+    "load_reference_diagnoser",
+    "load_reference_zoo",
+    "plan_spectra",
+    "save_case",
+]

@@ -1,1 +1,26 @@
-"""features."""
+"""From networks to tables: examinations, measures of layers, columns of fixed width."""
+
+from hessdiag.features._layer_spectra import (
+    LayerSpectra,
+    SkippedCase,
+    SkippedCaseWarning,
+    forget_examinations,
+)
+from hessdiag.features._layer_table import LayerTable, layer_table
+from hessdiag.features._measures import FAMILIES, LAYER_FAMILIES, LAYER_MEASURES
+from hessdiag.features._spectral_features import SpectralFeatures
+from hessdiag.features._words import in_words
+
+__all__ = [
+    "FAMILIES",
+    "LAYER_FAMILIES",
+    "LAYER_MEASURES",
+    "LayerSpectra",
+    "LayerTable",
+    "SkippedCase",
+    "SkippedCaseWarning",
+    "SpectralFeatures",
+    "forget_examinations",
+    "in_words",
+    "layer_table",
+]

@@ -1,1 +1,54 @@
-"""zoo."""
+"""The zoo: recipes to trained networks to labels, the reference table and its evaluation."""
+
+from hessdiag.zoo._builder import train_zoo
+from hessdiag.zoo._datasets import (
+    DEMO_DATASET,
+    Dataset,
+    Split,
+    flip_labels,
+    list_datasets,
+    load_dataset,
+    split_dataset,
+)
+from hessdiag.zoo._evaluation import evaluate_zoo, format_evaluation
+from hessdiag.zoo._examination import choose_networks, examine_zoo, load_layer_table
+from hessdiag.zoo._labels import label_networks, label_reliability
+from hessdiag.zoo._networks import MLP, TensorBatches
+from hessdiag.zoo._recipes import Recipe, make_recipes
+from hessdiag.zoo._reference import (
+    load_reference_diagnoser,
+    load_reference_zoo,
+    read_reference,
+    write_reference,
+)
+from hessdiag.zoo._store import ZooStore
+from hessdiag.zoo._training import TrainingRecord, train_recipe
+
+__all__ = [
+    "DEMO_DATASET",
+    "MLP",
+    "Dataset",
+    "Recipe",
+    "Split",
+    "TensorBatches",
+    "TrainingRecord",
+    "ZooStore",
+    "choose_networks",
+    "evaluate_zoo",
+    "examine_zoo",
+    "flip_labels",
+    "format_evaluation",
+    "label_networks",
+    "label_reliability",
+    "list_datasets",
+    "load_dataset",
+    "load_layer_table",
+    "load_reference_diagnoser",
+    "load_reference_zoo",
+    "make_recipes",
+    "read_reference",
+    "split_dataset",
+    "train_recipe",
+    "train_zoo",
+    "write_reference",
+]

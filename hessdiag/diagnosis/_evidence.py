@@ -1,0 +1,214 @@
+"""Say why: which layers and measures carry a diagnosis, by asking what if they were healthy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hessdiag.diagnosis._labels import WELL_FIT
+from hessdiag.diagnosis._recommendation import recommend
+from hessdiag.diagnosis._report import DiagnosisReport, Evidence, LayerFinding
+from hessdiag.features._words import in_words
+
+N_EVIDENCE = 3
+
+# A network with this share of its columns outside all that the reference has seen is called out.
+OUTSIDE_SHARE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceRanges:
+    """Quartiles of every measure among well-fit and among other networks.
+
+    Attributes
+    ----------
+    healthy, unhealthy : dict of str to ndarray of shape (3,)
+        Quartiles over the layers of well-fit and of all other networks; measures of the context
+        over networks. NaN where the reference has none.
+    lowest, highest : dict of str to float
+        Extremes over the whole reference.
+    """
+
+    healthy: dict
+    unhealthy: dict
+    lowest: dict
+    highest: dict
+
+    @classmethod
+    def from_tables(cls, tables, y):
+        """Collect the ranges.
+
+        Parameters
+        ----------
+        tables : list of LayerTable
+            Measures of the reference networks.
+        y : array-like of str
+            Their diagnoses.
+
+        Returns
+        -------
+        ranges : ReferenceRanges
+            The quartiles and extremes.
+        """
+        well = [t for t, label in zip(tables, y, strict=True) if label == WELL_FIT]
+        ill = [t for t, label in zip(tables, y, strict=True) if label != WELL_FIT]
+        everything = _pooled_values(tables)
+        return cls(
+            healthy={key: _quartiles(values) for key, values in _pooled_values(well).items()},
+            unhealthy={key: _quartiles(values) for key, values in _pooled_values(ill).items()},
+            lowest={k: float(v.min()) for k, v in everything.items() if len(v)},
+            highest={k: float(v.max()) for k, v in everything.items() if len(v)},
+        )
+
+
+def explain_table(diagnoser, table, examination):
+    """Make the report of one measured network.
+
+    The weight of a layer is the fall of the diagnosis's probability when the layer's measures are
+    replaced by their medians among well-fit networks (for a well-fit network: among the others),
+    all else equal; that of a measure likewise, over all layers at once.
+
+    Parameters
+    ----------
+    diagnoser : FitDiagnoser
+        A fitted diagnoser.
+    table : LayerTable
+        Measures of the network.
+    examination : Examination or LayerTable
+        What they were taken from.
+
+    Returns
+    -------
+    report : DiagnosisReport
+        The report.
+    """
+    reference = diagnoser.reference_
+    base = diagnoser.diagnose_tables([table])[0]
+    winner = int(np.argmax(base))
+    diagnosis = str(diagnoser.classes_[winner])
+    ranges = reference.unhealthy if diagnosis == WELL_FIT else reference.healthy
+
+    n_layers = len(table.layers)
+    variants = [_with_layer_replaced(table, index, ranges) for index in range(n_layers)]
+    cells = [(index, name) for index in range(n_layers) for name in table.measures]
+    variants += [_with_layer_replaced(table, index, ranges, [name]) for index, name in cells]
+    wholes = [*table.measures, *table.context]
+    variants += [_with_measure_replaced(table, name, ranges) for name in wholes]
+    falls = base[winner] - diagnoser.diagnose_tables(variants)[:, winner]
+    layer_falls, cell_falls, whole_falls = np.split(falls, [n_layers, n_layers + len(cells)])
+
+    healthy = reference.healthy
+    findings = []
+    for index, (name, kind) in enumerate(zip(table.layers, table.kinds, strict=True)):
+        own = [
+            _evidence(measure, table.measures[measure][index], healthy, fall)
+            for (layer, measure), fall in zip(cells, cell_falls, strict=True)
+            if layer == index
+        ]
+        n_params = _n_params(examination, index)
+        findings.append(
+            LayerFinding(name, kind, n_params, float(layer_falls[index]), _strongest(own))
+        )
+    overall = [
+        _evidence(name, _whole_value(table, name), healthy, fall)
+        for name, fall in zip(wholes, whole_falls, strict=True)
+    ]
+    return DiagnosisReport(
+        name=table.name,
+        diagnosis=diagnosis,
+        probabilities={
+            str(label): float(p) for label, p in zip(diagnoser.classes_, base, strict=True)
+        },
+        layers=tuple(findings),
+        evidence=_strongest(overall),
+        recommendation=recommend(diagnosis, table, findings),
+        notes=_notes(table, reference),
+        examination=examination,
+    )
+
+
+def _strongest(evidence):
+    """The few pieces of evidence that speak loudest for the diagnosis."""
+    speaking = [item for item in evidence if np.isfinite(item.value) and item.weight > 0]
+    return tuple(sorted(speaking, key=lambda item: -item.weight)[:N_EVIDENCE])
+
+
+def _evidence(measure, value, healthy, fall):
+    """One piece of evidence; quartiles come from the well-fit reference networks."""
+    low, _, high = healthy.get(measure, np.full(3, np.nan))
+    words = in_words(measure)
+    return Evidence(measure, words, float(value), float(low), float(high), float(fall))
+
+
+def _with_layer_replaced(table, index, ranges, names=None):
+    """Copy of a table with a layer's measures (or some of them) at the reference's medians."""
+    measures = dict(table.measures)
+    for name in measures if names is None else names:
+        values = measures[name].copy()
+        values[index] = ranges[name][1]
+        measures[name] = values
+    return replace(table, measures=measures)
+
+
+def _with_measure_replaced(table, name, ranges):
+    """Copy of a table with one measure at the reference's median, in all layers and the net."""
+    median = ranges[name][1]
+    if name in table.context:
+        return replace(table, context=table.context | {name: median})
+    return replace(
+        table,
+        measures=table.measures | {name: np.full(len(table.layers), median)},
+        network=table.network | {name: median},
+    )
+
+
+def _whole_value(table, name):
+    """Value of a measure for the network as a whole."""
+    return table.context[name] if name in table.context else table.network[name]
+
+
+def _n_params(examination, index):
+    """Parameters of a layer; 0 where only its measures are left."""
+    layer = examination.layers[index]
+    return getattr(layer, "n_params", 0)
+
+
+def _pooled_values(tables):
+    """All finite values of each measure, over layers and networks."""
+    if not tables:
+        return {}
+    pooled = {
+        name: np.concatenate([table.measures[name] for table in tables])
+        for name in tables[0].measures
+    }
+    pooled |= {
+        name: np.array([table.context[name] for table in tables]) for name in tables[0].context
+    }
+    return {name: values[np.isfinite(values)] for name, values in pooled.items()}
+
+
+def _quartiles(values):
+    """25, 50 and 75 % quantiles; NaN without values."""
+    return np.quantile(values, [0.25, 0.5, 0.75]) if len(values) else np.full(3, np.nan)
+
+
+def _notes(table, reference):
+    """Cautions about a network unlike those of the reference."""
+    outside = [
+        name
+        for name, values in [*table.measures.items(), *table.context.items()]
+        if name in reference.lowest
+        and np.any(
+            (np.asarray(values) < reference.lowest[name])
+            | (np.asarray(values) > reference.highest[name])
+        )
+    ]
+    share = len(outside) / (len(table.measures) + len(table.context))
+    if share < OUTSIDE_SHARE:
+        return ()
+    shown = ", ".join(in_words(name) for name in outside[:3])
+    return (
+        f"{share:.0%} of the measures lie outside everything that the reference networks showed "
+        f"(among them: {shown}). Take the diagnosis with care.",
+    )

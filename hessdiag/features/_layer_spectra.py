@@ -1,0 +1,358 @@
+"""LayerSpectra: networks to examinations, in parallel, each computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections import OrderedDict
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import joblib
+from joblib import Memory
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from hessdiag.cases import NetworkCase, check_case
+from hessdiag.examination import Examination
+from hessdiag.spectra import examine
+
+# Examinations of this process, by content. One holds a few eigenvalue arrays of at most
+# `max_gram_size` numbers for each layer: some 10 kB, so that the bound stays below 100 MB.
+_KEPT = OrderedDict()
+_KEPT_SIZE = 8192
+
+
+@dataclass(frozen=True)
+class SkippedCase:
+    """Stands for a case that could not be examined.
+
+    Attributes
+    ----------
+    name : str or None
+        Name of the case.
+    reason : str
+        The error's message.
+    """
+
+    name: str | None
+    reason: str
+
+
+class SkippedCaseWarning(UserWarning):
+    """A case could not be examined and was left out."""
+
+
+class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """Examine networks: the local spectra of all their layers, and what follows from them.
+
+    A case is examined once for each content and setting: within a process the results are kept by
+    a digest of the network, its loss, its data and the settings; with `memory` they are kept on
+    disk, across processes and sessions.
+
+    Parameters
+    ----------
+    layers : list of str, dict or None, default=None
+        Layers to examine; see `hessdiag.layer_spectra`.
+    curvature : {"hessian", "ggn"}, default="hessian"
+        The matrix whose spectrum is taken.
+    method : {"auto", "exact", "lanczos"}, default="auto"
+        How spectra are computed.
+    n_lanczos_steps : int, default=30
+        Lanczos steps for layers that are too large for an exact spectrum.
+    n_probes : int, default=3
+        Random start vectors for the same.
+    max_samples : int or None, default=None
+        Samples to look at; None takes all that `max_gram_size` admits.
+    max_gram_size : int, default=1000
+        Largest side of a Gram matrix, samples times rank of the output Hessian: time grows with
+        its cube. Samples are drawn at random to keep it.
+    dtype : str or None, default="float64"
+        Precision of the examination; None follows the network.
+    device : str or None, default=None
+        Device of the examination; None follows the network.
+    random_state : int, default=0
+        Seed of the drawn samples and probes. An integer, as results are kept by content.
+    memory : str, joblib.Memory or None, default=None
+        Folder where examinations are kept.
+    n_jobs : int or None, default=None
+        Worker processes, as in joblib; None means 1 unless in a `joblib.parallel_config` context.
+    on_error : {"raise", "warn"}, default="raise"
+        What to do with a case that cannot be examined: raise its error, or warn and put a
+        `SkippedCase` in its place, which becomes a row of NaN.
+    verbose : int, default=0
+        Verbosity of the parallel run, as in joblib.
+
+    See Also
+    --------
+    SpectralFeatures : Turns examinations into a table.
+    hessdiag.layer_spectra : The spectra of one network.
+
+    Examples
+    --------
+    >>> from hessdiag import LayerSpectra
+    >>> from hessdiag.testing import make_case
+    >>> examination = LayerSpectra().fit_transform([make_case()])[0]
+    >>> [layer.name for layer in examination.layers]
+    ['hidden_0', 'head']
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "layers": [list, tuple, dict, None],
+        "curvature": [StrOptions({"hessian", "ggn"})],
+        "method": [StrOptions({"auto", "exact", "lanczos"})],
+        "n_lanczos_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_probes": [Interval(Integral, 1, None, closed="left")],
+        "max_samples": [Interval(Integral, 1, None, closed="left"), None],
+        "max_gram_size": [Interval(Integral, 2, None, closed="left")],
+        "dtype": [StrOptions({"float32", "float64"}), None],
+        "device": [str, None],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+        "memory": [str, HasMethods(["cache"]), None],
+        "n_jobs": [Integral, None],
+        "on_error": [StrOptions({"raise", "warn"})],
+        "verbose": [Interval(Real, 0, None, closed="left"), "boolean"],
+    }
+
+    def __init__(
+        self,
+        layers=None,
+        curvature="hessian",
+        method="auto",
+        n_lanczos_steps=30,
+        n_probes=3,
+        max_samples=None,
+        max_gram_size=1000,
+        dtype="float64",
+        device=None,
+        random_state=0,
+        memory=None,
+        n_jobs=None,
+        on_error="raise",
+        verbose=0,
+    ):
+        self.layers = layers
+        self.curvature = curvature
+        self.method = method
+        self.n_lanczos_steps = n_lanczos_steps
+        self.n_probes = n_probes
+        self.max_samples = max_samples
+        self.max_gram_size = max_gram_size
+        self.dtype = dtype
+        self.device = device
+        self.random_state = random_state
+        self.memory = memory
+        self.n_jobs = n_jobs
+        self.on_error = on_error
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        """Declare that the input is a list of objects, and that nothing is learned."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = False
+        return tags
+
+    def set_output(self, *, transform=None):
+        """Accept the call that pipelines pass on; the output is always a list.
+
+        Parameters
+        ----------
+        transform : ignored
+            Present for pipelines.
+
+        Returns
+        -------
+        self : LayerSpectra
+            The transformer.
+        """
+        return self
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the one name of what comes out: examinations.
+
+        Parameters
+        ----------
+        input_features : ignored
+            Present for pipelines.
+
+        Returns
+        -------
+        names : list of str
+            ``["examination"]``.
+        """
+        return ["examination"]
+
+    def fit(self, X, y=None):
+        """Check the parameters and the cases; nothing is learned.
+
+        Parameters
+        ----------
+        X : list of NetworkCase
+            The networks.
+        y : ignored
+            Present for pipelines.
+
+        Returns
+        -------
+        self : LayerSpectra
+            The transformer.
+        """
+        self._validate_params()
+        _check_cases(X)
+        return self
+
+    def transform(self, X):
+        """Examine each case.
+
+        Parameters
+        ----------
+        X : list of NetworkCase
+            The networks. What is already examined passes through.
+
+        Returns
+        -------
+        examinations : list of Examination
+            In the order of the cases; with ``on_error="warn"`` a `SkippedCase` stands where a case
+            could not be examined.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a case cannot be examined and `on_error` is ``"raise"``. All cases are checked
+            before the first is examined.
+        """
+        self._validate_params()
+        _check_cases(X)
+        results = list(X)
+        todo = []
+        for index, case in enumerate(X):
+            if not isinstance(case, NetworkCase):
+                continue
+            try:
+                check_case(case, layers=self.layers)
+                key = self._key(case)
+            except Exception as error:
+                results[index] = self._skip(case, index, error)
+                continue
+            kept = _KEPT.get(key)
+            if kept is None:
+                todo.append((index, case, key))
+            else:
+                results[index] = kept
+        # The same content may come twice in one list; it is examined once.
+        unique = {key: case for _, case, key in todo}
+        workers = joblib.Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
+        outcomes = workers(
+            joblib.delayed(_examine_safely)(case, key, self._settings(), self.memory)
+            for key, case in unique.items()
+        )
+        found = dict(zip(unique, outcomes, strict=True))
+        for index, case, key in todo:
+            outcome = found[key]
+            if isinstance(outcome, Exception):
+                results[index] = self._skip(case, index, outcome)
+                continue
+            results[index] = outcome
+            _KEPT[key] = outcome
+            while len(_KEPT) > _KEPT_SIZE:
+                _KEPT.popitem(last=False)
+        return results
+
+    def _settings(self):
+        """Keywords of `examine`: what the result depends on besides the case."""
+        names = (
+            "layers",
+            "curvature",
+            "method",
+            "n_lanczos_steps",
+            "n_probes",
+            "max_samples",
+            "max_gram_size",
+            "dtype",
+            "device",
+            "random_state",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def _key(self, case):
+        """Digest of the case's name, its content and the settings."""
+        settings = json.dumps([case.name, self._settings()], sort_keys=True, default=str)
+        return hashlib.blake2b((case.digest() + settings).encode(), digest_size=16).hexdigest()
+
+    def _skip(self, case, index, error):
+        """Raise, or warn and return the placeholder."""
+        label = f"Case {index}" + (f" ({case.name})" if case.name else "")
+        if self.on_error == "raise":
+            error.add_note(f"{label} could not be examined; on_error='warn' would skip it.")
+            raise error
+        warnings.warn(
+            f"{label} was skipped: {type(error).__name__}: {error}",
+            SkippedCaseWarning,
+            stacklevel=3,
+        )
+        return SkippedCase(case.name, f"{type(error).__name__}: {error}")
+
+
+def check_list(X, accepted, what, maker):
+    """Refuse anything but a non-empty list or tuple of the accepted types.
+
+    Parameters
+    ----------
+    X : object
+        The input of an estimator.
+    accepted : tuple of type
+        Types of the items.
+    what : str
+        What the items are, for the message.
+    maker : str
+        What makes them, for the message.
+    """
+    names = ", ".join(kind.__name__ for kind in accepted)
+    if isinstance(X, accepted):
+        raise TypeError(
+            f"Expected a list of {what}, found a single {type(X).__name__}. Put it in a list: [x]."
+        )
+    if not isinstance(X, (list, tuple)):
+        raise TypeError(
+            f"Expected a list of {what} ({names}), found {type(X).__name__}. "
+            f"Make the items with {maker}."
+        )
+    if not X:
+        raise ValueError(f"Expected a list of {what}, found an empty list. Give at least one.")
+    for index, item in enumerate(X):
+        if not isinstance(item, accepted):
+            raise TypeError(
+                f"Expected a list of {what} ({names}), found {type(item).__name__} at index "
+                f"{index}. Make the items with {maker}."
+            )
+
+
+def forget_examinations():
+    """Forget the examinations that this process keeps."""
+    _KEPT.clear()
+
+
+def _check_cases(X):
+    """Refuse anything but a non-empty list of cases; examined ones pass through."""
+    from hessdiag.features._layer_table import LayerTable
+
+    accepted = (NetworkCase, Examination, LayerTable, SkippedCase)
+    check_list(X, accepted, "network cases", "NetworkCase(net, X, y)")
+
+
+def _examine_safely(case, key, settings, memory):
+    """Examine in a worker; an error is a result, so that the other cases are kept."""
+    try:
+        if memory is None:
+            return _examine_case(key, case, settings)
+        store = Memory(memory, verbose=0) if isinstance(memory, str) else memory
+        return store.cache(_examine_case, ignore=["case", "settings"])(key, case, settings)
+    except Exception as error:
+        return error
+
+
+def _examine_case(key, case, settings):
+    """Examine; `key` stands for the content of the other two where results are kept on disk."""
+    return examine(case.net, case.X, case.y, name=case.name, **settings)

@@ -1,0 +1,189 @@
+"""SpectralFeatures: examinations of networks of any depth to a table of fixed width."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from hessdiag.examination import Examination
+from hessdiag.features._layer_spectra import SkippedCase, check_list
+from hessdiag.features._layer_table import LayerTable, layer_table
+from hessdiag.features._measures import CONTEXT_MEASURES, FAMILIES, LAYER_FAMILIES
+
+
+def _trend(values):
+    """Least-squares slope over relative depth, from 0 (first layer) to 1 (last)."""
+    if len(values) == 1:
+        return 0.0
+    depth = np.linspace(-0.5, 0.5, len(values))
+    return depth @ (values - values.mean()) / (depth @ depth)
+
+
+POOLINGS = {
+    "first": lambda values: values[0],
+    "last": lambda values: values[-1],
+    "min": np.min,
+    "max": np.max,
+    "mean": np.mean,
+    "trend": _trend,
+}
+
+
+class SpectralFeatures(TransformerMixin, BaseEstimator):
+    """Turn examinations into a table of fixed width.
+
+    Each measure of each layer is pooled over the layers in forward order, so that networks of any
+    depth give the same columns. Measures of the whole net and of its context stand beside them.
+
+    Parameters
+    ----------
+    families : tuple of str, default=("shape", "scale", "noise", "loo", "alignment", "context")
+        Families of measures to use; `hessdiag.features.FAMILIES` describes them.
+    pooling : tuple of str, default=("first", "last", "min", "max", "mean", "trend")
+        Ways to pool over layers. ``trend`` is the least-squares slope over relative depth.
+    include_network : bool, default=True
+        Whether the measures of the whole net, from the sum of the layers' Gram matrices, are
+        columns too.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Number of columns.
+
+    See Also
+    --------
+    LayerSpectra : Makes the examinations.
+
+    Examples
+    --------
+    >>> from hessdiag import SpectralFeatures
+    >>> names = SpectralFeatures(families=("alignment",), pooling=("last",)).get_feature_names_out()
+    >>> names[:2].tolist()
+    ['last__target_alignment', 'last__residual_alignment']
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "families": [list, tuple],
+        "pooling": [list, tuple],
+        "include_network": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        families=("shape", "scale", "noise", "loo", "alignment", "context"),
+        pooling=("first", "last", "min", "max", "mean", "trend"),
+        include_network=True,
+    ):
+        self.families = families
+        self.pooling = pooling
+        self.include_network = include_network
+
+    def __sklearn_tags__(self):
+        """Declare that the input is a list of objects, and that nothing is learned."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = False
+        return tags
+
+    def fit(self, X, y=None):
+        """Check the parameters and the input; nothing is learned.
+
+        Parameters
+        ----------
+        X : list of Examination, LayerTable or SkippedCase
+            Examined networks.
+        y : ignored
+            Present for pipelines.
+
+        Returns
+        -------
+        self : SpectralFeatures
+            The transformer.
+        """
+        self._check_parameters()
+        _check_examinations(X)
+        self.n_features_out_ = len(self.get_feature_names_out())
+        return self
+
+    def transform(self, X):
+        """Pool the measures of each network.
+
+        Parameters
+        ----------
+        X : list of Examination, LayerTable or SkippedCase
+            Examined networks; a skipped one gives a row of NaN.
+
+        Returns
+        -------
+        table : ndarray of shape (n_networks, n_features)
+            One row per network; a data frame after ``set_output(transform="pandas")``.
+        """
+        self._check_parameters()
+        _check_examinations(X)
+        width = len(self.get_feature_names_out())
+        rows = [
+            np.full(width, np.nan)
+            if isinstance(item, SkippedCase)
+            else self._row(layer_table(item) if isinstance(item, Examination) else item)
+            for item in X
+        ]
+        return np.array(rows, dtype=float).reshape(len(rows), width)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns.
+
+        Parameters
+        ----------
+        input_features : ignored
+            Present for pipelines; the columns do not depend on the input.
+
+        Returns
+        -------
+        names : ndarray of str
+            Names such as ``"last__target_alignment"``, ``"network__log_trace"``, ``"n_layers"``.
+        """
+        self._check_parameters()
+        names = []
+        for family in self.families:
+            if family == "context":
+                names += list(CONTEXT_MEASURES)
+                continue
+            places = [*self.pooling, *(["network"] if self.include_network else [])]
+            names += [f"{place}__{name}" for place in places for name in LAYER_FAMILIES[family]]
+        return np.array(names, dtype=object)
+
+    def _row(self, table):
+        """Columns of one network."""
+        parts = []
+        for family in self.families:
+            if family == "context":
+                parts += [table.context[name] for name in CONTEXT_MEASURES]
+                continue
+            for way in self.pooling:
+                parts += [_pool(POOLINGS[way], table.measures[n]) for n in LAYER_FAMILIES[family]]
+            if self.include_network:
+                parts += [table.network[name] for name in LAYER_FAMILIES[family]]
+        return np.array(parts, dtype=float)
+
+    def _check_parameters(self):
+        """Validate types, then the words in both tuples."""
+        self._validate_params()
+        for name, known in (("families", FAMILIES), ("pooling", tuple(POOLINGS))):
+            values = getattr(self, name)
+            unknown = [value for value in values if value not in known]
+            if unknown or (name == "families" and not values):
+                raise ValueError(
+                    f"Expected `{name}` to be taken from {known}, found {tuple(values)!r}. "
+                    f"Leave out {unknown or 'the empty tuple'}."
+                )
+
+
+def _pool(function, values):
+    """Pool the layers where the measure applies; NaN where it applies to none."""
+    present = values[np.isfinite(values)]
+    return float(function(present)) if len(present) else np.nan
+
+
+def _check_examinations(X):
+    """Refuse anything but a non-empty list of examined networks."""
+    check_list(X, (Examination, LayerTable, SkippedCase), "examined networks", "LayerSpectra")

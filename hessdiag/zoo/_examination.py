@@ -1,0 +1,89 @@
+"""Examine the labelled networks of a zoo, one seed of each configuration."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+
+from hessdiag.features import LayerSpectra, LayerTable, layer_table
+from hessdiag.zoo._builder import run_resumable
+from hessdiag.zoo._store import ZooStore
+
+#: Settings of the shipped reference; `load_reference_diagnoser` examines new networks alike.
+REFERENCE_SPECTRA = LayerSpectra(max_gram_size=600)
+
+
+def choose_networks(labelled):
+    """Choose the networks that are worth examining: one seed of each labelled configuration.
+
+    Configurations differ more than seeds do; the choice follows from the configuration's hash.
+
+    Parameters
+    ----------
+    labelled : pandas.DataFrame
+        As from `label_networks`.
+
+    Returns
+    -------
+    chosen : pandas.DataFrame
+        The rows of the networks to examine.
+    """
+    rows = labelled[labelled["diagnosis"] != ""]
+    picks = []
+    for config, group in rows.groupby("config", sort=False):
+        seeds = np.sort(group["seed"].unique())
+        digest = hashlib.blake2b(config.encode(), digest_size=4).digest()
+        picks.append(group[group["seed"] == seeds[int.from_bytes(digest) % len(seeds)]].index[0])
+    return rows.loc[picks]
+
+
+def examine_zoo(recipe_ids, folder, spectra=None, n_jobs=None, progress=True):
+    """Examine networks of a zoo on disk that are not examined yet.
+
+    Parameters
+    ----------
+    recipe_ids : list of str
+        Ids of the networks.
+    folder : str or path-like
+        The zoo.
+    spectra : LayerSpectra or None, default=None
+        Settings; None takes `REFERENCE_SPECTRA`.
+    n_jobs : int or None, default=None
+        Worker processes, as in joblib.
+    progress : bool, default=True
+        Whether to show a progress bar.
+    """
+    store = ZooStore(folder)
+    settings = REFERENCE_SPECTRA if spectra is None else spectra
+    done = store.examined_ids()
+    todo = [(recipe_id, settings) for recipe_id in recipe_ids if recipe_id not in done]
+    run_resumable(_examine_and_save, todo, store, "examine", n_jobs, progress)
+
+
+def load_layer_table(store, recipe_id):
+    """Read the measures of one examined network.
+
+    Parameters
+    ----------
+    store : ZooStore
+        The zoo.
+    recipe_id : str
+        Id of the network.
+
+    Returns
+    -------
+    table : LayerTable
+        Its measures.
+    """
+    return LayerTable.from_json(store.examination_path(recipe_id).read_text())
+
+
+def _examine_and_save(item, folder):
+    """Examine one network in a worker."""
+    torch.set_num_threads(1)
+    recipe_id, settings = item
+    store = ZooStore(folder)
+    examination = settings.transform([store.load_case(recipe_id)])[0]
+    store.save_examination(recipe_id, layer_table(examination))

@@ -1,0 +1,136 @@
+"""Label zoo networks by what interventions gained on held-out data."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import balanced_accuracy_score
+
+from hessdiag._optional import import_optional
+from hessdiag.diagnosis._labels import DELTA, is_unsure, label_gains
+
+
+def label_networks(records, delta=DELTA):
+    """Measure both gains of each configuration, and name its diagnosis.
+
+    With L the held-out loss averaged over the seeds of a configuration,
+
+    - gain of widening = (L - lowest L among wider networks of the same group and weight decay)
+      / null loss;
+    - gain of constraining = (L - lowest L among narrower ones with the same weight decay, the same
+      width with more weight decay, and earlier checkpoints of the same run) / null loss.
+
+    All else is held equal, so that a gain answers for one intervention. The standard error of a
+    gain is that of the paired difference over seeds: seed by seed, the networks of a group meet
+    the same data.
+
+    Parameters
+    ----------
+    records : pandas.DataFrame
+        As from ``ZooStore.records_frame``: a row per network.
+    delta : float, default=0.05
+        Smallest gain that counts, in units of the null loss.
+
+    Returns
+    -------
+    labelled : pandas.DataFrame
+        The same rows with ``gain_widening``, ``gain_constraining``, their standard errors
+        ``se_widening`` and ``se_constraining``, ``diagnosis``, ``unsure``, and ``n_seeds``.
+        Networks without a wider sibling, of which widening is not known, and configurations with
+        fewer than 2 finished seeds, or with a diverged one, have an empty diagnosis.
+    """
+    parts = [_label_group(group, delta) for _, group in records.groupby(["group"], sort=False)]
+    labels = _pandas().concat(parts, ignore_index=True)
+    return records.merge(labels, on="config", how="left", validate="many_to_one")
+
+
+def label_reliability(records, delta=DELTA, random_state=0):
+    """Measure how far labels from disjoint seeds agree: the ceiling of every score.
+
+    For each group the seeds are divided into two halves at random (of unequal size where their
+    number is odd); each half labels the configurations alone.
+
+    Parameters
+    ----------
+    records : pandas.DataFrame
+        As from ``ZooStore.records_frame``, with at least 4 seeds for two honest halves; with 3,
+        one seed is set against two and the figure is a lower bound.
+    delta : float, default=0.05
+        Smallest gain that counts.
+    random_state : int, default=0
+        Seed of the division.
+
+    Returns
+    -------
+    reliability : float
+        Balanced accuracy of one half's labels against the other's.
+    """
+    rng = np.random.default_rng(random_state)
+    firsts, seconds = [], []
+    for _, group in records.groupby("group", sort=False):
+        seeds = rng.permutation(np.unique(group["seed"]))
+        half = len(seeds) // 2
+        halves = [
+            _label_group(group[group["seed"].isin(part)], delta, min_seeds=1)
+            for part in (seeds[:half], seeds[half:])
+        ]
+        both = halves[0].merge(halves[1], on="config", suffixes=("_a", "_b"))
+        both = both[(both["diagnosis_a"] != "") & (both["diagnosis_b"] != "")]
+        firsts += both["diagnosis_a"].tolist()
+        seconds += both["diagnosis_b"].tolist()
+    return float(balanced_accuracy_score(seconds, firsts))
+
+
+def _label_group(group, delta, min_seeds=2):
+    """Gains and labels of the configurations of one group."""
+    group = group.sort_values("seed")
+    curves = {
+        key: np.array(rows["test_losses"].tolist(), dtype=float)
+        for key, rows in group.groupby(["width", "weight_decay"])
+        if (rows["status"] == "ok").all()
+    }
+    seeds = group["seed"].nunique()
+    config_of = group.groupby(["width", "weight_decay"])["config"].first()
+    null_loss = group["null_loss"].iloc[0]
+    rows = []
+    for (width, decay), config in config_of.items():
+        row = {"config": config, "diagnosis": "", "unsure": True, "n_seeds": seeds}
+        gains = dict.fromkeys(("gain_widening", "se_widening"), np.nan)
+        gains |= dict.fromkeys(("gain_constraining", "se_constraining"), np.nan)
+        rows.append(row | gains)
+        complete = {key: curve for key, curve in curves.items() if len(curve) == seeds}
+        if (width, decay) not in complete or seeds < min_seeds:
+            continue
+        own = complete[width, decay]
+        wider = [c[:, -1] for (w, d), c in complete.items() if w > width and d == decay]
+        constrained = [
+            c[:, -1]
+            for (w, d), c in complete.items()
+            if (w < width and d == decay) or (w == width and d > decay)
+        ]
+        constrained += list(own[:, :-1].T)
+        if not wider:
+            continue
+        found = _gain(own[:, -1], wider, null_loss) + _gain(own[:, -1], constrained, null_loss)
+        widening, se_widening, constraining, se_constraining = found
+        rows[-1] |= {
+            "gain_widening": widening,
+            "se_widening": se_widening,
+            "gain_constraining": constraining,
+            "se_constraining": se_constraining,
+            "diagnosis": str(label_gains(widening, constraining, delta)),
+            "unsure": bool(is_unsure(widening, constraining, se_widening, se_constraining, delta)),
+        }
+    return _pandas().DataFrame(rows)
+
+
+def _gain(own, others, null_loss):
+    """Gain of the best of some interventions, and its standard error over seeds."""
+    best = min(others, key=np.mean)
+    difference = (own - best) / null_loss
+    error = difference.std(ddof=1) / np.sqrt(len(own)) if len(own) > 1 else np.nan
+    return float(difference.mean()), float(error)
+
+
+def _pandas():
+    """Return pandas."""
+    return import_optional("pandas", "zoo", "Labelling a zoo")

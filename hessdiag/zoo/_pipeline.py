@@ -1,0 +1,68 @@
+"""From recipes to a table: train, label, examine, write; every step resumes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from hessdiag.zoo._builder import save_settings, train_zoo
+from hessdiag.zoo._examination import (
+    REFERENCE_SPECTRA,
+    choose_networks,
+    examine_zoo,
+    load_layer_table,
+)
+from hessdiag.zoo._labels import label_networks, label_reliability
+from hessdiag.zoo._reference import write_reference
+from hessdiag.zoo._store import ZooStore
+
+
+def build_zoo(recipes, folder, table, provenance, n_jobs=-1, progress=True):
+    """Build a zoo and its table.
+
+    Parameters
+    ----------
+    recipes : list of Recipe
+        The networks.
+    folder : str or path-like
+        The zoo; what it already holds is kept.
+    table : str or path-like
+        Where the table goes.
+    provenance : dict
+        Command, commit and versions.
+    n_jobs : int, default=-1
+        Worker processes, as in joblib.
+    progress : bool, default=True
+        Whether to show progress bars.
+
+    Returns
+    -------
+    summary : str
+        What was built.
+    """
+    store = ZooStore(folder)
+    save_settings(store, {"recipes": [asdict(recipe) for recipe in recipes]})
+    train_zoo(recipes, folder, n_jobs, progress)
+    wanted = {recipe.id for recipe in recipes}
+    records = store.records_frame()
+    records = records[records["id"].isin(wanted)]
+    labelled = label_networks(records)
+    labelled.drop(columns="test_losses").to_csv(store.folder / "networks.csv", index=False)
+    chosen = choose_networks(labelled)
+    examine_zoo(chosen["id"].tolist(), folder, n_jobs=n_jobs, progress=progress)
+    reliability = label_reliability(records)
+    provenance = provenance | {
+        "label_reliability": reliability,
+        "n_trained": len(records),
+        "n_diverged": int((records["status"] != "ok").sum()),
+        "spectra": {k: v for k, v in REFERENCE_SPECTRA.get_params().items() if v is not None},
+    }
+    tables = [load_layer_table(store, recipe_id) for recipe_id in chosen["id"]]
+    write_reference(chosen, tables, provenance, table)
+    counts = chosen["diagnosis"].value_counts().to_dict()
+    return (
+        f"{len(records)} networks trained, {provenance['n_diverged']} diverged; {len(chosen)} "
+        f"examined on {chosen['dataset'].nunique()} data sets: {counts}, "
+        f"{chosen['unsure'].mean():.0%} unsure.\n"
+        f"Label reliability (one seed's labels against two others'): {reliability:.3f}\n"
+        f"Table: {table}"
+    )

