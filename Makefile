@@ -1,0 +1,40 @@
+# Each target sets up its own virtual environment; `make demo` and `make test` need nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Small matrices: one thread for each of the worker processes is fastest.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint evaluate zoo bench docs clean
+
+help:  ## show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+# A release of torch for the CPU is used where pip finds one for the pinned version.
+$(VENV)/.installed-%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$*]"
+	touch $@
+
+demo: $(VENV)/.installed-all  ## diagnose three new networks and do what is advised
+	$(BIN)/hessdiag demo --out demo-output
+
+test: lint  ## everything that must hold: lint, docstrings, tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.installed-tests  ## ruff and numpydoc validation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m numpydoc.hooks.validate_docstrings $$(git ls-files 'hessdiag/*.py')
+
+evaluate: $(VENV)/.installed-all  ## score the diagnosis on unseen data sets, beside its rivals
+	$(BIN)/hessdiag zoo evaluate --json benchmarks/evaluation.json
+
+zoo: $(VENV)/.installed-all  ## build the reference zoo and its table; resumes
+	$(BIN)/hessdiag zoo build --out zoo --groups 2 --table hessdiag/zoo/data/reference_zoo.npz
+
+docs: $(VENV)/.installed-docs  ## build the documentation
+	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
+clean:  ## remove the virtual environment and what the targets made
+	rm -rf $(VENV) demo-output docs/_build .pytest_cache .ruff_cache
