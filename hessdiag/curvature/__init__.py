@@ -4,9 +4,38 @@ This package knows torch and nothing of scikit-learn's estimators. It works on a
 net, so that the user's one stays as it was found.
 """
 
+from hessdiag.curvature._alo import (
+    LeaveOneOut,
+    WeightedGram,
+    leave_one_out,
+    output_hessian_roots,
+    weighted_gram,
+    weighted_gram_from_jacobian,
+)
 from hessdiag.curvature._blocks import Block
 from hessdiag.curvature._checks import UnfittedNetworkError
 from hessdiag.curvature._factors import DenseFactor, OuterFactor
+from hessdiag.curvature._gram_statistics import gram_statistics
 from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature._pointwise_loss import PointwiseLoss
+from hessdiag.curvature._task import Task, null_loss
+from hessdiag.curvature._working_copy import untouched_surroundings
 
-__all__ = ["Block", "DenseFactor", "LocalCurvature", "OuterFactor", "UnfittedNetworkError"]
+__all__ = [
+    "Block",
+    "DenseFactor",
+    "LeaveOneOut",
+    "LocalCurvature",
+    "OuterFactor",
+    "PointwiseLoss",
+    "Task",
+    "UnfittedNetworkError",
+    "WeightedGram",
+    "gram_statistics",
+    "leave_one_out",
+    "null_loss",
+    "output_hessian_roots",
+    "untouched_surroundings",
+    "weighted_gram",
+    "weighted_gram_from_jacobian",
+]

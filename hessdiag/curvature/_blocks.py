@@ -95,9 +95,7 @@ def _named_blocks(working_copy, layers):
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
         members = {}
         for pattern in patterns:
-            matched = [
-                n for n in available if _matches(n, pattern) or _owner(n) == pattern
-            ]
+            matched = [n for n in available if _matches(n, pattern) or _owner(n) == pattern]
             if not matched:
                 raise ValueError(
                     f"Expected parameter names or patterns that match, found {pattern!r} in "

@@ -6,35 +6,47 @@ import contextlib
 
 import torch
 
+from hessdiag.curvature._checks import tensors_of
 from hessdiag.curvature._factors import DenseFactor, OuterFactor
 from hessdiag.curvature._per_sample import per_sample_factor
 from hessdiag.curvature._rules import find_rule
 
-__all__ = ["capture_factors", "forward_order"]
+__all__ = ["capture_factors", "look_forward"]
 
 
-def forward_order(working_copy, chunk):
-    """Run one chunk without gradients; return its outputs and the modules' names in call order."""
+def look_forward(working_copy, chunk):
+    """Run one chunk without gradients; return outputs, names in call order, {name: width sent}."""
     names = {id(module): name for name, module in working_copy.modules_by_name().items()}
-    order, handles = [], []
+    order, widths, handles = [], {}, []
 
-    def note(module, args):
+    def note_call(module, args):
         name = names[id(module)]
-        if name not in seen:
-            seen.add(name)
+        if name not in widths:
             order.append(name)
+            widths[name] = None
 
-    seen = set()
+    def note_width(module, args, output):
+        tensors = tensors_of(output)
+        if tensors and tensors[0].ndim:
+            axis = 1 if tensors[0].ndim > 2 and _is_channelled(module) else -1
+            widths[names[id(module)]] = tensors[0].shape[axis]
+
     try:
         for module in working_copy.modules():
             if module is not working_copy:
-                handles.append(module.register_forward_pre_hook(note, prepend=True))
+                handles.append(module.register_forward_pre_hook(note_call, prepend=True))
+                handles.append(module.register_forward_hook(note_width, prepend=True))
         with torch.no_grad():
             outputs = working_copy(chunk.X)
     finally:
         for handle in handles:
             handle.remove()
-    return outputs, order
+    return outputs, order, widths
+
+
+def _is_channelled(module):
+    """Say whether a module's features stand in the second axis."""
+    return any(hasattr(module, name) for name in ("out_channels", "num_features", "num_channels"))
 
 
 @contextlib.contextmanager
@@ -54,9 +66,7 @@ def _watching(modules):
 
     try:
         for module in {id(m): m for m in modules}.values():
-            handles.append(
-                module.register_forward_hook(record, with_kwargs=True, prepend=True)
-            )
+            handles.append(module.register_forward_hook(record, with_kwargs=True, prepend=True))
         yield records
     finally:
         for handle in handles:
@@ -113,7 +123,7 @@ def capture_factors(working_copy, chunk, blocks, outputs_of, weights=None):
         if factor is None or not _agrees(factor, probe, direct[block.name]):
             factor = per_sample_factor(working_copy, chunk, block, outputs_of, weights)
         factors[block.name] = factor
-    return factors, outputs.detach()
+    return factors
 
 
 def _columns(outputs, weights):

@@ -159,7 +159,10 @@ def _length(data):
             )
         return known.pop() if known else 0
     if isinstance(data, tuple) or (
-        isinstance(data, list) and data and hasattr(data[0], "__len__") and hasattr(data[0], "dtype")
+        isinstance(data, list)
+        and data
+        and hasattr(data[0], "__len__")
+        and hasattr(data[0], "dtype")
     ):
         return _length(dict(enumerate(data)))
     if hasattr(data, "shape"):

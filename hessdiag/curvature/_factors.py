@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["DenseFactor", "OuterFactor"]
+__all__ = ["DenseFactor", "OuterFactor", "join_factors"]
 
 # Blocks of a dense Jacobian of more entries than this are not formed at once.
 MAX_BLOCK_ENTRIES = 30_000_000
@@ -20,6 +20,7 @@ class DenseFactor:
 
     def __init__(self, jacobian):
         self.jacobian = jacobian
+        self.dtype, self.epsilon = jacobian.dtype, torch.finfo(jacobian.dtype).eps
         self.n_samples, self.n_outputs, self.n_params = jacobian.shape
 
     def gram(self):
@@ -44,11 +45,6 @@ class DenseFactor:
         factors = factors.to(self.jacobian.dtype)
         return DenseFactor(torch.einsum("ncp,ncr->nrp", self.jacobian, factors))
 
-    @staticmethod
-    def concatenate(parts):
-        """Join the factors of several chunks of samples."""
-        return DenseFactor(torch.cat([part.jacobian for part in parts]))
-
 
 class OuterFactor:
     """A Jacobian that is a sum of outer products: of what a layer receives and what it sends on.
@@ -64,6 +60,7 @@ class OuterFactor:
         self.sweeps = sweeps  # (N, D, G, T, O)
         self.pieces = tuple(pieces)  # of "weight", "bias", in the block's order
         self.transposed = transposed  # weights of shape (I, O), as an embedding's
+        self.dtype, self.epsilon = sweeps.dtype, torch.finfo(sweeps.dtype).eps
         self.n_samples, self.n_outputs = sweeps.shape[:2]
         self.groups, self.positions, self.width = sweeps.shape[2:]
         self.fan_in = inputs.shape[3]
@@ -204,3 +201,12 @@ class OuterFactor:
         inputs = torch.cat([padded(part.inputs, 2, part.positions) for part in parts])
         sweeps = torch.cat([padded(part.sweeps, 3, part.positions) for part in parts])
         return OuterFactor(inputs, sweeps, first.pieces, first.transposed)
+
+
+def join_factors(pieces):
+    """Join the factors of all chunks of samples, in closed form where they allow it."""
+    if len(pieces) == 1:
+        return pieces[0]
+    if all(isinstance(piece, OuterFactor) for piece in pieces):
+        return OuterFactor.concatenate(pieces)
+    return DenseFactor(torch.cat([piece.dense() for piece in pieces]))

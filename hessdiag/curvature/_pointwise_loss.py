@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from hessdiag.curvature._data import take
+from hessdiag.curvature._outputs import flatten_outputs
 
 __all__ = ["PointwiseLoss"]
 
@@ -18,7 +19,7 @@ class PointwiseLoss:
     def __init__(self, problem):
         self.problem = problem
         n_samples = problem.n_samples
-        z = problem.outputs.outputs
+        z = flatten_outputs(problem.output_values)
         nudge = torch.linspace(-0.1, 0.1, z.numel(), dtype=z.dtype, device=z.device).view_as(z)
         probes = [z, z + nudge]
         wholes = [float(problem.scalar_at(probe)) for probe in probes]
@@ -46,7 +47,7 @@ class PointwiseLoss:
     def _unreduced(self, outputs):
         """Ask the criterion itself not to reduce."""
         problem = self.problem
-        criterion = problem.working_copy.net.criterion_
+        criterion = problem.scalar.criterion
         reduction = criterion.reduction
         if reduction not in ("mean", "sum"):
             raise ValueError("no known reduction")

@@ -20,10 +20,9 @@ class Task:
     """
 
     def __init__(self, problem):
-        self.shape = problem.output_shape
+        self.shape = problem.output_values.shape
         self.y = problem.y
-        self.criterion = getattr(problem.working_copy.net, "criterion_", None)
-        self.inverse = problem.link.inverse
+        self.criterion = problem.scalar.criterion
         self.threshold = _threshold(problem)
         self.kind = self._find_kind(problem.working_copy.net)
         self.values = self._numeric_targets()
@@ -128,7 +127,7 @@ def null_loss(scalar_at, start, n_samples):
 
 def _threshold(problem):
     """Choose the output above which a yes is predicted."""
-    criterion = getattr(problem.working_copy.net, "criterion_", None)
+    criterion = problem.scalar.criterion
     if isinstance(criterion, nn.BCELoss) and problem.link.name == "identity":
         return 0.5
     return 0.0

@@ -76,6 +76,10 @@ class WorkingCopy(torch.nn.Module):
             self.public_name(name): module for name, module in self.named_modules() if name != ""
         }
 
+    def root_kind(self):
+        """Name the class of the net's (first) module."""
+        return type(getattr(self, self.module_names[0])).__name__
+
     def loss(self, outputs, y, X):
         """Evaluate the net's own loss through skorch."""
         return self.net.get_loss(outputs, y, X=X, training=False)

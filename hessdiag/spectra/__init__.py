@@ -1,6 +1,41 @@
 """Spectra of local Hessians: computing them, and reading them."""
 
+from hessdiag.spectra._examine import examine
 from hessdiag.spectra._layer_spectra import layer_spectra
+from hessdiag.spectra._measures import (
+    MEASURES,
+    condition_number,
+    effective_dimension,
+    effective_rank,
+    max_eigenvalue,
+    min_eigenvalue,
+    n_outliers,
+    negative_mass,
+    participation_ratio,
+    rank_fraction,
+    stable_rank,
+    tail_exponent,
+    trace,
+)
+from hessdiag.spectra._plan import plan_spectra
 from hessdiag.spectra._spectrum import Spectrum
 
-__all__ = ["Spectrum", "layer_spectra"]
+__all__ = [
+    "MEASURES",
+    "Spectrum",
+    "condition_number",
+    "effective_dimension",
+    "effective_rank",
+    "examine",
+    "layer_spectra",
+    "max_eigenvalue",
+    "min_eigenvalue",
+    "n_outliers",
+    "negative_mass",
+    "participation_ratio",
+    "plan_spectra",
+    "rank_fraction",
+    "stable_rank",
+    "tail_exponent",
+    "trace",
+]

@@ -100,9 +100,7 @@ class Spectrum:
                 f"Expected a positive number of parameters, found n_params={self.n_params!r}."
             )
         if self.curvature not in ("hessian", "ggn"):
-            raise ValueError(
-                f"Expected curvature 'hessian' or 'ggn', found {self.curvature!r}."
-            )
+            raise ValueError(f"Expected curvature 'hessian' or 'ggn', found {self.curvature!r}.")
         if self.exact and np.isfinite(nodes).all() and np.count_nonzero(nodes) > self.n_params:
             raise ValueError(
                 f"Expected at most n_params={self.n_params} eigenvalues, found "

@@ -1,0 +1,194 @@
+"""The full examination of one net: spectra of all layers, and all that its factors tell besides."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from hessdiag.cases import NetworkCase
+from hessdiag.curvature import LocalCurvature, Task, null_loss, untouched_surroundings
+from hessdiag.examination import Examination, LayerExamination
+from hessdiag.spectra._layer_statistics import LayerStatistics
+from hessdiag.spectra._local_operators import LocalOperators
+from hessdiag.spectra._local_spectra import local_spectra, operator_spectra
+from hessdiag.spectra._settings import SpectrumSettings
+
+__all__ = ["examine"]
+
+DENSE_LIMIT = 1000
+
+
+def examine(
+    net,
+    X,
+    y,
+    name=None,
+    layers=None,
+    curvature="hessian",
+    method="auto",
+    n_lanczos_steps=30,
+    n_probes=3,
+    max_samples=None,
+    max_gram_size=1000,
+    dense_limit=DENSE_LIMIT,
+    random_state=None,
+    device=None,
+    dtype="float64",
+):
+    """Examine a net on its training data."""
+    options = SpectrumSettings(
+        curvature=curvature,
+        method=method,
+        n_lanczos_steps=n_lanczos_steps,
+        n_probes=n_probes,
+        dense_limit=dense_limit,
+        random_state=random_state,
+    )
+    settings = {
+        "layers": layers,
+        "curvature": curvature,
+        "method": method,
+        "n_lanczos_steps": n_lanczos_steps,
+        "n_probes": n_probes,
+        "max_samples": max_samples,
+        "max_gram_size": max_gram_size,
+        "dense_limit": dense_limit,
+        "random_state": random_state if isinstance(random_state, int) else None,
+        "device": None if device is None else str(device),
+        "dtype": None if dtype is None else str(dtype),
+    }
+    digest = NetworkCase(net, X, y).digest()
+    with untouched_surroundings(device):
+        problem = LocalCurvature(
+            net, X, y, layers=layers, device=device, dtype=dtype, random_state=random_state
+        )
+        context = _context(problem, X)
+        problem = _restrict(problem, max_samples, max_gram_size, random_state)
+        context["n_samples_examined"] = problem.n_samples
+        if problem.outputs is None:
+            examined, network = _examine_whole(problem, options)
+        else:
+            examined, network = _examine_factored(problem, options)
+    return Examination(name, digest, examined, network, context, settings)
+
+
+def _context(problem, X):
+    """Collect what a user would know without any curvature."""
+    blocks = problem.blocks
+    context = {
+        "n_samples": problem.n_samples,
+        "n_outputs": math.nan,
+        "n_params": sum(block.n_params for block in blocks),
+        "n_layers": len(blocks),
+        "loss": math.nan,
+        "error": math.nan,
+        "null_loss": math.nan,
+        "task": "regression",
+        "criterion": problem.scalar.name,
+    }
+    shape = getattr(X, "shape", None)
+    if shape is not None and len(shape) == 2:
+        context["n_inputs"] = int(shape[1])
+    if problem.output_values is None:
+        with torch.no_grad():
+            context["loss"] = float(problem.whole_scalar())
+        return context
+    values = problem.output_values
+    task = Task(problem)
+    per_sample = problem.n_samples if _sums(problem) else 1
+    flat = values.reshape(problem.n_samples, -1)
+    context["n_outputs"] = flat.shape[1]
+    context["task"] = task.kind
+    with torch.no_grad():
+        context["loss"] = float(problem.scalar_at(flat)) / per_sample
+    if task.values is not None:
+        context["error"] = float(task.errors(flat).mean())
+        start = task.constant_start()
+        context["null_loss"] = null_loss(problem.scalar_at, start, len(flat)) / per_sample
+    return context
+
+
+def _sums(problem):
+    """Say whether the loss is a sum over samples."""
+    return getattr(problem.scalar.criterion, "reduction", "mean") == "sum"
+
+
+def _restrict(problem, max_samples, max_gram_size, random_state):
+    """Draw as many samples as may be examined; their outputs are known already."""
+    if problem.output_values is None:
+        return problem
+    limit = problem.n_samples if max_samples is None else min(max_samples, problem.n_samples)
+    if max_gram_size is not None:
+        first = problem.restrict(np.arange(min(problem.n_samples, 50)))
+        if first.outputs is not None:
+            limit = min(limit, max(2, max_gram_size // max(1, first.outputs.rank)))
+    if limit >= problem.n_samples and len(problem.chunks) == 1:
+        return problem
+    rng = np.random.default_rng(random_state)
+    return problem.restrict(np.sort(rng.choice(problem.n_samples, size=limit, replace=False)))
+
+
+def _examine_whole(problem, options):
+    """Examine a net whose loss is not a function of each sample's outputs: Hessians only."""
+    spectra = local_spectra(problem, options)
+    layers = tuple(
+        _layer(problem, block, spectra[block.name], None, {"gn_gap": math.nan})
+        for block in problem.blocks
+    )
+    block = problem.network_block()
+    operators = LocalOperators([block], None, None, problem.whole_products([block]))
+    generator = torch.Generator().manual_seed(options.seed)
+    spectrum = operator_spectra(operators, options, {}, generator)[block.name]
+    return layers, _layer(problem, block, spectrum, None, {"gn_gap": math.nan})
+
+
+def _examine_factored(problem, options):
+    """Examine by factors: one decomposition per layer serves its spectrum and its statistics."""
+    generator = torch.Generator().manual_seed(options.seed)
+    factors, outputs = problem.factors(), problem.outputs
+    weighted = {name: factor.weighted(outputs.factors) for name, factor in factors.items()}
+    gaps, spectra = {}, {}
+    if options.curvature == "hessian":
+        operators = LocalOperators(
+            problem.blocks, weighted, outputs.signs, problem.residual_products()
+        )
+        gaps = operators.measure_gaps(generator)
+        bent = [block for block in problem.blocks if block.name not in operators.coincident]
+        operators.blocks = {block.name: block for block in bent}
+        spectra = operator_spectra(operators, options, gaps, generator)
+    statistics_of = LayerStatistics(problem)
+    layers, summed, rescaled = [], 0.0, 0.0
+    for block in problem.blocks:
+        factor, gap = factors[block.name], gaps.get(block.name, math.nan)
+        norm = _weight_norm(block)
+        gram = factor.gram().cpu().numpy()
+        eig = statistics_of.decompose(factor, gram)
+        ggn = statistics_of.ggn_spectrum(eig, weighted[block.name], options.curvature, gap)
+        ridge = block.n_params / norm**2 if norm > 0 else math.inf
+        statistics = statistics_of(gram, ridge, eig) | {"gn_gap": gap}
+        spectrum = spectra.get(block.name, ggn)
+        layers.append(_layer(problem, block, spectrum, ggn, statistics))
+        summed = summed + gram
+        if norm > 0:
+            rescaled = rescaled + gram / ridge
+    block = problem.network_block()
+    spectrum = statistics_of.gram_spectrum(summed, block.n_params)
+    statistics = statistics_of(np.asarray(rescaled), 1.0, None, block.n_params)
+    return tuple(layers), _layer(problem, block, spectrum, spectrum, statistics)
+
+
+def _layer(problem, block, spectrum, ggn_spectrum, statistics):
+    """Put together what was found out about one block."""
+    width = problem.width_of(block)
+    statistics = statistics | {"weight_norm": _weight_norm(block)}
+    return LayerExamination(
+        block.name, block.kind, block.n_params, width, spectrum, ggn_spectrum, statistics
+    )
+
+
+def _weight_norm(block):
+    """Euclidean norm of all parameters of a block."""
+    squares = sum(float(p.detach().double().square().sum()) for p in block.parameters)
+    return math.sqrt(squares)
