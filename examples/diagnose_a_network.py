@@ -6,9 +6,9 @@ held-out sample.
 """
 
 import torch
-from skorch import NeuralNetClassifier
 from sklearn.datasets import make_classification
 from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
 
 import hessdiag as hd
 

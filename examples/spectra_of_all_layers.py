@@ -6,9 +6,9 @@ parameters alone. One call gives the spectra of all of them, exact where that is
 """
 
 import torch
-from skorch import NeuralNetRegressor
 from sklearn.datasets import make_friedman1
 from sklearn.preprocessing import scale
+from skorch import NeuralNetRegressor
 
 import hessdiag as hd
 
