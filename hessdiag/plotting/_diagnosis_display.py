@@ -80,14 +80,14 @@ class DiagnosisDisplay:
         self.layer_weights = [np.asarray(weights, dtype=float) for weights in layer_weights]
 
     @classmethod
-    def from_reports(cls, reports, *, axes=None, **plot_options):
+    def from_reports(cls, reports, *, ax=None, **plot_options):
         """Collect what is to be drawn from reports, and draw it.
 
         Parameters
         ----------
         reports : list of DiagnosisReport
             What `FitDiagnoser.explain` returns, for one network or more.
-        axes : array-like of Axes of shape (n_networks, 2), default=None
+        ax : array-like of Axes of shape (n_networks, 2), default=None
             Where to draw; a new figure where None.
         **plot_options : dict
             Passed to `plot`.
@@ -114,14 +114,14 @@ class DiagnosisDisplay:
             layer_names=[[layer.name for layer in report.layers] for report in reports],
             layer_weights=[[layer.weight for layer in report.layers] for report in reports],
         )
-        return display.plot(axes=axes, **plot_options)
+        return display.plot(ax=ax, **plot_options)
 
-    def plot(self, axes=None, *, max_layers=12):
+    def plot(self, ax=None, *, max_layers=12):
         """Draw the networks one below the other.
 
         Parameters
         ----------
-        axes : array-like of Axes of shape (n_networks, 2), default=None
+        ax : array-like of Axes of shape (n_networks, 2), default=None
             Where to draw; a new figure, which pyplot does not know of, where None.
         max_layers : int, default=12
             Layers to draw at most for each network: those with the largest absolute weights.
@@ -137,21 +137,21 @@ class DiagnosisDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `axes` do not have the shape (n_networks, 2).
+            If `ax` does not have the shape (n_networks, 2).
         """
         n_networks = len(self.names)
-        own_figure = axes is None
+        own_figure = ax is None
         if own_figure:
             rows = [min(max_layers, max(1, len(names))) for names in self.layer_names]
             heights = [0.55 + 0.24 * max(rows_of, 2) for rows_of in rows]
             figure = new_figure(11, sum(heights) + 1.2)
-            axes = figure.subplots(
+            ax = figure.subplots(
                 n_networks,
                 2,
                 squeeze=False,
                 gridspec_kw={"width_ratios": [3, 2], "height_ratios": heights},
             )
-        axes = np.asarray(axes, dtype=object)
+        axes = np.asarray(ax, dtype=object)
         if axes.shape != (n_networks, 2):
             raise ValueError(
                 f"Expected axes of shape (n_networks, 2) = {(n_networks, 2)}, found {axes.shape}. "

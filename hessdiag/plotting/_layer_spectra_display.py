@@ -120,7 +120,7 @@ class LayerSpectraDisplay:
             raise ValueError("Expected names that differ, found equal ones. Rename the layers.")
 
     @classmethod
-    def from_spectra(cls, spectra, *, curvature="hessian", title=None, axes=None, **plot_options):
+    def from_spectra(cls, spectra, *, curvature="hessian", title=None, ax=None, **plot_options):
         """Collect what is to be drawn from spectra, and draw it.
 
         Parameters
@@ -131,7 +131,7 @@ class LayerSpectraDisplay:
             Which spectrum of an examination's layers to draw; not read for a dict.
         title : str, default=None
             Title of the figure; the name of the case where None.
-        axes : Axes or sequence of Axes, default=None
+        ax : Axes or array-like of Axes, default=None
             Where to draw; a new figure where None.
         **plot_options : dict
             Passed to `plot`.
@@ -155,7 +155,12 @@ class LayerSpectraDisplay:
             kinds = [layer.kind for layer in spectra.layers]
             title = spectra.name if title is None else title
             which = "spectrum" if curvature == "hessian" else "ggn_spectrum"
-            named = {layer.name: getattr(layer, which, None) for layer in spectra.layers}
+            named = {layer.name: getattr(layer, which) for layer in spectra.layers}
+            if any(spectrum is None for spectrum in named.values()):
+                raise ValueError(
+                    "Expected a Gauss-Newton spectrum for each layer, found none: the loss of this "
+                    "network is not a function of each sample's outputs. Pass curvature='hessian'."
+                )
         elif hasattr(spectra, "items"):
             named = dict(spectra)
         else:
@@ -179,19 +184,26 @@ class LayerSpectraDisplay:
             kinds=kinds,
             title=title,
         )
-        return display.plot(axes=axes, **plot_options)
+        return display.plot(ax=ax, **plot_options)
 
-    def plot(self, ax=None, *, axes=None, layers=None, max_layers=12, n_columns=None, share_y=True):
+    def plot(
+        self,
+        ax=None,
+        *,
+        layers=None,
+        max_layers=12,
+        n_columns=None,
+        share_y=True,
+        show_titles=True,
+    ):
         """Draw the panels.
 
         Parameters
         ----------
-        ax : Axes, default=None
-            Where to draw a single layer; short for ``axes=[ax]``.
-        axes : Axes or sequence of Axes of length n_panels, default=None
-            Where to draw. A new figure where None, which pyplot does not know of; it shows itself
-            where the display is the last line of a notebook's cell. For ``plt.show()``, pass axes
-            of ``plt.subplots``.
+        ax : Axes or array-like of Axes, default=None
+            Where to draw, an entry for each layer that is drawn. A new figure where None, which
+            pyplot does not know of; it shows itself where the display is the last line of a
+            notebook's cell. For ``plt.show()``, pass axes of ``plt.subplots``.
         layers : sequence of str, default=None
             Layers to draw. All where None, or the `max_layers` most telling.
         max_layers : int, default=12
@@ -203,6 +215,8 @@ class LayerSpectraDisplay:
         share_y : bool, default=True
             Whether all layers' eigenvalues are drawn to the same scale, also those of the layers
             that are not drawn now.
+        show_titles : bool, default=True
+            Whether name, size and null space stand above each panel.
 
         Returns
         -------
@@ -217,13 +231,10 @@ class LayerSpectraDisplay:
             If a layer is not known, or the number of axes is not that of the layers.
         """
         chosen, remark = self._choose(layers, max_layers)
-        if ax is not None and axes is not None:
-            raise ValueError("Expected `ax` or `axes`, found both. Pass one of them.")
-        axes = ax if axes is None else axes
-        own_figure = axes is None
+        own_figure = ax is None
         if own_figure:
-            figure, axes = self._new_axes(len(chosen), n_columns)
-        axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
+            figure, ax = self._new_axes(len(chosen), n_columns)
+        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(axes) < len(chosen):
             raise ValueError(
                 f"Expected axes for {len(chosen)} layers, found {len(axes)}. Pass more axes, or "
@@ -233,26 +244,29 @@ class LayerSpectraDisplay:
         limits = self._shared_limits() if share_y else None
         headings = self._headings()
         for axis, name in zip(axes, chosen):
-            self._panels[name].draw(axis, limits, headings[name])
+            self._panels[name].draw(axis, limits, headings[name] if show_titles else None)
         if own_figure:
             self._finish(figure, axes, [self._panels[name] for name in chosen], remark)
         self.figure_, self.axes_, self.drawn_layers_ = axes[0].figure, axes, chosen
         return self
 
-    def describe(self, layer):
+    def describe(self, layer, *, brief=False):
         """Say in a sentence what a layer's panel shows, for those who do not see it.
 
         Parameters
         ----------
         layer : str
             Name of the layer.
+        brief : bool, default=False
+            Whether to say no more than the panel's title: size and null space.
 
         Returns
         -------
         sentence : str
             Size, null space, extreme eigenvalues and share of negative ones.
         """
-        return self._panels[layer].description
+        panel = self._panels[layer]
+        return panel.subtitle if brief else panel.description
 
     def _repr_html_(self):
         """Show the figure in notebooks."""

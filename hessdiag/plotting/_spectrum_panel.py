@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdiag.plotting._matplotlib import power_of_ten, shorten
+from hessdiag.plotting._matplotlib import power_of_ten
 from hessdiag.plotting._palette import DENSITY, NEGATIVE, NEGATIVE_HATCH, POSITIVE
 
 EIGENVALUE_LABEL = "|eigenvalue| (loss / parameter²)"
@@ -106,17 +106,18 @@ class SpectrumPanel:
 
     def draw(self, ax, limits=None, heading=None):
         """Draw into axes; `limits` are those of the |eigenvalue| axis, shared by the panels."""
-        ax.set_title(self.subtitle, fontsize=8, loc="left", parse_math=False)
-        ax.annotate(
-            shorten(self.name, TITLE_WIDTH) if heading is None else heading,
-            xy=(0, 1),
-            xycoords="axes fraction",
-            xytext=(0, 17),
-            textcoords="offset points",
-            fontsize=10,
-            fontweight="bold",
-            parse_math=False,
-        )
+        if heading is not None:
+            ax.set_title(self.subtitle, fontsize=8, loc="left", parse_math=False)
+            ax.annotate(
+                heading,
+                xy=(0, 1),
+                xycoords="axes fraction",
+                xytext=(0, 17),
+                textcoords="offset points",
+                fontsize=10,
+                fontweight="bold",
+                parse_math=False,
+            )
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
         ax.tick_params(labelsize=8)

@@ -1,1 +1,18 @@
-"""reporting."""
+"""Reports: what a diagnoser found, for people.
+
+`render_text`, `print_reports`
+    A table and a paragraph per network, for a terminal or a log file.
+`render_html`, `write_html`
+    One self-contained page: the finding first, then the evidence layer by layer, the spectra, and
+    what was examined and how.
+`write_figures`
+    An image of the layer spectra for each network.
+
+All take a list of `hessdiag.diagnosis.DiagnosisReport`, and compute nothing themselves.
+"""
+
+from hessdiag.reporting._figures import write_figures
+from hessdiag.reporting._html import render_html, write_html
+from hessdiag.reporting._text import print_reports, render_text
+
+__all__ = ["print_reports", "render_html", "render_text", "write_figures", "write_html"]

@@ -1,0 +1,163 @@
+"""What all reports have in common: their input, their order, and how they put numbers in words."""
+
+from __future__ import annotations
+
+import math
+
+#: In the order in which probabilities are listed: what to widen, what to keep, what to constrain.
+DIAGNOSIS_ORDER = ("underparameterized", "well-fit", "overfitting")
+
+ACTIONS = {"widen": "Widen", "constrain": "Constrain", "keep": "Keep"}
+
+WEIGHT_EXPLANATION = (
+    "Weight: by how many percentage points the probability of the diagnosis falls when the layer's "
+    "measures, or this one, are set to their medians among well-fit networks (for a well-fit "
+    "network: among the others). A negative weight speaks against the diagnosis."
+)
+
+RANGE_EXPLANATION = (
+    "Well-fit: the range of the middle half of the well-fit networks in the reference."
+)
+
+# Two diagnoses whose probabilities are closer than this are called close.
+_CLOSE = 0.15
+
+
+def check_reports(reports):
+    """Return the reports as a list, or say what was expected."""
+    if hasattr(reports, "diagnosis"):
+        raise TypeError(
+            "Expected a list of DiagnosisReport, found a single one. Put it in a list: [report]."
+        )
+    if isinstance(reports, (str, bytes, dict)) or not hasattr(reports, "__iter__"):
+        raise TypeError(
+            f"Expected a list of DiagnosisReport, found {type(reports).__name__}. "
+            "Make reports with FitDiagnoser.explain(case)."
+        )
+    reports = list(reports)
+    if not reports:
+        raise ValueError("Expected at least one DiagnosisReport, found an empty list.")
+    for index, report in enumerate(reports):
+        if not (hasattr(report, "diagnosis") and hasattr(report, "layers")):
+            raise TypeError(
+                f"Expected a list of DiagnosisReport, found {type(report).__name__} at index "
+                f"{index}. Make reports with FitDiagnoser.explain(case)."
+            )
+    return reports
+
+
+def one_line(text):
+    """Put a text on one line, without characters that a terminal or a page could act upon."""
+    spaced = "".join(c if c.isprintable() else " " for c in str(text))
+    return " ".join(spaced.split())
+
+
+def case_names(reports):
+    """Name the networks; those without a name are numbered."""
+    return [
+        (one_line(report.name) if report.name is not None else "") or f"network {place}"
+        for place, report in enumerate(reports, start=1)
+    ]
+
+
+def number(value):
+    """Write a number with three digits that count."""
+    if not isinstance(value, (int, float)) and hasattr(value, "item"):
+        value = value.item()
+    if not math.isfinite(value):
+        return "not known"
+    if value == 0:
+        return "0"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if 0.001 <= abs(value) < 10_000:
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.2e}"
+
+
+def percent(share):
+    """Write a probability in percent; never rounded to certainty."""
+    if not math.isfinite(share):
+        return "not known"
+    if 0 < share < 0.005:
+        return "<1 %"
+    if 0.995 < share < 1:
+        return ">99 %"
+    return f"{100 * share:.0f} %"
+
+
+def points(weight):
+    """Write a difference of probabilities in percentage points, with its sign."""
+    if not math.isfinite(weight):
+        return "not known"
+    rounded = 100 * weight
+    if abs(rounded) >= 9.95:
+        return f"{rounded:+.0f}"
+    return "0.0" if abs(rounded) < 0.05 else f"{rounded:+.1f}"
+
+
+def position(evidence):
+    """Say where a value lies against the range of well-fit networks."""
+    if not all(map(math.isfinite, (evidence.value, evidence.low, evidence.high))):
+        return "not comparable"
+    if evidence.value > evidence.high:
+        return "above"
+    return "below" if evidence.value < evidence.low else "within"
+
+
+def evidence_sentence(evidence):
+    """Say a piece of evidence: the measure, its value, and the range of well-fit networks."""
+    words, value = one_line(evidence.words), number(evidence.value)
+    where = position(evidence)
+    if where == "not comparable":
+        return f"{words}: {value}"
+    span = f"{number(evidence.low)} to {number(evidence.high)}"
+    return f"{words}: {value}, {where} the well-fit {span}"
+
+
+def ordered_probabilities(report):
+    """List pairs of diagnosis and probability in a fixed order; unknown names come last."""
+    known = [name for name in DIAGNOSIS_ORDER if name in report.probabilities]
+    others = sorted(name for name in report.probabilities if name not in DIAGNOSIS_ORDER)
+    return [(name, float(report.probabilities[name])) for name in known + others]
+
+
+def close_call(report):
+    """Say which diagnosis is nearly as probable; empty where none is."""
+    others = [(p, name) for name, p in ordered_probabilities(report) if name != report.diagnosis]
+    if not others:
+        return ""
+    share, name = max(others)
+    if report.probabilities[report.diagnosis] - share >= _CLOSE:
+        return ""
+    return f"A close call: {name} has {percent(share)}."
+
+
+def driving_layers(report, at_most=3):
+    """List the layers that speak for the diagnosis, strongest first."""
+    speaking = [layer for layer in report.layers if layer.weight > 0]
+    return sorted(speaking, key=lambda layer: -layer.weight)[:at_most]
+
+
+def telling_layers(report, at_most):
+    """Name the layers of largest absolute weight, in forward order."""
+    order = sorted(
+        range(len(report.layers)),
+        key=lambda i: -abs(w) if math.isfinite(w := report.layers[i].weight) else 0.0,
+    )
+    return [report.layers[i].name for i in sorted(order[:at_most])]
+
+
+def parameters(count):
+    """Write a number of parameters; empty where it is not known."""
+    return f"{count:,} parameter{'s' * (count != 1)}" if count else ""
+
+
+def summary(reports):
+    """Say how many networks have which diagnosis."""
+    counts = {}
+    for report in reports:
+        counts[report.diagnosis] = counts.get(report.diagnosis, 0) + 1
+    order = [*DIAGNOSIS_ORDER, *sorted(set(counts) - set(DIAGNOSIS_ORDER))]
+    parts = [f"{counts[name]} {name}" for name in order if name in counts]
+    return f"{len(reports)} network{'s' * (len(reports) != 1)}: " + ", ".join(parts)
