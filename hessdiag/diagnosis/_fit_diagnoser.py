@@ -96,8 +96,9 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             of them.
         """
         self._validate_params()
+        spectra = clone(LayerSpectra() if self.spectra is None else self.spectra).fit(X)
         y = self._check_diagnoses(X, y)
-        self.spectra_ = clone(LayerSpectra() if self.spectra is None else self.spectra).fit(X)
+        self.spectra_ = spectra
         tables, examined = self._tables(X)
         if not examined.any():
             raise ValueError(
@@ -222,7 +223,12 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
 
     def _check_diagnoses(self, X, y):
         """Check the labels against the cases and the three words."""
-        if isinstance(X, (list, tuple)) and len(X) != len(y):
+        if y is None:
+            raise ValueError(
+                "FitDiagnoser requires y to be passed, but the target y is None. "
+                "Give the diagnosis of each network."
+            )
+        if len(X) != len(y):
             raise ValueError(
                 f"Expected a diagnosis for each of the {len(X)} networks, found {len(y)} "
                 "diagnoses. Give both lists the same length."
