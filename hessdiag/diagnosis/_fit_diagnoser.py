@@ -195,9 +195,9 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         answer = getattr(self.estimator_, method)(self._columns(tables)) if tables else None
         if examined.all():
             return answer
-        result = np.array([blank] * len(X))
+        result = np.empty((len(X), *blank.shape), dtype=blank.dtype)
+        result[:] = blank
         if tables:
-            result = result.astype(np.result_type(result, answer)) if blank.ndim else result
             result[examined] = answer
         return result
 
