@@ -44,6 +44,25 @@ def look_forward(working_copy, chunk):
     return outputs, order, widths
 
 
+def activation_entries(working_copy, chunk):
+    """Count the entries that the modules send when one chunk passes: what a graph keeps."""
+    count, handles = [0], []
+
+    def add(module, args, output):
+        count[0] += sum(tensor.numel() for tensor in tensors_of(output))
+
+    try:
+        for module in working_copy.modules():
+            if module is not working_copy and not list(module.children()):
+                handles.append(module.register_forward_hook(add))
+        with torch.no_grad():
+            working_copy(chunk.X)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return count[0]
+
+
 def _is_channelled(module):
     """Say whether a module's features stand in the second axis."""
     return any(hasattr(module, name) for name in ("out_channels", "num_features", "num_channels"))
@@ -51,7 +70,7 @@ def _is_channelled(module):
 
 @contextlib.contextmanager
 def _watching(modules):
-    """Record (received, sent) at every call of the modules; sent is a copy, safe from in-place ops."""
+    """Record (received, its version, sent) at every call of the modules."""
     records = {id(module): [] for module in modules}
     handles = []
 
@@ -60,9 +79,9 @@ def _watching(modules):
         if not isinstance(output, torch.Tensor) or not isinstance(received, torch.Tensor):
             records[id(module)].append(None)
             return None
-        sent = output.clone()
-        records[id(module)].append((received.detach(), received._version, sent))
-        return sent
+        records[id(module)].append((received.detach(), received._version, output))
+        # What follows may work in place: on a copy, so that the record stays what was sent.
+        return output.clone()
 
     try:
         for module in {id(m): m for m in modules}.values():

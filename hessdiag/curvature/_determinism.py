@@ -1,4 +1,4 @@
-"""Two forward passes must agree; where they do not, the layer that makes the difference is named."""
+"""Two forward passes must agree; where they do not, the first layer to differ is named."""
 
 from __future__ import annotations
 

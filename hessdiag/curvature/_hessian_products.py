@@ -1,4 +1,4 @@
-"""Products with local Hessians by double backward, from one retained graph that all layers share."""
+"""Products with local Hessians by double backward, from one graph that all layers share."""
 
 from __future__ import annotations
 

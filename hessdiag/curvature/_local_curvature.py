@@ -9,7 +9,7 @@ import torch
 from skorch import NeuralNetClassifier
 
 from hessdiag.curvature._blocks import Block, select_blocks
-from hessdiag.curvature._capture import capture_factors, look_forward
+from hessdiag.curvature._capture import activation_entries, capture_factors, look_forward
 from hessdiag.curvature._checks import check_data, check_net, check_parameters
 from hessdiag.curvature._data import Chunk, concatenate, load_chunks, sample_indices, take
 from hessdiag.curvature._determinism import check_deterministic
@@ -46,6 +46,7 @@ class LocalCurvature:
         random_state=None,
         device=None,
         dtype=None,
+        max_memory=None,
     ):
         check_net(net)
         check_data(net, X, y)
@@ -70,6 +71,31 @@ class LocalCurvature:
             self._take_outputs(collected)
         except NotSeparableError as error:
             self._give_up_separability(error)
+        if max_memory is not None and batch_size is None and self.output_values is not None:
+            self._keep_memory(max_memory)
+
+    def _keep_memory(self, max_memory):
+        """Cut the data into chunks whose graphs and sweeps fit in half of the memory given."""
+        chunk = self.chunks[0]
+        one = Chunk(take(chunk.X, slice(0, 1)), None, 1)
+        size = activation_entries(self.working_copy, one)
+        n_columns = (
+            1 if self.output_values is None else flatten_outputs(self.output_values).shape[1]
+        )
+        bytes_per_sample = size * self.working_copy.dtype.itemsize * (4 + n_columns)
+        n_fitting = max(1, int(0.5 * max_memory // max(1, bytes_per_sample)))
+        if n_fitting < chunk.n_samples and self.X is not None:
+            bounds = range(0, self.n_samples, n_fitting)
+            self._hold(
+                [
+                    Chunk(
+                        take(self.X, slice(i, i + n_fitting)),
+                        take(self.y, slice(i, i + n_fitting)),
+                        min(n_fitting, self.n_samples - i),
+                    )
+                    for i in bounds
+                ]
+            )
 
     def _hold(self, chunks):
         """Take these chunks as the data."""

@@ -1,4 +1,4 @@
-"""Closed rules: from what a layer received and how the outputs depend on what it sent, to its factor."""
+"""Closed rules: from what a layer received, and how outputs depend on what it sent, to its factor."""
 
 from __future__ import annotations
 
@@ -111,6 +111,12 @@ def _rms_norm(module, pieces, received, sweeps):
     return _scale_and_shift(normalized, pieces, sweeps, kept=range(first, sweeps.ndim))
 
 
+def _prelu(module, pieces, received, sweeps):
+    """Take the slope on negative inputs, one per channel or one for all."""
+    kept = (2,) if module.num_parameters > 1 else ()
+    return _scale_and_shift(received.clamp(max=0), pieces, sweeps, kept=kept)
+
+
 RULES = (
     ((nn.Linear,), _linear),
     ((nn.Conv1d, nn.Conv2d, nn.Conv3d), _convolution),
@@ -119,4 +125,5 @@ RULES = (
     ((nn.LayerNorm,), _layer_norm),
     ((nn.GroupNorm,), _group_norm),
     ((nn.RMSNorm,), _rms_norm),
+    ((nn.PReLU,), _prelu),
 )

@@ -1,4 +1,4 @@
-"""What a net is for: its kind of task, its targets as numbers, its error, its best constant output."""
+"""What a net is for: its kind of task, targets as numbers, error, best constant output."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ class Task:
         y = self.y
         if isinstance(self.criterion, (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)):
             return "classification"
-        if isinstance(y, torch.Tensor) and not y.is_floating_point():
-            if len(self.shape) >= 2 and self.shape[1] > 1 and y.ndim == len(self.shape) - 1:
-                return "classification"
+        indices = isinstance(y, torch.Tensor) and not y.is_floating_point()
+        several = len(self.shape) >= 2 and self.shape[1] > 1
+        if indices and several and y.ndim == len(self.shape) - 1:
+            return "classification"
         return "regression"
 
     def _numeric_targets(self):

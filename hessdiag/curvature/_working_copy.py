@@ -1,4 +1,4 @@
-"""A private copy of a fitted net, on which everything is computed: the user's net stays as it is."""
+"""A private copy of a fitted net, on which everything is computed: the net stays as it is."""
 
 from __future__ import annotations
 

@@ -17,11 +17,13 @@ from hessdiag.spectra._measures import (
     tail_exponent,
     trace,
 )
-from hessdiag.spectra._plan import plan_spectra
+from hessdiag.spectra._plan import LayerPlan, SpectraPlan, plan_spectra
 from hessdiag.spectra._spectrum import Spectrum
 
 __all__ = [
     "MEASURES",
+    "LayerPlan",
+    "SpectraPlan",
     "Spectrum",
     "condition_number",
     "effective_dimension",

@@ -37,7 +37,75 @@ def examine(
     device=None,
     dtype="float64",
 ):
-    """Examine a net on its training data."""
+    """Examine a net on its training data: spectra of all layers, and what follows from them.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Fitted net; left exactly as it is.
+    X : array-like, dict, DataFrame, tensor or Dataset of length n_samples
+        Data the net was trained on.
+    y : array-like of length n_samples or None
+        Targets; None where `X` is a Dataset that yields them.
+    name : str, default=None
+        How to call the case.
+    layers : str, list of str, dict or None, default=None
+        Layers to examine, as in `layer_spectra`.
+    curvature : {"hessian", "ggn"}, default="hessian"
+        As in `layer_spectra`.
+    method : {"auto", "exact", "lanczos"}, default="auto"
+        How a Hessian is treated that differs from its Gauss-Newton matrix, as in `layer_spectra`;
+        Gauss-Newton spectra are always exact here.
+    n_lanczos_steps : int, default=30
+        As in `layer_spectra`.
+    n_probes : int, default=3
+        As in `layer_spectra`.
+    max_samples : int or None, default=None
+        Number of samples to draw for curvature; None takes as many as `max_gram_size` allows.
+    max_gram_size : int or None, default=1000
+        Largest side of a Gram matrix, samples times rank of the output Hessian (classes - 1 for
+        cross-entropy, 1 for a single output); samples are drawn to keep it, as time grows with its
+        cube. The default takes about 0.1 seconds per layer. None sets no bound.
+    dense_limit : int, default=1000
+        Number of parameters up to which a Hessian is formed and decomposed, which takes about 0.2
+        seconds; Lanczos beyond.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of sample choice and probes; None means 0.
+    device : str or torch.device, default=None
+        Where to compute; None follows the net.
+    dtype : {"float32", "float64"} or None, default="float64"
+        Precision; None follows the net.
+
+    Returns
+    -------
+    Examination
+        Layers, whole net, context and settings. The whole net's spectrum is that of its
+        Gauss-Newton matrix, from the sum of the layers' Gram matrices; its statistics are those of
+        the sum in which each layer counts in units of its own prior, ``K_l |w_l|^2 / p_l``, which a
+        rescaling of ReLU layers does not change.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `layer_spectra`.
+
+    See Also
+    --------
+    layer_spectra : Spectra alone.
+    hessdiag.curvature.gram_statistics : The statistics.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from skorch import NeuralNetRegressor
+    >>> from hessdiag.spectra import examine
+    >>> X, y = np.eye(4, dtype="float32"), np.arange(4.0, dtype="float32")[:, None]
+    >>> net = NeuralNetRegressor(torch.nn.Linear(4, 1), verbose=0, train_split=None).fit(X, y)
+    >>> examination = examine(net, X, y)
+    >>> examination.layer_names, examination.context["null_loss"]
+    (('module',), 1.25)
+    """
     options = SpectrumSettings(
         curvature=curvature,
         method=method,

@@ -24,13 +24,16 @@ def random_probes(n_probes, size, generator, dtype, device, distribution="radema
     return (probes / probes.norm(dim=1, keepdim=True)).to(device)
 
 
-def lanczos(products, starts, n_steps):
+def lanczos(products, starts, n_steps, tolerance=None):
     """Tridiagonalize several symmetric matrices from several start vectors each, at once.
 
     `products` maps {name: vectors (k, p)} to {name: A v (k, p)}; `starts` is {name: (k, p)} of unit
-    rows. Returns {name: list of k pairs (alphas, betas)}, each cut where its Krylov space is full.
+    rows. Returns {name: list of k pairs (alphas, betas)}, each cut where its Krylov space is full,
+    or where its Ritz value of largest size is known to `tolerance` of itself.
     """
-    runs = {name: _Run(start, min(n_steps, start.shape[1])) for name, start in starts.items()}
+    runs = {
+        name: _Run(start, min(n_steps, start.shape[1]), tolerance) for name, start in starts.items()
+    }
     for step in range(n_steps):
         active = {name: run for name, run in runs.items() if step < run.n_steps and not run.done}
         if not active:
@@ -44,7 +47,8 @@ def lanczos(products, starts, n_steps):
 class _Run:
     """The state of one matrix: its basis so far, in the products' dtype, scalars in float64."""
 
-    def __init__(self, start, n_steps):
+    def __init__(self, start, n_steps, tolerance):
+        self.tolerance = tolerance
         self.n_steps = n_steps
         self.current = start
         self.basis = []
@@ -79,8 +83,20 @@ class _Run:
         broken = ~(beta_values > 10 * self.epsilon * math.sqrt(size) * self.scale)
         self.alive &= ~broken
         self.alive &= np.isfinite(alpha_values) & np.isfinite(beta_values)
+        if self.tolerance is not None and len(self.alphas) > 2:
+            self.alive &= ~np.array([self._settled(k) for k in range(len(alpha_values))])
         safe = torch.where(beta > 0, beta, torch.ones_like(beta))
         self.current = residual / safe[:, None].to(residual.dtype)
+
+    def _settled(self, k):
+        """Bound the error of the largest Ritz value by its residual, |beta_m s_m|."""
+        if not self.alive[k]:
+            return True
+        alphas = np.array([alpha[k] for alpha in self.alphas])
+        betas = np.array([beta[k] for beta in self.betas])
+        values, vectors = np.linalg.eigh(_tridiagonal(alphas, betas[:-1]))
+        largest = np.argmax(np.abs(values))
+        return abs(betas[-1] * vectors[-1, largest]) <= self.tolerance * abs(values[largest])
 
     def tridiagonals(self):
         """Return (alphas, betas) of every start vector."""
@@ -91,14 +107,18 @@ class _Run:
         ]
 
 
+def _tridiagonal(alphas, betas):
+    """Form the small dense matrix."""
+    return np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1)
+
+
 def quadrature(tridiagonals, n_params):
     """Turn tridiagonal matrices into nodes, weights, and the trace with its standard error."""
     nodes, weights, traces = [], [], []
     for alphas, betas in tridiagonals:
         if not (np.isfinite(alphas).all() and np.isfinite(betas).all()):
             return np.array([math.nan]), np.array([1.0]), math.nan, math.nan
-        matrix = np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1)
-        values, vectors = np.linalg.eigh(matrix)
+        values, vectors = np.linalg.eigh(_tridiagonal(alphas, betas))
         nodes.append(values)
         weights.append(vectors[0] ** 2 / len(tridiagonals))
         traces.append(n_params * alphas[0])

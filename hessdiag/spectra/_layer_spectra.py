@@ -27,7 +27,110 @@ def layer_spectra(
     tolerance=None,
     max_memory=None,
 ):
-    """Compute the spectrum of every layer's local Hessian or Gauss-Newton matrix."""
+    """Compute the spectrum of every layer's local Hessian.
+
+    The local Hessian of layer l is the second derivative of a scalar, by default the net's own loss
+    on the given data, in that layer's parameters alone. Where it equals the local Gauss-Newton
+    matrix ``sum_n J_n' Lambda_n J_n`` (J the outputs' derivatives in the layer's parameters, Lambda
+    the loss's second derivatives in the outputs), which is measured and not assumed, its
+    eigenvalues are exact at any number of parameters: they follow from a matrix of side
+    ``min(p, N rank(Lambda))`` [1]_. Elsewhere the Hessian itself is formed for small layers, and
+    probed by stochastic Lanczos quadrature for large ones [2]_.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Fitted net. It is left exactly as it is, also after an error: all is computed on a copy, in
+        evaluation mode.
+    X : array-like, dict, DataFrame, tensor or Dataset of length n_samples
+        Data, as the net's ``fit`` takes them.
+    y : array-like of length n_samples or None
+        Targets; None where `X` is a Dataset that yields them.
+    layers : str, list of str, dict or None, default=None
+        Layers to examine: names or patterns (as in ``fnmatch``) of modules; or block name ->
+        names or patterns of parameters, to treat several as one. None takes every module that
+        directly owns trainable parameters. A parameter that is tied belongs to the first of its
+        owners, with all its uses. Frozen parameters, and those of the criterion, take no part.
+    curvature : {"hessian", "ggn"}, default="hessian"
+        The Hessian, or its Gauss-Newton part, which is positive semidefinite for convex losses.
+    scalar : "loss" or callable, default="loss"
+        What is differentiated: the net's loss through skorch's ``get_loss``, or a callable that
+        takes (output, y) to a tensor of no dimensions.
+    method : {"auto", "exact", "lanczos"}, default="auto"
+        "auto" takes an exact spectrum where the matrix has a side up to 6000 for Gauss-Newton
+        matrices (a few seconds and 1 GiB) and 2500 for dense Hessians, and Lanczos beyond.
+    n_lanczos_steps : int, default=30
+        Steps per probe. The extreme eigenvalues of such spectra settle within 20 to 30 [2]_.
+    n_probes : int, default=3
+        Random starts; their spread gives the standard error of the trace.
+    max_samples : int or None, default=None
+        Number of samples to draw (without replacement) and to look at; None takes all.
+    batch_size : int or None, default=None
+        Samples that pass through the net at once; results do not depend on it. None takes all at
+        once, or as many as `max_memory` allows.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of sample choice and probes; None means 0, as an examination should be repeatable.
+    device : str or torch.device, default=None
+        Where to compute; None follows the net.
+    dtype : {"float32", "float64"} or None, default=None
+        Precision; None follows the net, but raises half precisions to float32. Output Hessians,
+        Gram matrices and eigenvalues are in float64 anyway.
+    tolerance : float or None, default=None
+        Lanczos stops early where the error bound of the eigenvalue of largest size falls below this
+        share of it.
+    max_memory : float or None, default=None
+        Bytes to keep within, by smaller chunks of samples and by Lanczos in place of large exact
+        decompositions; None sets no bound.
+
+    Returns
+    -------
+    dict of str to Spectrum
+        Spectra by layer name, in forward order. The spectrum of a layer whose curvature is NaN or
+        infinite is NaN; other layers keep theirs.
+
+    Raises
+    ------
+    TypeError
+        If `net` is not a skorch net.
+    sklearn.exceptions.NotFittedError
+        If `net` is not fitted.
+    ValueError
+        If parameters or data are not finite, X and y do not fit each other, the criterion cannot
+        take y, the loss is not one number, a layer pattern matches nothing, forward passes differ,
+        or an exact spectrum that is asked for does not fit in memory.
+
+    See Also
+    --------
+    examine : Spectra together with all else that the factors tell.
+    plan_spectra : What will be computed, and how long it will take.
+
+    Notes
+    -----
+    A net that ends in probabilities (softmax under ``NLLLoss``, sigmoid under ``BCELoss``) is
+    treated as one that ends in the corresponding logits: the Hessian is the same, and its
+    Gauss-Newton part is that of the logits.
+
+    A loss that is no sum over samples of functions of their outputs (an added weight penalty, a net
+    that mixes samples, several output tensors) is differentiated as it is, on all samples at once.
+
+    References
+    ----------
+    .. [1] Dangel, Tatzel and Hennig (2022). ViViT: curvature access through the generalized
+       Gauss-Newton's low-rank structure. TMLR.
+    .. [2] Ghorbani, Krishnan and Xiao (2019). An investigation into neural net optimization via
+       Hessian eigenvalue density. ICML.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from skorch import NeuralNetRegressor
+    >>> from hessdiag.spectra import layer_spectra
+    >>> X, y = np.eye(4, dtype="float32"), np.ones((4, 1), dtype="float32")
+    >>> net = NeuralNetRegressor(torch.nn.Linear(4, 1), verbose=0, train_split=None).fit(X, y)
+    >>> layer_spectra(net, X, y)
+    {'module': Spectrum(n_params=5, exact, 4 nonzero in [0, 2.5], trace=4)}
+    """
     settings = SpectrumSettings(
         curvature=curvature,
         method=method,
@@ -35,6 +138,7 @@ def layer_spectra(
         n_probes=n_probes,
         random_state=random_state,
         tolerance=tolerance,
+        max_memory=max_memory,
     )
     with untouched_surroundings(device):
         problem = LocalCurvature(
@@ -48,5 +152,6 @@ def layer_spectra(
             random_state=random_state,
             device=device,
             dtype=dtype,
+            max_memory=max_memory,
         )
         return local_spectra(problem, settings)

@@ -1,4 +1,4 @@
-"""One decomposition of a layer's weighted Gram matrix, for its spectrum and its statistics alike."""
+"""One decomposition of a layer's weighted Gram matrix, for spectrum and statistics alike."""
 
 from __future__ import annotations
 

@@ -29,6 +29,16 @@ class LocalOperators:
         self.beyond = beyond
         self.coincident = set()
 
+    def by_factor(self, name):
+        """Say whether a layer's matrix is a Gauss-Newton matrix, known by its factor."""
+        return self.factors is not None and (self.beyond is None or name in self.coincident)
+
+    def output_products(self, name, vectors):
+        """Multiply vectors (k, N R) by B' J J' B, which has a Gauss-Newton matrix's eigenvalues."""
+        factor = self.factors[name]
+        outputs = vectors.view(len(vectors), factor.n_samples, factor.n_outputs)
+        return factor.matvec(factor.rmatvec(outputs)).reshape(len(vectors), -1)
+
     def gauss_newton(self, name, vectors):
         """Multiply vectors (k, p) by the Gauss-Newton matrix of one layer."""
         factor = self.factors[name]

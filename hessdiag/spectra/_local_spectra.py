@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 
 from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum
 from hessdiag.spectra._lanczos import lanczos, quadrature, random_probes
 from hessdiag.spectra._local_operators import LocalOperators
 from hessdiag.spectra._spectrum import Spectrum
+from hessdiag.spectra._ways import DENSE, FACTOR, LayerSizes, choose_way
 
 __all__ = ["local_spectra", "operator_spectra"]
 
@@ -35,54 +37,65 @@ def local_spectra(problem, settings):
 
 def operator_spectra(operators, settings, gaps, generator):
     """Compute the spectrum of every operator: by factors, dense, or by Lanczos in lockstep."""
+    chosen = {name: _way(operators, name, settings) for name in operators.blocks}
     spectra, pending = {}, []
-    for name, block in operators.blocks.items():
-        gap = gaps.get(name, math.nan)
-        by_factor = operators.factors is not None and (
-            operators.beyond is None or name in operators.coincident
-        )
-        if settings.method == "lanczos":
-            pending.append(block)
-        elif by_factor and (
-            settings.method == "exact" or _factor_side(operators, name) <= settings.exact_limit
-        ):
+    for name in operators.blocks:
+        gap, way = gaps.get(name, math.nan), chosen[name].name
+        if way == FACTOR:
             factor = operators.factors[name]
             spectra[name] = ggn_spectrum(factor, operators.signs, settings.curvature, gap)
-        elif settings.method == "exact" or block.n_params <= settings.dense_limit:
-            check_dense_memory(block)
+        elif way == DENSE:
             spectra[name] = dense_spectrum(operators.dense(name), settings.curvature, gap)
         else:
-            pending.append(block)
-    starts = {}
-    for block in pending:
-        first = block.parameters[0]
-        starts[block.name] = random_probes(
-            settings.n_probes, block.n_params, generator, first.dtype, first.device
-        )
-    tridiagonals = lanczos(operators.products, starts, settings.n_lanczos_steps)
-    for block in pending:
-        nodes, weights, trace, error = quadrature(tridiagonals[block.name], block.n_params)
-        gap = gaps.get(block.name, math.nan)
-        spectra[block.name] = Spectrum(
-            block.n_params, False, nodes, weights, trace, error, settings.curvature, gap
-        )
+            pending.append(name)
+    if pending:
+        spectra.update(_lanczos_spectra(operators, pending, settings, gaps, generator))
     return {name: spectra[name] for name in operators.blocks}
 
 
-def _factor_side(operators, name):
-    """Size of the eigenvalue problem that a factor leads to."""
-    factor = operators.factors[name]
-    return min(factor.n_params, factor.n_samples * factor.n_outputs)
+def _lanczos_spectra(operators, names, settings, gaps, generator):
+    """Run Lanczos on several operators at once, each in the smaller of its spaces."""
+    starts, short = {}, set()
+    for name in names:
+        block = operators.blocks[name]
+        first = block.parameters[0]
+        size = block.n_params
+        if operators.by_factor(name) and operators.signs is None:
+            factor = operators.factors[name]
+            n_rows = factor.n_samples * factor.n_outputs
+            if 0 < n_rows < size:
+                size = n_rows
+                short.add(name)
+        starts[name] = random_probes(settings.n_probes, size, generator, first.dtype, first.device)
 
+    def products(vectors):
+        long = {name: v for name, v in vectors.items() if name not in short}
+        images = operators.products(long) if long else {}
+        for name in vectors.keys() & short:
+            images[name] = operators.output_products(name, vectors[name])
+        return images
 
-def check_dense_memory(block, available=None):
-    """Refuse a dense Hessian that does not fit in memory."""
-    needed = 3 * 8 * block.n_params**2
-    limit = 16 * 2**30 if available is None else available
-    if needed > limit:
-        raise ValueError(
-            f"Expected layers whose dense Hessian fits in memory for method='exact', found "
-            f"{block.name!r} with {block.n_params} parameters, which needs "
-            f"{needed / 2**30:.1f} GiB of {limit / 2**30:.1f} GiB. Use method='auto' or 'lanczos' "
-            "for it, or curvature='ggn', which is exact at any size."
+    spectra = {}
+    runs = lanczos(products, starts, settings.n_lanczos_steps, settings.tolerance)
+    for name in names:
+        n_params, size = operators.blocks[name].n_params, starts[name].shape[1]
+        nodes, weights, trace, error = quadrature(runs[name], size)
+        if name in short:
+            # The nonzero eigenvalues are those of B' J J' B; the rest of the spectrum is zero.
+            nodes = np.append(nodes, 0.0)
+            weights = np.append(weights * size / n_params, 1 - size / n_params)
+        gap = gaps.get(name, math.nan)
+        spectra[name] = Spectrum(
+            n_params, False, nodes, weights, trace, error, settings.curvature, gap
         )
+    return spectra
+
+
+def _way(operators, name, settings):
+    """Choose the way for one operator."""
+    n_params, n_rows = operators.blocks[name].n_params, 0
+    if operators.factors is not None:
+        factor = operators.factors[name]
+        n_rows = factor.n_samples * factor.n_outputs
+    sizes = LayerSizes(n_params, n_rows, operators.by_factor(name))
+    return choose_way(name, sizes, settings)

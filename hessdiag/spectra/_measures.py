@@ -440,7 +440,7 @@ def _values(spectrum):
 
 
 def _relative(spectrum):
-    """Return magnitudes relative to the largest, which neither overflow nor underflow, and masses."""
+    """Return magnitudes relative to the largest, which cannot overflow, and masses."""
     values, masses = _values(spectrum)
     sizes = np.abs(values)
     largest = sizes.max()
@@ -460,7 +460,7 @@ def _fraction(measure):
     return fraction
 
 
-#: All measures that need nothing but the spectrum, by name. `effective_dimension` also takes a ridge.
+#: All measures that need nothing but the spectrum, by name; `effective_dimension` takes a ridge.
 MEASURES = {
     function.__name__: function
     for function in (

@@ -2,7 +2,260 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 
-def plan_spectra(net, X, y):
-    """Plan."""
-    raise NotImplementedError
+import numpy as np
+import torch
+
+from hessdiag.curvature import LocalCurvature, untouched_surroundings
+from hessdiag.spectra._local_operators import LocalOperators
+from hessdiag.spectra._settings import SpectrumSettings
+from hessdiag.spectra._ways import FACTOR, LANCZOS, LayerSizes, choose_way
+
+__all__ = ["LayerPlan", "SpectraPlan", "plan_spectra"]
+
+WORDS = {
+    "factors": "exact, Gauss-Newton by factors",
+    "dense": "exact, dense Hessian",
+    "lanczos": "Lanczos quadrature",
+}
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """How one layer's spectrum will be computed.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer.
+    kind : str
+        Class of its module.
+    n_params : int
+        Number of trainable parameters p.
+    n_rows : int
+        Samples times rank of the output Hessian, N * R; 0 where the loss has none.
+    way : {"factors", "dense", "lanczos"}
+        The way that will be taken.
+    side : int
+        Side of the matrix that is decomposed, or length of the Lanczos vectors.
+    seconds : float
+        Estimated time.
+    bytes : float
+        Estimated memory beyond that of the forward pass.
+
+    Examples
+    --------
+    >>> from hessdiag.spectra import LayerPlan
+    >>> LayerPlan("0", "Linear", 8, 20, "factors", 8, 1e-3, 1536.0).way
+    'factors'
+    """
+
+    name: str
+    kind: str
+    n_params: int
+    n_rows: int
+    way: str
+    side: int
+    seconds: float
+    bytes: float
+
+
+@dataclass(frozen=True)
+class SpectraPlan:
+    """What `layer_spectra` will do; printing it shows a table.
+
+    Parameters
+    ----------
+    layers : tuple of LayerPlan
+        The layers, in forward order.
+
+    Examples
+    --------
+    >>> from hessdiag.spectra import LayerPlan, SpectraPlan
+    >>> print(SpectraPlan((LayerPlan("0", "Linear", 8, 20, "factors", 8, 1e-3, 1536.0),)))
+    layer  kind    parameters  rows  way                             side  seconds  MiB
+    0      Linear           8    20  exact, Gauss-Newton by factors     8    0.001  0.0
+    total                   8                                                0.001  0.0
+    """
+
+    layers: tuple[LayerPlan, ...]
+
+    @property
+    def seconds(self):
+        """Estimated time of all layers."""
+        return sum(layer.seconds for layer in self.layers)
+
+    @property
+    def bytes(self):
+        """Estimated memory: the largest of the layers'."""
+        return max(layer.bytes for layer in self.layers)
+
+    def __str__(self):
+        """Show a table with one row per layer."""
+        header = ("layer", "kind", "parameters", "rows", "way", "side", "seconds", "MiB")
+        rows = [
+            (
+                layer.name,
+                layer.kind,
+                str(layer.n_params),
+                str(layer.n_rows),
+                WORDS[layer.way],
+                str(layer.side),
+                f"{layer.seconds:.3f}",
+                f"{layer.bytes / 2**20:.1f}",
+            )
+            for layer in self.layers
+        ]
+        n_params = sum(layer.n_params for layer in self.layers)
+        seconds, size = f"{self.seconds:.3f}", f"{self.bytes / 2**20:.1f}"
+        rows.append(("total", "", str(n_params), "", "", "", seconds, size))
+        widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+        left = (0, 1, 4)
+        lines = [
+            "  ".join(
+                cell.ljust(width) if i in left or row is header else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths))
+            ).rstrip()
+            for row in (header, *rows)
+        ]
+        return "\n".join(lines)
+
+
+def plan_spectra(
+    net,
+    X,
+    y,
+    layers=None,
+    curvature="hessian",
+    scalar="loss",
+    method="auto",
+    n_lanczos_steps=30,
+    n_probes=3,
+    max_samples=None,
+    batch_size=None,
+    random_state=None,
+    device=None,
+    dtype=None,
+    tolerance=None,
+    max_memory=None,
+):
+    """Say what `layer_spectra` with the same arguments will do, with estimated time and memory.
+
+    Runs the net forward, and measures on a few samples whether each layer's Hessian and
+    Gauss-Newton matrix coincide and how fast this machine is; nothing large is computed.
+
+    Parameters
+    ----------
+    net, X, y, layers, curvature, scalar, method, n_lanczos_steps, n_probes, max_samples, batch_size
+        As in `layer_spectra`.
+    random_state, device, dtype, tolerance, max_memory
+        As in `layer_spectra`.
+
+    Returns
+    -------
+    SpectraPlan
+        The plan; print it for a table.
+
+    Raises
+    ------
+    ValueError
+        As `layer_spectra`, and where ``method="exact"`` cannot be kept in memory.
+
+    See Also
+    --------
+    layer_spectra : Computes the spectra.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from skorch import NeuralNetRegressor
+    >>> from hessdiag.spectra import plan_spectra
+    >>> X, y = np.eye(4, dtype="float32"), np.ones((4, 1), dtype="float32")
+    >>> net = NeuralNetRegressor(torch.nn.Linear(4, 1), verbose=0, train_split=None).fit(X, y)
+    >>> [layer.way for layer in plan_spectra(net, X, y).layers]
+    ['factors']
+    """
+    settings = SpectrumSettings(
+        curvature=curvature,
+        method=method,
+        n_lanczos_steps=n_lanczos_steps,
+        n_probes=n_probes,
+        random_state=random_state,
+        tolerance=tolerance,
+        max_memory=max_memory,
+    )
+    with untouched_surroundings(device):
+        problem = LocalCurvature(
+            net,
+            X,
+            y,
+            layers=layers,
+            scalar=scalar,
+            max_samples=max_samples,
+            batch_size=batch_size,
+            random_state=random_state,
+            device=device,
+            dtype=dtype,
+            max_memory=max_memory,
+        )
+        speed, pass_seconds = _speed(), _pass_seconds(problem)
+        coincident, rank = _look_ahead(problem, settings)
+    plans = []
+    for block in problem.blocks:
+        sizes = LayerSizes(block.n_params, problem.n_samples * rank, block.name in coincident)
+        way = choose_way(block.name, sizes, settings)
+        seconds = way.operations / speed + pass_seconds * (1 + rank)
+        if way.name != FACTOR:
+            # A Hessian-vector product costs about four passes forward and back.
+            n_products = way.side if way.name != LANCZOS else n_probes * n_lanczos_steps
+            seconds += 4 * pass_seconds * n_products
+        plans.append(
+            LayerPlan(
+                block.name,
+                block.kind,
+                block.n_params,
+                sizes.n_rows,
+                way.name,
+                way.side,
+                seconds,
+                way.bytes,
+            )
+        )
+    return SpectraPlan(tuple(plans))
+
+
+def _look_ahead(problem, settings):
+    """Measure on a few samples which layers go by factors, and the rank of the output Hessians."""
+    if problem.output_values is None:
+        return set(), 0
+    few = problem.restrict(np.arange(min(8, problem.n_samples)))
+    if few.outputs is None:
+        return set(), 0
+    if settings.curvature == "ggn":
+        return {block.name for block in problem.blocks}, few.outputs.rank
+    operators = LocalOperators(
+        few.blocks, few.factors(weighted=True), few.outputs.signs, few.residual_products()
+    )
+    operators.measure_gaps(torch.Generator().manual_seed(settings.seed))
+    return operators.coincident, few.outputs.rank
+
+
+def _speed():
+    """Measure floating-point operations per second of a matrix product in float64."""
+    matrix = np.ones((256, 256))
+    matrix @ matrix
+    start = time.perf_counter()
+    matrix @ matrix
+    return 2 * 256**3 / max(time.perf_counter() - start, 1e-6)
+
+
+def _pass_seconds(problem):
+    """Measure one pass forward over all samples."""
+    start = time.perf_counter()
+    with torch.no_grad():
+        for chunk in problem.chunks:
+            problem.working_copy(chunk.X)
+    return time.perf_counter() - start

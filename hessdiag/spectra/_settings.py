@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ class SpectrumSettings:
     exact_limit: int = 6000
     random_state: object = None
     tolerance: float | None = None
+    max_memory: float | None = None
 
     def __post_init__(self):
         """Check every keyword against what it may be."""
@@ -34,6 +36,20 @@ class SpectrumSettings:
             raise ValueError(
                 f"Expected tolerance to be None or a positive number, found {self.tolerance!r}."
             )
+        if self.max_memory is not None and not self.max_memory > 0:
+            raise ValueError(
+                "Expected max_memory to be None or a positive number of bytes, found "
+                f"{self.max_memory!r}."
+            )
+
+    def memory_limit(self):
+        """Bytes that an exact spectrum may take: `max_memory`, or half of what is available."""
+        if self.max_memory is not None:
+            return float(self.max_memory)
+        try:
+            return 0.5 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, ValueError, OSError):
+            return 4.0 * 2**30
 
     @property
     def seed(self):
