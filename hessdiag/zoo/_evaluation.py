@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import (
-    balanced_accuracy_score,
     confusion_matrix,
     f1_score,
     log_loss,
@@ -134,15 +133,33 @@ def score_row(target, probabilities, classes, groups, random_state=0):
     surer = confidence >= np.median(confidence)
     recall = recall_score(target, predicted, labels=classes, average=None, zero_division=0)
     return {
-        "balanced_accuracy": float(balanced_accuracy_score(target, predicted)),
+        "balanced_accuracy": balanced_accuracy(target, predicted),
         "interval": bootstrap_interval(target, predicted, groups, random_state),
         "macro_f1": float(f1_score(target, predicted, average="macro", zero_division=0)),
         "log_loss": float(log_loss(target, probabilities, labels=classes)),
         "ece": expected_calibration_error(target == predicted, confidence),
         "recall": {str(c): float(value) for c, value in zip(classes, recall, strict=True)},
-        "surer_half": float(balanced_accuracy_score(target[surer], predicted[surer])),
+        "surer_half": balanced_accuracy(target[surer], predicted[surer]),
         "confusion": confusion_matrix(target, predicted, labels=classes).tolist(),
     }
+
+
+def balanced_accuracy(target, predicted):
+    """Mean recall of the classes in `target`, without a warning where others were predicted.
+
+    Parameters
+    ----------
+    target, predicted : ndarray of str of shape (n_networks,)
+        Diagnoses.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1.
+    """
+    labels = np.unique(target)
+    recalls = recall_score(target, predicted, labels=labels, average=None, zero_division=0)
+    return float(recalls.mean())
 
 
 def bootstrap_interval(target, predicted, groups, random_state=0, n_bootstrap=N_BOOTSTRAP):
