@@ -16,7 +16,7 @@ from hessdiag.examination import Examination
 from hessdiag.features import LayerSpectra, _layer_spectra, forget_examinations, layer_table
 from hessdiag.testing._make_case import make_cases
 
-#: All checks, in the order in which they were defined.
+#: All checks, in the order in which they run.
 CASE_CHECKS = []
 
 ANSWER_METHODS = ("transform", "predict", "predict_proba", "decision_function")
@@ -33,29 +33,29 @@ class CaseCheck:
     function : callable
         Called as ``function(estimator, trial)``; raises AssertionError where the check fails.
     needs : tuple of callable
-        Each called as ``need(estimator, trial)``; returns why the check does not apply, or None.
+        Each called as ``need(estimator, takes)``; returns why the check does not apply, or None.
     """
 
     name: str
     function: Callable
     needs: tuple
 
-    def reason_to_skip(self, estimator, trial):
+    def reason_to_skip(self, estimator, takes):
         """Say why the check does not apply to an estimator; None where it does.
 
         Parameters
         ----------
         estimator : estimator
             What would be checked.
-        trial : Trial
-            What it would be tried on.
+        takes : {"cases", "examinations"}
+            What it takes as ``X``.
 
         Returns
         -------
         reason : str or None
             A phrase.
         """
-        reasons = (need(estimator, trial) for need in self.needs)
+        reasons = (need(estimator, takes) for need in self.needs)
         return next((reason for reason in reasons if reason is not None), None)
 
     def __call__(self, estimator, trial):
@@ -143,51 +143,52 @@ def case_check(*needs):
 # --- what an estimator must be for a check to apply -------------------------------------------
 
 
-def transformer(estimator, trial):
+def transformer(estimator, takes):
     """Need a transformer."""
     return None if hasattr(estimator, "transform") else "it has no transform"
 
 
-def table_transformer(estimator, trial):
-    """Need a transformer whose output is a numeric table."""
-    if reason := transformer(estimator, trial):
+def table_transformer(estimator, takes):
+    """Need a transformer whose output is a table that `set_output` can name the columns of."""
+    if reason := transformer(estimator, takes):
         return reason
-    answer = seeded_clone(estimator).fit(trial.X, trial.y).transform(trial.X)
-    return None if hasattr(answer, "shape") else "its transform gives a list of objects"
+    named = hasattr(estimator, "get_feature_names_out")
+    wrapped = getattr(estimator, "_sklearn_auto_wrap_output_keys", None)
+    return None if named and wrapped else "its transform gives no table with named columns"
 
 
-def list_transformer(estimator, trial):
+def list_transformer(estimator, takes):
     """Need a transformer whose output is a list of examinations."""
-    if reason := transformer(estimator, trial):
+    if reason := transformer(estimator, takes):
         return reason
-    answer = seeded_clone(estimator).fit(trial.X, trial.y).transform(trial.X)
-    return "its transform gives a table" if hasattr(answer, "shape") else None
+    is_table = table_transformer(estimator, takes) is None
+    return "its transform gives a table" if is_table else None
 
 
-def classifier(estimator, trial):
+def classifier(estimator, takes):
     """Need a classifier."""
     return None if is_classifier(estimator) else "it is not a classifier"
 
 
-def probabilistic(estimator, trial):
+def probabilistic(estimator, takes):
     """Need a classifier that gives probabilities."""
-    if reason := classifier(estimator, trial):
+    if reason := classifier(estimator, takes):
         return reason
     return None if hasattr(estimator, "predict_proba") else "it has no predict_proba"
 
 
-def takes_cases(estimator, trial):
+def takes_cases(estimator, takes):
     """Need an estimator whose input are networks."""
-    return None if trial.takes == "cases" else "it takes examinations, not networks"
+    return None if takes == "cases" else "it takes examinations, not networks"
 
 
-def learns(estimator, trial):
+def learns(estimator, takes):
     """Need an estimator that has to be fitted."""
     fits = estimator.__sklearn_tags__().requires_fit
     return None if fits else "it learns nothing, and works unfitted"
 
 
-def stateless(estimator, trial):
+def stateless(estimator, takes):
     """Need an estimator that learns nothing."""
     fits = estimator.__sklearn_tags__().requires_fit
     return "it has to be fitted" if fits else None
@@ -207,7 +208,7 @@ def has_parameter(name):
         As in `CaseCheck`.
     """
 
-    def need(estimator, trial):
+    def need(estimator, takes):
         return None if parameter_path(estimator, name) else f"it has no parameter {name}"
 
     return need

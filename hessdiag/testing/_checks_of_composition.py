@@ -110,7 +110,7 @@ def check_grid_search(estimator, trial):
 @case_check(takes_cases)
 def check_search_examines_once(estimator, trial):
     """A grid search over folds examines each network once."""
-    last = [] if classifier(estimator, trial) is None else [_Constant()]
+    last = [] if classifier(estimator, trial.takes) is None else [_Constant()]
     search = GridSearchCV(
         make_pipeline(clone(estimator), *last), {}, cv=StratifiedKFold(3), error_score="raise"
     )

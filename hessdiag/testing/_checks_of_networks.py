@@ -33,7 +33,7 @@ def check_fit_does_not_touch_networks(estimator, trial):
     """Fit leaves parameters, gradients, modes, hooks, buffers, data and generators alone."""
     cases = _lived_in(trial.cases)
     # A classifier may draw from NumPy's generator where it has no random_state of its own.
-    numpy_generator = classifier(estimator, trial) is not None
+    numpy_generator = classifier(estimator, trial.takes) is not None
     with _Untouched(cases, "fit", numpy_generator):
         estimator.fit(cases, trial.y)
 

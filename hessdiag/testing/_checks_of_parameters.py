@@ -50,6 +50,13 @@ def check_parameters_stored_as_given(estimator, trial):
 
 
 @case_check()
+def check_fit_returns_self(estimator, trial):
+    """Fit returns the estimator itself."""
+    result = estimator.fit(trial.X, trial.y)
+    assert result is estimator, f"fit returned {type(result).__name__}, expected the estimator."
+
+
+@case_check()
 def check_clone_and_get_params(estimator, trial):
     """get_params names every parameter, and a clone has the same ones and is not fitted."""
     shallow = estimator.get_params(deep=False)
@@ -106,13 +113,6 @@ def check_tags(estimator, trial):
     assert not tags.input_tags.two_d_array, (
         "input_tags.two_d_array is True: sklearn would convert lists of networks to arrays."
     )
-
-
-@case_check()
-def check_fit_returns_self(estimator, trial):
-    """Fit returns the estimator itself."""
-    result = estimator.fit(trial.X, trial.y)
-    assert result is estimator, f"fit returned {type(result).__name__}, expected the estimator."
 
 
 @case_check()

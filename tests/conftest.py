@@ -1,0 +1,51 @@
+"""Small networks and a small zoo that tests of all rooms share: made once a session."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from hessdiag.testing import make_cases
+from hessdiag.zoo import Recipe
+
+torch.set_num_threads(1)
+
+#: Three groups, of 3 widths x 2 weight decays x 2 seeds.
+SMALL_GROUPS = (
+    {"dataset": "iris", "n_train": 60, "label_noise": 0.25, "depth": 1, "activation": "relu"},
+    {"dataset": "wine", "n_train": 60, "label_noise": 0.0, "depth": 2, "activation": "tanh"},
+    {"dataset": "crx", "n_train": 60, "label_noise": 0.1, "depth": 1, "activation": "gelu"},
+)
+
+
+def make_small_recipes():
+    return [
+        Recipe(**group, family="mlp", width=width, weight_decay=decay, n_steps=30, seed=seed)
+        for group in SMALL_GROUPS
+        for width in (1, 4, 16)
+        for decay in (0.0, 1.0)
+        for seed in (0, 1)
+    ]
+
+
+@pytest.fixture(scope="session")
+def small_recipes():
+    return make_small_recipes()
+
+
+@pytest.fixture(scope="session")
+def nine_cases():
+    """Nine networks of all kinds and both depths, and what they were made to be."""
+    return make_cases(9, n_samples=24)
+
+
+@pytest.fixture(scope="session")
+def small_zoo(tmp_path_factory, small_recipes):
+    """A zoo on disk, its records and its table: read only."""
+    from hessdiag.zoo import ZooStore
+    from hessdiag.zoo._pipeline import build_zoo
+
+    folder = tmp_path_factory.mktemp("zoo")
+    table = folder / "table.npz"
+    summary = build_zoo(small_recipes, folder, table, {"command": "test"}, n_jobs=1, progress=False)
+    return SimpleNamespace(folder=folder, table=table, summary=summary, store=ZooStore(folder))
