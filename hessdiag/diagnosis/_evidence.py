@@ -21,7 +21,7 @@ OUTSIDE_SHARE = 0.1
 class ReferenceRanges:
     """Quartiles of every measure among well-fit and among other networks.
 
-    Attributes
+    Parameters
     ----------
     healthy, unhealthy : dict of str to ndarray of shape (3,)
         Quartiles over the layers of well-fit and of all other networks; measures of the context

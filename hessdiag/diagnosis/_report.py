@@ -11,7 +11,7 @@ from hessdiag.examination import Examination
 class Evidence:
     """One measure that speaks for the diagnosis.
 
-    Attributes
+    Parameters
     ----------
     measure : str
         Name of the measure, as in `hessdiag.features.LAYER_MEASURES`.
@@ -38,7 +38,7 @@ class Evidence:
 class LayerFinding:
     """What one layer contributes to the diagnosis.
 
-    Attributes
+    Parameters
     ----------
     name, kind : str
         Name of the layer and class of its module.
@@ -62,7 +62,7 @@ class LayerFinding:
 class Recommendation:
     """What to try next.
 
-    Attributes
+    Parameters
     ----------
     action : {"widen", "constrain", "keep"}
         The intervention.
@@ -81,7 +81,7 @@ class Recommendation:
 class DiagnosisReport:
     """The diagnosis of one network, with its evidence.
 
-    Attributes
+    Parameters
     ----------
     name : str or None
         Name of the case.

@@ -28,7 +28,7 @@ _KEPT_SIZE = 8192
 class SkippedCase:
     """Stands for a case that could not be examined.
 
-    Attributes
+    Parameters
     ----------
     name : str or None
         Name of the case.

@@ -17,7 +17,7 @@ class LayerTable:
     This is what remains of an `Examination` once its spectra have been measured; the reference
     zoo ships as these.
 
-    Attributes
+    Parameters
     ----------
     name : str or None
         Name of the case.

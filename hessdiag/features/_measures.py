@@ -111,9 +111,7 @@ SCALE = {
         / (context["null_loss"] * layer.n_params)
     ),
     "log_max_eigenvalue_weight": lambda layer, context: _log10(
-        _ggn(layer).max_eigenvalue
-        * layer.statistics["weight_norm"] ** 2
-        / context["null_loss"]
+        _ggn(layer).max_eigenvalue * layer.statistics["weight_norm"] ** 2 / context["null_loss"]
     ),
     "log_weight_rms": lambda layer, _: _log10(
         layer.statistics["weight_norm"] / np.sqrt(layer.n_params)

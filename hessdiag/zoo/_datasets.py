@@ -28,7 +28,7 @@ MAX_TEST = 2000
 class Dataset:
     """A named set of raw samples.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Unique name.
@@ -56,7 +56,7 @@ class Split:
     The encoder and the scaler have seen the training samples alone. The validation samples serve
     only the validation baseline of the evaluation, the test samples only the labels.
 
-    Attributes
+    Parameters
     ----------
     X_train, X_valid, X_test : ndarray of float32
         Encoded and standardized features.

@@ -12,7 +12,7 @@ from hessdiag.zoo._builder import run_resumable
 from hessdiag.zoo._store import ZooStore
 
 #: Settings of the shipped reference; `load_reference_diagnoser` examines new networks alike.
-REFERENCE_SPECTRA = LayerSpectra(max_gram_size=600)
+REFERENCE_SPECTRA = LayerSpectra(max_gram_size=1000)
 
 
 def choose_networks(labelled):

