@@ -33,6 +33,11 @@ def select_blocks(working_copy, forward_order, layers=None):
         blocks = _named_blocks(working_copy, layers)
     elif layers is not None:
         patterns = [layers] if isinstance(layers, str) else list(layers)
+        if not patterns:
+            raise ValueError(
+                "Expected at least one layer name or pattern, found an empty list of layers. "
+                "Pass layers=None for all layers."
+            )
         names = [block.name for block in blocks]
         for pattern in patterns:
             if not any(_matches(name, pattern) for name in names):

@@ -49,10 +49,10 @@ class DenseFactor:
 class OuterFactor:
     """A Jacobian that is a sum of outer products: of what a layer receives and what it sends on.
 
-    For weights of shape (G O, I), G groups, J[n, c, (g, o), i] is the sum over t of
-    S[n, c, g, t, o] a[n, g, t, i], and the same with a = 1 for the bias. T positions share the weights (a convolution's pixels, a
-    sequence's tokens); T = 1 for a plain linear layer, whose Gram matrix (S S') o (a a' + 1) needs
-    no Jacobian at all.
+    For weights of shape (G O, I), with G groups, J[n, c, (g, o), i] is the sum over t of
+    S[n, c, g, t, o] a[n, g, t, i]; for the bias the same with a = 1. T positions share the weights
+    (a convolution's pixels, a sequence's tokens); T = 1 for a plain linear layer, whose Gram matrix
+    (S S') o (a a' + 1) needs no Jacobian at all.
     """
 
     def __init__(self, inputs, sweeps, pieces, transposed=False):

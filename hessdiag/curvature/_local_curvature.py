@@ -10,7 +10,7 @@ from skorch import NeuralNetClassifier
 
 from hessdiag.curvature._blocks import Block, select_blocks
 from hessdiag.curvature._capture import activation_entries, capture_factors, look_forward
-from hessdiag.curvature._checks import check_data, check_net, check_parameters
+from hessdiag.curvature._checks import check_data, check_net, check_parameters, tensors_of
 from hessdiag.curvature._data import Chunk, concatenate, load_chunks, sample_indices, take
 from hessdiag.curvature._determinism import check_deterministic
 from hessdiag.curvature._factors import join_factors
@@ -60,7 +60,7 @@ class LocalCurvature:
         torch.manual_seed(0)
         collected, order, self.widths = [], [], {}
         for chunk in self.chunks:
-            outputs, called, widths = look_forward(self.working_copy, chunk)
+            outputs, called, widths = self._run_first(chunk)
             collected.append(outputs)
             order += [name for name in called if name not in self.widths]
             self.widths.update(widths)
@@ -73,6 +73,17 @@ class LocalCurvature:
             self._give_up_separability(error)
         if max_memory is not None and batch_size is None and self.output_values is not None:
             self._keep_memory(max_memory)
+
+    def _run_first(self, chunk):
+        """Run the net for the first time; say what it was given where it fails."""
+        try:
+            return look_forward(self.working_copy, chunk)
+        except Exception as error:
+            given = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in tensors_of(chunk.X))
+            raise ValueError(
+                f"Expected X that the net can take, found a batch of {given or type(chunk.X)}: "
+                f"{type(error).__name__}: {error}. Pass X as to the net's own predict."
+            ) from error
 
     def _keep_memory(self, max_memory):
         """Cut the data into chunks whose graphs and sweeps fit in half of the memory given."""

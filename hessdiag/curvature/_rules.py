@@ -1,4 +1,4 @@
-"""Closed rules: from what a layer received, and how outputs depend on what it sent, to its factor."""
+"""Closed rules: from what a layer received, and how outputs depend on what it sent, to a factor."""
 
 from __future__ import annotations
 
