@@ -55,21 +55,8 @@ def _constrain(table, findings):
     """Name the layers that drive the diagnosis, and how to hold them back."""
     order = sorted(findings, key=lambda finding: -finding.weight)
     layers = tuple(finding.name for finding in order if finding.weight > 0) or (order[0].name,)
-    gap = _best(table.network, "alo_gap_")
     text = (
         f"Constrain it: add weight decay (tenfold, or AdamW's 0.1 to 1 from none), stop earlier, "
         f"or narrow {layers[0]}."
     )
-    if np.isfinite(gap) and gap > 0:
-        text += (
-            f" Leave-one-out puts its held-out loss about {gap:.2g} null losses above its "
-            "training loss."
-        )
     return Recommendation("constrain", layers, text)
-
-
-def _best(network, prefix):
-    """Smallest finite value of a family of whole-net measures, the most careful claim."""
-    values = [value for name, value in network.items() if name.startswith(prefix)]
-    values = [value for value in values if np.isfinite(value)]
-    return min(values, default=np.nan)

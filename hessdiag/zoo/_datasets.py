@@ -58,10 +58,13 @@ class Split:
 
     Parameters
     ----------
-    X_train, X_valid, X_test : ndarray of float32
-        Encoded and standardized features.
-    y_train, y_valid, y_test : ndarray of int64
-        Class indices. ``y_train`` carries the label noise that was asked for.
+    X_train, y_train : ndarray of float32, ndarray of int64
+        Training part: encoded and standardized features, and class indices with the label noise
+        that was asked for.
+    X_valid, y_valid : ndarray of float32, ndarray of int64
+        Validation part, with clean labels.
+    X_test, y_test : ndarray of float32, ndarray of int64
+        Test part, with clean labels.
     n_classes : int
         Number of classes in the data set.
     """

@@ -30,15 +30,47 @@ class ZooStore:
         self.folder = Path(folder)
 
     def network_path(self, recipe_id):
-        """Return the path of one network's file."""
+        """Return the path of one network's file.
+
+        Parameters
+        ----------
+        recipe_id : str
+            Id of the recipe.
+
+        Returns
+        -------
+        path : pathlib.Path
+            A safetensors file.
+        """
         return self.folder / "networks" / f"{recipe_id}.safetensors"
 
     def examination_path(self, recipe_id):
-        """Return the path of one network's measures."""
+        """Return the path of one network's measures.
+
+        Parameters
+        ----------
+        recipe_id : str
+            Id of the recipe.
+
+        Returns
+        -------
+        path : pathlib.Path
+            A JSON file.
+        """
         return self.folder / "examinations" / f"{recipe_id}.json"
 
     def save_network(self, recipe, net, record):
-        """Write parameters, recipe and record of one network."""
+        """Write parameters, recipe and record of one network.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            The recipe.
+        net : skorch.NeuralNet
+            The fitted net.
+        record : TrainingRecord
+            Its losses.
+        """
         header = {
             "recipe": json.dumps(asdict(recipe)),
             "record": json.dumps(asdict(record)),
@@ -68,7 +100,20 @@ class ZooStore:
         return NetworkCase(net, split.X_train, split.y_train, name=recipe_id)
 
     def load_record(self, recipe_id):
-        """Return (recipe, record) of one network from its header alone."""
+        """Read recipe and record of one network from its file's header alone.
+
+        Parameters
+        ----------
+        recipe_id : str
+            Id of the recipe.
+
+        Returns
+        -------
+        recipe : Recipe
+            The recipe.
+        record : TrainingRecord
+            Its losses.
+        """
         safetensors = import_optional("safetensors", "zoo", "A zoo on disk")
         with safetensors.safe_open(self.network_path(recipe_id), framework="numpy") as file:
             header = file.metadata()
@@ -77,11 +122,23 @@ class ZooStore:
         return Recipe(**json.loads(header["recipe"])), TrainingRecord(**record)
 
     def finished_ids(self):
-        """Return the ids of all networks on disk, as a set."""
+        """Return the ids of all networks on disk.
+
+        Returns
+        -------
+        ids : set of str
+            Ids of recipes.
+        """
         return {path.stem for path in (self.folder / "networks").glob("*.safetensors")}
 
     def examined_ids(self):
-        """Return the ids of all examined networks, as a set."""
+        """Return the ids of all examined networks.
+
+        Returns
+        -------
+        ids : set of str
+            Ids of recipes.
+        """
         return {path.stem for path in (self.folder / "examinations").glob("*.json")}
 
     def records_frame(self):
@@ -108,7 +165,15 @@ class ZooStore:
         return frame.sort_values(order, ignore_index=True)
 
     def save_examination(self, recipe_id, table):
-        """Write the measures of one examined network."""
+        """Write the measures of one examined network.
+
+        Parameters
+        ----------
+        recipe_id : str
+            Id of the recipe.
+        table : LayerTable
+            Its measures.
+        """
         write_atomically(self.examination_path(recipe_id), table.to_json().encode())
 
 
