@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 
 from hessdiag.curvature import (
     PointwiseLoss,
@@ -33,7 +34,7 @@ class LayerStatistics:
         self.device = outputs.outputs.device
         self.outputs = outputs.outputs.cpu().numpy()
         self.residuals = self.scale * outputs.residuals.cpu().numpy()
-        self.signs = outputs.signs
+        self.signs, self.hessians = outputs.signs, outputs.hessians.cpu().numpy()
         if outputs.signs is None and outputs.rank:
             self.roots = math.sqrt(self.scale) * outputs.factors.cpu().numpy()
         else:
@@ -77,8 +78,6 @@ class LayerStatistics:
 
     def _pointwise_loss(self, outputs):
         """Evaluate losses and errors (N,) at outputs (N, C), as arrays."""
-        import torch
-
         outputs = torch.as_tensor(outputs, dtype=torch.float64, device=self.device)
         with torch.no_grad():
             losses, errors = self.losses(outputs), self.task.errors(outputs)
@@ -86,5 +85,31 @@ class LayerStatistics:
 
     def gram_spectrum(self, gram, n_params):
         """Return the Gauss-Newton spectrum of the whole net from the summed Gram matrices."""
-        eig = weighted_gram(gram, self.roots, n_params)
-        return Spectrum.from_eigenvalues(eig.eigenvalues / self.scale, n_params, "ggn")
+        if self.signs is not None:
+            values = _product_eigenvalues(gram, self.hessians)
+        else:
+            n_samples, n_outputs, n_roots = self.roots.shape
+            blocks = gram.reshape(n_samples, n_outputs, -1)
+            left = (self.roots.transpose(0, 2, 1) @ blocks).reshape(-1, n_samples, n_outputs)
+            weighted = left.transpose(1, 0, 2) @ self.roots  # (M, N R, R), columns of sample M
+            size = n_samples * n_roots
+            weighted = weighted.transpose(1, 0, 2).reshape(size, size)
+            values = np.maximum(_eigenvalues(weighted) / self.scale, 0.0)
+        return Spectrum.from_eigenvalues(values, n_params, "ggn")
+
+
+def _eigenvalues(matrix):
+    """Return the eigenvalues of a symmetric array, NaN where it is not finite."""
+    if not np.isfinite(matrix).all():
+        return np.full(len(matrix), np.nan)
+    return np.linalg.eigvalsh(matrix)
+
+
+def _product_eigenvalues(gram, hessians):
+    """Return the eigenvalues of J' Lambda J from K = J J', Lambda block-diagonal and indefinite."""
+    if not np.isfinite(gram).all():
+        return np.full(len(gram), np.nan)
+    squares, vectors = np.linalg.eigh(gram)
+    root = vectors * np.sqrt(np.maximum(squares, 0.0))
+    blocks = root.reshape(*hessians.shape[:2], -1)
+    return np.linalg.eigvalsh(root.T @ (hessians @ blocks).reshape(len(gram), -1))
