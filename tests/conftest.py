@@ -12,15 +12,39 @@ torch.set_num_threads(1)
 
 #: Three groups, of 3 widths x 2 weight decays x 2 seeds.
 SMALL_GROUPS = (
-    {"dataset": "iris", "n_train": 60, "label_noise": 0.25, "depth": 1, "activation": "relu"},
-    {"dataset": "wine", "n_train": 60, "label_noise": 0.0, "depth": 2, "activation": "tanh"},
-    {"dataset": "crx", "n_train": 60, "label_noise": 0.1, "depth": 1, "activation": "gelu"},
+    {
+        "dataset": "iris",
+        "n_train": 60,
+        "label_noise": 0.25,
+        "depth": 1,
+        "activation": "relu",
+        "n_steps": 300,
+        "learning_rate": 0.02,
+    },
+    {
+        "dataset": "wine",
+        "n_train": 60,
+        "label_noise": 0.0,
+        "depth": 2,
+        "activation": "tanh",
+        "n_steps": 60,
+        "learning_rate": 0.01,
+    },
+    {
+        "dataset": "crx",
+        "n_train": 60,
+        "label_noise": 0.1,
+        "depth": 1,
+        "activation": "gelu",
+        "n_steps": 60,
+        "learning_rate": 0.03,
+    },
 )
 
 
 def make_small_recipes():
     return [
-        Recipe(**group, family="mlp", width=width, weight_decay=decay, n_steps=30, seed=seed)
+        Recipe(**group, family="mlp", width=width, weight_decay=decay, seed=seed)
         for group in SMALL_GROUPS
         for width in (1, 4, 16)
         for decay in (0.0, 1.0)

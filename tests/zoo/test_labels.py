@@ -1,0 +1,178 @@
+"""Labels follow the rule: a twin that reads the rule literally finds the same."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hessdiag.zoo import choose_networks, label_networks, label_reliability
+
+pd = pytest.importorskip("pandas")
+
+NULL_LOSS = 2.0
+
+
+def make_records(losses, seeds=3, groups=1, status=None):
+    """Records of groups x widths x decays x seeds with the given held-out curves."""
+    rows = []
+    for group in range(groups):
+        for width in (2, 8, 32):
+            for decay in (0.0, 1.0):
+                for seed in range(seeds):
+                    key = (group, width, decay, seed)
+                    rows.append(
+                        {
+                            "id": "-".join(map(str, key)),
+                            "group": f"g{group}",
+                            "config": f"g{group}-{width}-{decay}",
+                            "width": width,
+                            "weight_decay": decay,
+                            "seed": seed,
+                            "null_loss": NULL_LOSS,
+                            "status": (status or {}).get(key, "ok"),
+                            "test_losses": tuple(losses(*key)),
+                        }
+                    )
+    return pd.DataFrame(rows)
+
+
+def twin(records, delta=0.05):
+    """Gains and diagnosis of each configuration, by loops."""
+    result = {}
+    for row in records.to_dict("records"):
+        group = [r for r in records.to_dict("records") if r["group"] == row["group"]]
+
+        def mean(width, decay, at=-1, group=group):
+            found = [
+                r["test_losses"][at]
+                for r in group
+                if r["width"] == width and r["weight_decay"] == decay
+            ]
+            return sum(found) / len(found)
+
+        width, decay = row["width"], row["weight_decay"]
+        own = mean(width, decay)
+        widths = sorted({r["width"] for r in group})
+        decays = sorted({r["weight_decay"] for r in group})
+        wider = [mean(w, decay) for w in widths if w > width]
+        held_back = [mean(w, decay) for w in widths if w < width]
+        held_back += [mean(width, d) for d in decays if d > decay]
+        held_back += [mean(width, decay, at) for at in range(len(row["test_losses"]) - 1)]
+        if not wider:
+            result[row["config"]] = (np.nan, np.nan, "")
+            continue
+        up = (own - min(wider)) / NULL_LOSS
+        down = (own - min(held_back)) / NULL_LOSS
+        if up < delta and down < delta:
+            name = "well-fit"
+        else:
+            name = "underparameterized" if up > down else "overfitting"
+        result[row["config"]] = (up, down, name)
+    return result
+
+
+def configurations(records):
+    """Labels by width and weight decay, for records of one group."""
+    labelled = label_networks(records).drop_duplicates("config")
+    return labelled.set_index(["width", "weight_decay"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.02, 0.2, 1.0]))
+def test_brute_force_twin(seed, spread):
+    rng = np.random.default_rng(seed)
+    records = make_records(lambda *_: 1 + spread * rng.normal(size=4), groups=2)
+    labelled = label_networks(records)
+    expected = twin(records)
+    for row in labelled.to_dict("records"):
+        up, down, name = expected[row["config"]]
+        np.testing.assert_allclose(row["gain_widening"], up, atol=1e-12)
+        np.testing.assert_allclose(row["gain_constraining"], down, atol=1e-12)
+        assert row["diagnosis"] == name
+
+
+def test_hand_made_table():
+    # Held-out loss falls from width 2 to 8 and rises to 32; the last checkpoint is the best.
+    final = {2: 1.6, 8: 0.6, 32: 1.0}
+    records = make_records(
+        lambda group, width, decay, seed: [2.0, 1.8, final[width] + 0.01 * seed], seeds=3
+    )
+    labelled = configurations(records)
+    assert labelled["diagnosis"].tolist() == [
+        "underparameterized",
+        "underparameterized",
+        "well-fit",
+        "well-fit",
+        "",
+        "",
+    ]
+    np.testing.assert_allclose(labelled.loc[(2, 0.0), "gain_widening"], (1.6 - 0.6) / NULL_LOSS)
+    np.testing.assert_allclose(labelled.loc[(8, 0.0), "gain_widening"], (0.6 - 1.0) / NULL_LOSS)
+    # Seeds move all networks alike, so the paired error is nothing.
+    np.testing.assert_allclose(labelled.loc[(2, 0.0), "se_widening"], 0, atol=1e-12)
+    assert not labelled.loc[(2, 0.0), "unsure"]
+
+
+def test_earlier_checkpoint_and_more_decay_constrain():
+    early = make_records(lambda g, width, decay, s: [0.5, 1.0])
+    assert set(label_networks(early)["diagnosis"]) == {"overfitting", ""}
+    decay = make_records(lambda g, width, decay, s: [1.5, 1.0 if decay == 0 else 0.5])
+    labels = configurations(decay)
+    assert labels.loc[(8, 0.0), "diagnosis"] == "overfitting"
+    assert labels.loc[(8, 1.0), "diagnosis"] == "well-fit"
+
+
+def test_standard_error_is_that_of_the_paired_difference():
+    rng = np.random.default_rng(0)
+    curves = {}
+    records = make_records(
+        lambda *key: curves.setdefault(key, 1 + 0.3 * rng.normal(size=2)), seeds=5
+    )
+    labels = configurations(records)
+    own = np.array([curves[0, 8, 0.0, seed][-1] for seed in range(5)])
+    wider = np.array([curves[0, 32, 0.0, seed][-1] for seed in range(5)])
+    gains = (own - wider) / NULL_LOSS
+    row = labels.loc[(8, 0.0)]
+    np.testing.assert_allclose(row["gain_widening"], gains.mean())
+    np.testing.assert_allclose(row["se_widening"], gains.std(ddof=1) / np.sqrt(5))
+    assert row["n_seeds"] == 5
+
+
+def test_widest_diverged_and_single_seeds_stay_empty(small_zoo):
+    labelled = label_networks(small_zoo.store.records_frame())
+    assert set(labelled.loc[labelled["width"] == 16, "diagnosis"]) == {""}
+    assert "" not in set(labelled.loc[labelled["width"] < 16, "diagnosis"])
+
+    records = make_records(lambda *_: [1.0, 1.0], status={(0, 8, 0.0, 1): "diverged"})
+    labels = configurations(records)
+    assert labels.loc[(8, 0.0), "diagnosis"] == ""
+    assert labels.loc[(2, 0.0), "diagnosis"] == "well-fit"
+    assert set(label_networks(make_records(lambda *_: [1.0, 1.0], seeds=1))["diagnosis"]) == {""}
+
+
+def test_order_of_rows_does_not_matter(small_zoo):
+    records = small_zoo.store.records_frame()
+    shuffled = records.sample(frac=1, random_state=0)
+    columns = ["id", "diagnosis", "gain_widening", "se_constraining", "unsure"]
+    left = label_networks(records)[columns].sort_values("id", ignore_index=True)
+    right = label_networks(shuffled)[columns].sort_values("id", ignore_index=True)
+    pd.testing.assert_frame_equal(left, right)
+
+
+def test_reliability_of_equal_and_of_random_seeds():
+    curve = {2: 1.6, 8: 0.6, 32: 1.0}
+    equal = make_records(lambda g, width, d, s: [0.3 * (width == 2), curve[width]], 4, groups=3)
+    assert label_reliability(equal) == 1
+    rng = np.random.default_rng(0)
+    random = make_records(lambda *_: rng.normal(size=3), 4, groups=40)
+    assert label_reliability(random) < 0.7
+
+
+def test_one_seed_of_each_labelled_configuration_is_chosen(small_zoo):
+    labelled = label_networks(small_zoo.store.records_frame())
+    chosen = choose_networks(labelled)
+    assert (chosen["diagnosis"] != "").all()
+    assert chosen["config"].is_unique
+    assert set(chosen["config"]) == set(labelled.loc[labelled["diagnosis"] != "", "config"])
+    assert choose_networks(labelled.sample(frac=1, random_state=1))["id"].isin(chosen["id"]).all()
+    assert small_zoo.store.examined_ids() == set(chosen["id"])

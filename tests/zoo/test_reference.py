@@ -1,0 +1,112 @@
+"""The table keeps what was measured, and refuses another version's."""
+
+import numpy as np
+import pytest
+
+import hessdiag as hd
+from hessdiag.features import LAYER_MEASURES
+from hessdiag.zoo import load_layer_table, read_reference, write_reference
+from hessdiag.zoo._reference import COLUMNS, REFERENCE_PATH
+
+pd = pytest.importorskip("pandas")
+
+
+def test_round_trip(small_zoo, tmp_path):
+    tables, columns, provenance = read_reference(small_zoo.table)
+    assert provenance["command"] == "test"
+    assert set(columns) == set(COLUMNS)
+    for index, recipe_id in enumerate(columns["id"]):
+        kept = load_layer_table(small_zoo.store, str(recipe_id))
+        assert tables[index].layers == kept.layers
+        assert tables[index].kinds == kept.kinds
+        for name in LAYER_MEASURES:
+            np.testing.assert_allclose(tables[index].measures[name], kept.measures[name], 1e-6)
+            np.testing.assert_allclose(tables[index].network[name], kept.network[name], 1e-6)
+        for name, value in kept.context.items():
+            np.testing.assert_allclose(tables[index].context[name], value, rtol=1e-6)
+
+    again = tmp_path / "again.npz"
+    write_reference(pd.DataFrame(columns), tables, provenance, again)
+    with np.load(again) as left, np.load(small_zoo.table) as right:
+        assert set(left) == set(right)
+        for name in left:
+            np.testing.assert_array_equal(left[name], right[name])
+
+
+def test_table_holds_no_objects(small_zoo):
+    with np.load(small_zoo.table, allow_pickle=False) as archive:
+        assert all(archive[name].dtype.kind in "UbifS" for name in archive)
+
+
+def test_examinations_of_the_table_are_those_of_the_networks(small_zoo):
+    from hessdiag.features import layer_table
+    from hessdiag.zoo._examination import REFERENCE_SPECTRA
+
+    tables, columns, _ = read_reference(small_zoo.table)
+    case = small_zoo.store.load_case(str(columns["id"][0]))
+    fresh = layer_table(REFERENCE_SPECTRA.transform([case])[0])
+    for name, values in fresh.measures.items():
+        np.testing.assert_allclose(tables[0].measures[name], values, rtol=1e-4, atol=1e-6)
+
+
+def test_other_measures_are_refused(small_zoo, tmp_path):
+    with np.load(small_zoo.table) as archive:
+        arrays = dict(archive)
+    arrays["measure_names"] = arrays["measure_names"][::-1]
+    path = tmp_path / "old.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match="hessdiag zoo build"):
+        read_reference(path)
+
+
+def test_loader_forms(small_zoo):
+    zoo = hd.load_reference_zoo(path=small_zoo.table)
+    assert zoo.data.shape == (len(zoo.target), len(zoo.feature_names))
+    assert set(zoo.groups) == {"iris", "wine", "crx"}
+    assert "12 networks" in zoo.DESCR
+    X, y = hd.load_reference_zoo(return_X_y=True, path=small_zoo.table)
+    np.testing.assert_array_equal(X, zoo.data)
+    np.testing.assert_array_equal(y, zoo.target)
+    X, y = hd.load_reference_zoo(return_X_y=True, as_frame=True, path=small_zoo.table)
+    assert list(X.columns) == zoo.feature_names
+    assert y.name == "diagnosis"
+    frame = hd.load_reference_zoo(as_frame=True, path=small_zoo.table).frame
+    assert frame.shape == (12, len(zoo.feature_names) + 1)
+
+
+def test_no_column_knows_the_test_set(small_zoo):
+    names = hd.load_reference_zoo(path=small_zoo.table).feature_names
+    assert not [n for n in names if "test" in n or "valid" in n or "gain" in n]
+    assert not [name for name in COLUMNS if name.startswith("test")]
+
+
+needs_reference = pytest.mark.skipif(
+    not REFERENCE_PATH.is_file(), reason="the reference table is not built yet"
+)
+
+
+@needs_reference
+def test_shipped_table():
+    zoo = hd.load_reference_zoo()
+    assert len(zoo.target) >= 400
+    assert len(set(zoo.groups)) >= 12
+    assert "texture" not in set(zoo.groups)
+    assert zoo.target_names == ["overfitting", "underparameterized", "well-fit"]
+    assert not np.isinf(zoo.data).any()
+    assert len(set(zoo.columns["config"].tolist())) == len(zoo.target)
+
+
+@needs_reference
+def test_shipped_diagnoser(nine_cases):
+    import time
+
+    diagnosers, seconds = [], []
+    for _ in range(2):
+        start = time.perf_counter()
+        diagnosers.append(hd.load_reference_diagnoser())
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 5
+    cases, _ = nine_cases
+    assert set(diagnosers[0].predict(cases)) <= set(diagnosers[0].classes_)
+    left, right = (diagnoser.predict_proba(cases) for diagnoser in diagnosers)
+    np.testing.assert_array_equal(left, right)
