@@ -158,7 +158,10 @@ class DiagnosisDisplay:
                 "Make them with plt.subplots(n_networks, 2, squeeze=False)."
             )
         weights = np.concatenate([w[np.isfinite(w)] for w in self.layer_weights] or [[0.0]])
-        reach = 100 * max(np.abs(weights).max(initial=0.0), 0.01) * 1.35
+        reach = 135 * np.array(
+            [min(weights.min(initial=0.0), 0.0), max(weights.max(initial=0.0), 0.01)]
+        )
+        reach[0] -= 0.03 * reach[1]
         for index in range(n_networks):
             self._draw_bar(axes[index, 0], index, max_layers)
             self._draw_layers(axes[index, 1], index, reach, max_layers)
@@ -266,7 +269,7 @@ class DiagnosisDisplay:
                 fontsize=8,
             )
         ax.axvline(0, color="#404040", linewidth=0.9)
-        ax.set_xlim(-reach, reach)
+        ax.set_xlim(*reach)
         ax.set_ylim(*self._rows(index, max_layers))
         short = short_names(names, 26)
         labels = [short[layer] for layer in kept]

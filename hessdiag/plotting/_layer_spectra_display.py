@@ -19,7 +19,7 @@ class LayerSpectraDisplay:
     against the rank in percent. Positive eigenvalues fall from the left, dots over a plain area;
     negative ones follow on the right, triangles over a hatched area. The null space is stated in
     the panel's title. A spectrum known through quadrature is shown as its density, the part below
-    zero hatched.
+    zero hatched, with a tick for each Ritz value.
 
     Use `from_spectra`, which computes what is drawn from results; the constructor takes plain
     arrays.
@@ -347,13 +347,14 @@ class LayerSpectraDisplay:
                     below = [a for a in axes if a.get_subplotspec().colspan == where.colspan]
                     if below[-1] is not axis:
                         axis.set_xlabel("")
+        exact = any(panel.exact for panel in panels)
+        positive = {"label": "positive eigenvalues", "marker": "o" if exact else None}
+        negative = {"label": "negative eigenvalues", "marker": "v" if exact else None}
         dot = {"linewidth": 1.4, "markersize": 5}
-        handles = [
-            Line2D([], [], color=POSITIVE, marker="o", label="positive eigenvalues", **dot),
-        ]
+        handles = [Line2D([], [], color=POSITIVE, **positive, **dot)]
         if any(panel.finite and (panel.nodes < 0).any() for panel in panels):
             handles += [
-                Line2D([], [], color=NEGATIVE, marker="v", label="negative eigenvalues", **dot),
+                Line2D([], [], color=NEGATIVE, **negative, **dot),
                 Patch(
                     facecolor=(NEGATIVE, 0.16),
                     edgecolor=NEGATIVE,
@@ -362,6 +363,9 @@ class LayerSpectraDisplay:
                     label="area below zero",
                 ),
             ]
+        if any(not panel.exact for panel in panels):
+            ticks = {"marker": "|", "linewidth": 0, "markersize": 9, "color": POSITIVE}
+            handles.append(Line2D([], [], label="Ritz values", **ticks))
         figure.legend(
             handles=handles,
             loc="outside lower center",

@@ -69,9 +69,11 @@ class SpectrumPanel:
     @property
     def negative_share(self):
         """Share of the nonzero eigenvalues below zero (of all directions, if a density)."""
-        counted = self.nodes != 0 if self.exact else np.ones(len(self.nodes), dtype=bool)
-        total = self.weights[counted].sum()
-        return float(self.weights[self.nodes < 0].sum() / total) if total > 0 else 0.0
+        if self.exact:
+            total = self.weights[self.nodes != 0].sum()
+            return float(self.weights[self.nodes < 0].sum() / total) if total > 0 else 0.0
+        # Ritz values for the null space are zero up to rounding, of either sign.
+        return float(self.weights[self.nodes < -1e-6 * self.magnitude].sum())
 
     @property
     def subtitle(self):
@@ -151,15 +153,7 @@ class SpectrumPanel:
             x, y = _thin(rank[sign]), _thin(heights[sign])
             half = 50 / values.size
             edges = np.concatenate([[x[0] - half], x, [x[-1] + half]])
-            ax.fill_between(
-                edges,
-                np.concatenate([y[:1], y, y[-1:]]),
-                low,
-                facecolor=(colour, 0.16),
-                edgecolor=(colour, 0.75) if hatch else "none",
-                hatch=hatch,
-                linewidth=0,
-            )
+            _fill(ax, edges, np.concatenate([y[:1], y, y[-1:]]), low, colour, hatch)
             every = max(1, -(-x.size // _MAX_MARKERS))
             ax.plot(
                 x,
@@ -185,23 +179,26 @@ class SpectrumPanel:
         high = self.density.max() * 3
         low = 10.0 ** np.floor(np.log10(min(floor, high / 1e3)))
         curve = np.clip(self.density, low, None)
-        below = self.grid < 0
+        # The foot of a peak at zero is smoothing, no negative curvature.
+        below = (self.grid < 0) & (self.nodes.min() < -0.01 * width)
         for part, colour, hatch in (
             (~below, DENSITY, ""),
             (below, NEGATIVE, NEGATIVE_HATCH),
         ):
             if not part.any():
                 continue
-            ax.fill_between(
-                self.grid[part],
-                curve[part],
-                low,
-                facecolor=(colour, 0.16),
-                edgecolor=(colour, 0.75) if hatch else "none",
-                hatch=hatch,
-                linewidth=0,
+            _fill(ax, self.grid[part], curve[part], low, colour, hatch)
+            ax.plot(self.grid[part], curve[part], color=colour, linewidth=1.4, label="density")
+        for sign, colour in ((self.nodes >= 0, POSITIVE), (self.nodes < 0, NEGATIVE)):
+            ax.plot(
+                self.nodes[sign],
+                np.full(sign.sum(), 0.03),
+                "|",
+                color=colour,
+                markersize=8,
+                markeredgewidth=1.0,
+                transform=ax.get_xaxis_transform(),
             )
-            ax.plot(self.grid[part], curve[part], color=colour, linewidth=1.4)
         ax.axvline(0, color="#808080", linewidth=0.8)
         ax.set_yscale("log")
         ax.set_xlim(self.grid[0], self.grid[-1])
@@ -219,6 +216,15 @@ def percent(share):
     if 0.999 < share < 1:
         return ">99.9 %"
     return f"{100 * share:.3g} %"
+
+
+def _fill(ax, x, y, low, colour, hatch):
+    """Fill the area under a curve, hatched in a second pass that is not as pale as the first."""
+    ax.fill_between(x, y, low, facecolor=(colour, 0.16), edgecolor="none", linewidth=0)
+    if hatch:
+        ax.fill_between(
+            x, y, low, facecolor="none", edgecolor=(colour, 0.75), hatch=hatch, linewidth=0
+        )
 
 
 def _thin(values):

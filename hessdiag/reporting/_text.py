@@ -162,7 +162,8 @@ def _details(report, name):
                 paragraph,
                 WIDTH,
                 initial_indent=("" if index else label).ljust(_LABEL) + indent,
-                subsequent_indent=" " * (_LABEL + len(indent.replace("- ", "  "))),
+                subsequent_indent=" " * (_LABEL + len(indent)),
+                break_on_hyphens=False,
             )
     return lines
 

@@ -100,7 +100,7 @@ def make_report(name="net", diagnosis="overfitting", n_layers=3, seed=0, notes=(
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def report_factory():
     return make_report
 
