@@ -1,13 +1,9 @@
 """From networks to tables: examinations, measures of layers, columns of fixed width."""
 
-from hessdiag.features._layer_spectra import (
-    LayerSpectra,
-    SkippedCase,
-    SkippedCaseWarning,
-    forget_examinations,
-)
+from hessdiag.features._layer_spectra import LayerSpectra, forget_examinations
 from hessdiag.features._layer_table import LayerTable, layer_table
 from hessdiag.features._measures import FAMILIES, LAYER_FAMILIES, LAYER_MEASURES
+from hessdiag.features._skipped_case import SkippedCase, SkippedCaseWarning
 from hessdiag.features._spectral_features import SpectralFeatures
 from hessdiag.features._words import in_words
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass
 from numbers import Integral, Real
 
 import joblib
@@ -16,32 +15,15 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from hessdiag.cases import NetworkCase, check_case
 from hessdiag.examination import Examination
+from hessdiag.features._check_list import check_list
+from hessdiag.features._layer_table import LayerTable
+from hessdiag.features._skipped_case import SkippedCase, SkippedCaseWarning
 from hessdiag.spectra import examine
 
 # Examinations of this process, by content. One holds a few eigenvalue arrays of at most
 # `max_gram_size` numbers for each layer: some 10 kB, so that the bound stays below 100 MB.
 _KEPT = OrderedDict()
 _KEPT_SIZE = 8192
-
-
-@dataclass(frozen=True)
-class SkippedCase:
-    """Stands for a case that could not be examined.
-
-    Parameters
-    ----------
-    name : str or None
-        Name of the case.
-    reason : str
-        The error's message.
-    """
-
-    name: str | None
-    reason: str
-
-
-class SkippedCaseWarning(UserWarning):
-    """A case could not be examined and was left out."""
 
 
 class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -295,40 +277,6 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         return SkippedCase(case.name, f"{type(error).__name__}: {error}")
 
 
-def check_list(X, accepted, what, maker):
-    """Refuse anything but a non-empty list or tuple of the accepted types.
-
-    Parameters
-    ----------
-    X : object
-        The input of an estimator.
-    accepted : tuple of type
-        Types of the items.
-    what : str
-        What the items are, for the message.
-    maker : str
-        What makes them, for the message.
-    """
-    names = ", ".join(kind.__name__ for kind in accepted)
-    if isinstance(X, accepted):
-        raise TypeError(
-            f"Expected a list of {what}, found a single {type(X).__name__}. Put it in a list: [x]."
-        )
-    if not isinstance(X, (list, tuple)):
-        raise TypeError(
-            f"Expected a list of {what} ({names}), found {type(X).__name__}. "
-            f"Make the items with {maker}."
-        )
-    if not X:
-        raise ValueError(f"Expected a list of {what}, found an empty list. Give at least one.")
-    for index, item in enumerate(X):
-        if not isinstance(item, accepted):
-            raise TypeError(
-                f"Expected a list of {what} ({names}), found {type(item).__name__} at index "
-                f"{index}. Make the items with {maker}."
-            )
-
-
 def forget_examinations():
     """Forget the examinations that this process keeps."""
     _KEPT.clear()
@@ -336,8 +284,6 @@ def forget_examinations():
 
 def _check_cases(X):
     """Refuse anything but a non-empty list of cases; examined ones pass through."""
-    from hessdiag.features._layer_table import LayerTable
-
     accepted = (NetworkCase, Examination, LayerTable, SkippedCase)
     check_list(X, accepted, "network cases", "NetworkCase(net, X, y)")
 

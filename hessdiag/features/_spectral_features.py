@@ -6,9 +6,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from hessdiag.examination import Examination
-from hessdiag.features._layer_spectra import SkippedCase, check_list
+from hessdiag.features._check_list import check_list
 from hessdiag.features._layer_table import LayerTable, layer_table
 from hessdiag.features._measures import CONTEXT_MEASURES, FAMILIES, LAYER_FAMILIES
+from hessdiag.features._skipped_case import SkippedCase
 
 
 def _trend(values):
