@@ -1,0 +1,167 @@
+"""Examinations are computed once, kept by content, on disk if asked, and in parallel."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+
+import hessdiag as hd
+from hessdiag.features import SkippedCase, SkippedCaseWarning, forget_examinations, layer_table
+from hessdiag.testing import make_case
+from hessdiag.testing._case_check import counted_examinations
+
+
+def test_grid_search_examines_each_network_once(nine_cases):
+    cases, y = nine_cases
+    pipeline = make_pipeline(
+        hd.LayerSpectra(),
+        hd.SpectralFeatures(families=("shape", "context")),
+        ExtraTreesClassifier(n_estimators=5, random_state=0),
+    )
+    grid = {
+        "spectralfeatures__pooling": [("max",), ("first", "last")],
+        "spectralfeatures__include_network": [True, False],
+        "extratreesclassifier__min_samples_leaf": [1, 3],
+    }
+    search = GridSearchCV(pipeline, grid, cv=StratifiedKFold(3), error_score="raise")
+    with counted_examinations() as calls:
+        search.fit(cases, y)
+    assert len(search.cv_results_["params"]) == 8
+    assert sorted(calls) == sorted(case.name for case in cases)
+
+
+def test_settings_of_the_spectra_are_part_of_the_key():
+    case = make_case(n_samples=20, width=3)
+    with counted_examinations() as calls:
+        for curvature in ("hessian", "ggn", "hessian", "ggn"):
+            hd.LayerSpectra(curvature=curvature).transform([case])
+        hd.LayerSpectra(layers=["head"]).transform([case])
+        hd.LayerSpectra(n_jobs=1, verbose=0, on_error="warn").transform([case])
+    assert len(calls) == 3
+
+
+def test_equal_content_in_two_objects_is_examined_once():
+    case = make_case(n_samples=20, width=3)
+    twin = copy.deepcopy(case)
+    twin.net.predict(twin.X)
+    with counted_examinations() as calls:
+        left, right = hd.LayerSpectra().transform([case, twin])
+    assert len(calls) == 1
+    assert left is right
+
+
+def test_what_counts_and_what_does_not():
+    case = make_case(n_samples=20, width=3)
+    digest = case.digest()
+    case.net.module_.train()
+    case.net.predict(case.X)
+    case.net.set_params(max_epochs=77, verbose=0)
+    assert case.digest() == digest
+    assert hd.NetworkCase(case.net, case.X[:-1], case.y[:-1]).digest() != digest
+    other = copy.deepcopy(case)
+    other.net.criterion_ = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+    assert other.digest() != digest
+
+
+def test_names_are_not_mixed_up():
+    case = make_case(n_samples=20, width=3)
+    named = [hd.NetworkCase(case.net, case.X, case.y, name=name) for name in ("a", "b")]
+    assert [e.name for e in hd.LayerSpectra().transform(named)] == ["a", "b"]
+
+
+SCRIPT = """
+import sys
+import hessdiag as hd
+from hessdiag.testing import make_case
+from hessdiag.testing._case_check import counted_examinations
+
+with counted_examinations() as calls:
+    case = make_case(n_samples=20, width=3)
+    examination = hd.LayerSpectra(memory=sys.argv[1]).transform([case])[0]
+print(len(calls), repr(examination.network.spectrum.trace))
+"""
+
+
+def test_memory_is_shared_by_processes(tmp_path):
+    outputs = []
+    for _ in range(2):
+        command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tmp_path / "memory")]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        outputs.append(run.stdout.split())
+    assert outputs[0][0] == "1"
+    assert outputs[1][0] == "0"
+    assert outputs[0][1] == outputs[1][1]
+
+
+def test_workers_give_the_same(nine_cases):
+    cases, _ = nine_cases
+    forget_examinations()
+    serial = hd.LayerSpectra().transform(cases[:3])
+    forget_examinations()
+    parallel = hd.LayerSpectra(n_jobs=2).transform(cases[:3])
+    for left, right in zip(serial, parallel, strict=True):
+        left, right = layer_table(left), layer_table(right)
+        for name in left.measures:
+            np.testing.assert_allclose(right.measures[name], left.measures[name], 1e-6, 1e-9)
+
+
+def sick(case):
+    """The same network with a NaN in it."""
+    case = copy.deepcopy(case)
+    with torch.no_grad():
+        case.net.module_.head.bias[0] = float("nan")
+    return case
+
+
+def test_sick_network_among_a_hundred():
+    # One network under many names: examined by name, so that a hundred are cheap.
+    healthy = make_case(n_samples=12, width=2)
+    cases = [
+        hd.NetworkCase(healthy.net, healthy.X, healthy.y, name=f"n{index % 5}")
+        for index in range(99)
+    ]
+    cases.insert(40, sick(healthy))
+    with pytest.warns(SkippedCaseWarning, match="Case 40 was skipped.*NaN"):
+        table = make_pipeline(
+            hd.LayerSpectra(on_error="warn"), hd.SpectralFeatures()
+        ).fit_transform(cases)
+    assert np.isnan(table[40]).all()
+    others = np.delete(table, 40, axis=0)
+    assert not np.isnan(others).all(axis=1).any()
+    np.testing.assert_array_equal(others[:5], others[5:10])
+
+
+def test_error_while_examining_keeps_the_others(monkeypatch, nine_cases):
+    cases, _ = nine_cases
+    forget_examinations()
+    from hessdiag.features import _layer_spectra
+
+    real = _layer_spectra.examine
+
+    def fails_on_one(net, X, y, name=None, **settings):
+        if name == "case-1":
+            raise RuntimeError("out of memory")
+        return real(net, X, y, name=name, **settings)
+
+    monkeypatch.setattr(_layer_spectra, "examine", fails_on_one)
+    with pytest.warns(SkippedCaseWarning, match=r"Case 1 \(case-1\).*out of memory"):
+        found = hd.LayerSpectra(on_error="warn").transform(cases[:3])
+    assert isinstance(found[1], SkippedCase)
+    assert found[1] == SkippedCase("case-1", "RuntimeError: out of memory")
+    with pytest.raises(RuntimeError, match="out of memory") as caught:
+        hd.LayerSpectra().transform(cases[:3])
+    assert "case-1" in caught.value.__notes__[0]
+    with counted_examinations():
+        pass
+
+
+def test_skipped_and_examined_pass_through():
+    examination = hd.LayerSpectra().transform([make_case(n_samples=12, width=2)])[0]
+    blank = SkippedCase("x", "why")
+    assert hd.LayerSpectra().transform([examination, blank]) == [examination, blank]
