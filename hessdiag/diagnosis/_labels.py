@@ -35,6 +35,11 @@ def label_gains(gain_widening, gain_constraining, delta=DELTA):
     diagnoses : ndarray of str of shape (n_networks,)
         The diagnosis of each network.
 
+    Raises
+    ------
+    ValueError
+        If a gain is NaN or infinite.
+
     Examples
     --------
     >>> from hessdiag.diagnosis import label_gains
@@ -43,6 +48,12 @@ def label_gains(gain_widening, gain_constraining, delta=DELTA):
     """
     widening = np.asarray(gain_widening, dtype=float)
     constraining = np.asarray(gain_constraining, dtype=float)
+    n_missing = int((~np.isfinite(widening)).sum() + (~np.isfinite(constraining)).sum())
+    if n_missing:
+        raise ValueError(
+            f"Expected finite gains, found {n_missing} that are NaN or infinite. "
+            "Leave out networks whose gains were not measured."
+        )
     unhealthy = np.where(widening > constraining, UNDERPARAMETERIZED, OVERFITTING)
     return np.where(np.maximum(widening, constraining) < delta, WELL_FIT, unhealthy)
 
