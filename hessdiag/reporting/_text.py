@@ -233,7 +233,8 @@ def _print_rich(console, reports):
         for label, paragraphs in _paragraphs(report):
             for index, (indent, paragraph) in enumerate(paragraphs):
                 cell = Text(("• " if indent.endswith("- ") else "") + paragraph)
-                grid.add_row("" if index else label, Padding(cell, (0, 0, 0, len(indent) // 2)))
+                depth = len(indent) - len(indent.lstrip())
+                grid.add_row("" if index else label, Padding(cell, (0, 0, 0, depth)))
         console.print(grid)
     if any(report.layers for report in reports):
         console.print()
