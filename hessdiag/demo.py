@@ -57,15 +57,13 @@ class Treatment:
     after: float
 
 
-def run_demo(folder, echo=print):
+def run_demo(folder):
     """Train, diagnose, report, and train again as advised.
 
     Parameters
     ----------
     folder : str or path-like
         Where the report and the figures go.
-    echo : callable, default=print
-        Receives the lines of the demo.
 
     Returns
     -------
@@ -74,41 +72,41 @@ def run_demo(folder, echo=print):
     treatments : list of Treatment
         One for each network that is not well-fit.
     """
-    from hessdiag.reporting import render_text, write_figures, write_html
+    from hessdiag.reporting import print_reports, write_figures, write_html
 
     folder = Path(folder)
-    echo(f"Training three networks on {DEMO_DATASET!r}, which is not in the reference zoo ...")
+    print(f"Training three networks on {DEMO_DATASET!r}, which is not in the reference zoo ...")
     cases, held_out = [], {}
     for name, recipe in DEMO_RECIPES.items():
         net, record = train_recipe(recipe)
         split = recipe_split(recipe)
         cases.append(NetworkCase(net, split.X_train, split.y_train, name=name))
         held_out[name] = record.test_losses[-1]
-    echo("Diagnosing them from their training data alone ...\n")
+    print("Diagnosing them from their training data alone ...\n")
     diagnoser = load_reference_diagnoser()
     reports = [diagnoser.explain(case) for case in cases]
-    echo(render_text(reports))
+    print_reports(reports)
 
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "report.html"
     write_html(reports, page, title=f"Three networks on {DEMO_DATASET}")
     figures = write_figures(reports, folder)
-    echo("\nDoing what is advised, and looking at held-out data for the first time:")
+    print("\nDoing what is advised, and looking at held-out data for the first time:")
     treatments = []
     for report in reports:
         before = held_out[report.name]
         if report.diagnosis == WELL_FIT:
-            echo(f"  {report.name:24s} left alone        held-out loss {before:.3f}")
+            print(f"  {report.name:24s} left alone        held-out loss {before:.3f}")
             continue
         treatment = _treat(report, before)
         treatments.append(treatment)
-        echo(
+        print(
             f"  {treatment.name:24s} {treatment.change:32s} "
             f"held-out loss {treatment.before:.3f} -> {treatment.after:.3f}"
         )
-    echo(f"\nReport:  {page.resolve()}")
+    print(f"\nReport:  {page.resolve()}")
     for figure in figures:
-        echo(f"Spectra: {Path(figure).resolve()}")
+        print(f"Spectra: {Path(figure).resolve()}")
     return reports, treatments
 
 

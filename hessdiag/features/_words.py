@@ -34,12 +34,12 @@ WORDS = {
     "self_influence_dispersion": "uneven influence of samples on their own loss (log10)",
     "self_influence_loss_correlation": "badly fitted samples have most influence on themselves",
     "leverage_loss_correlation": "badly fitted samples pull hardest on the fit",
-    "target_alignment": "alignment of the layer's kernel with the targets",
-    "centred_target_alignment": "alignment of the layer's centred kernel with the targets",
-    "centred_residual_alignment": "alignment of the centred kernel with what is left to learn",
+    "target_alignment": "alignment of the tangent kernel with the targets",
+    "centred_target_alignment": "alignment of the centred tangent kernel with the targets",
+    "centred_residual_alignment": "alignment of the centred tangent kernel with what is left to learn",
     "residual_energy_outputs": "share of what is left to learn in the sharpest directions",
     "residual_energy_tenth": "share of what is left to learn in the sharpest tenth",
-    "residual_alignment": "alignment of the layer's kernel with what is left to learn",
+    "residual_alignment": "alignment of the tangent kernel with what is left to learn",
     "loss_over_null_loss": "training loss, in units of the null loss",
     "log_loss_over_null_loss": "training loss, in units of the null loss (log10)",
     "error": "training error",
@@ -51,7 +51,7 @@ WORDS = {
 }
 
 _BY_RIDGE = {
-    "effective_dimension_fraction": "share of the layer's directions that the data determine",
+    "effective_dimension_fraction": "share of the directions that the data determine",
     "effective_dimension_per_sample": "directions in use for each sample (log10)",
     "takeuchi": "expected optimism of the training loss (Takeuchi, log10)",
     "alo_loss": "estimated held-out loss (leave-one-out)",
