@@ -16,6 +16,7 @@ from hessdiag.curvature._blocks import Block
 from hessdiag.curvature._checks import UnfittedNetworkError
 from hessdiag.curvature._factors import DenseFactor, OuterFactor
 from hessdiag.curvature._gram_statistics import gram_statistics
+from hessdiag.curvature._linear_hessian import LinearHessian, linear_hessians
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._pointwise_loss import PointwiseLoss
 from hessdiag.curvature._task import Task, null_loss
@@ -25,6 +26,7 @@ __all__ = [
     "Block",
     "DenseFactor",
     "LeaveOneOut",
+    "LinearHessian",
     "LocalCurvature",
     "OuterFactor",
     "PointwiseLoss",
@@ -33,6 +35,7 @@ __all__ = [
     "WeightedGram",
     "gram_statistics",
     "leave_one_out",
+    "linear_hessians",
     "null_loss",
     "output_hessian_roots",
     "untouched_surroundings",

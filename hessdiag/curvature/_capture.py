@@ -11,7 +11,7 @@ from hessdiag.curvature._factors import DenseFactor, OuterFactor
 from hessdiag.curvature._per_sample import per_sample_factor
 from hessdiag.curvature._rules import find_rule
 
-__all__ = ["capture_factors", "look_forward"]
+__all__ = ["watching", "capture_factors", "look_forward"]
 
 
 def look_forward(working_copy, chunk):
@@ -69,7 +69,7 @@ def _is_channelled(module):
 
 
 @contextlib.contextmanager
-def _watching(modules):
+def watching(modules):
     """Record (received, its version, sent) at every call of the modules."""
     records = {id(module): [] for module in modules}
     handles = []
@@ -106,7 +106,7 @@ def capture_factors(working_copy, chunk, blocks, outputs_of, weights=None):
             if rule is not None:
                 rules[block.name] = (rule, pieces)
     watched = [block.module for block in blocks if block.name in rules]
-    with _watching(watched) as records:
+    with watching(watched) as records:
         outputs = outputs_of(chunk.X)
     usable = {}
     for block in blocks:

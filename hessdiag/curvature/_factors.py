@@ -71,6 +71,11 @@ class OuterFactor:
         self.n_params = sum(sizes[piece] for piece in self.pieces)
         self.sizes = [sizes[piece] for piece in self.pieces]
 
+    @property
+    def is_plain(self):
+        """Say whether this is a linear layer's, called once on one vector per sample."""
+        return self.positions == 1 and self.groups == 1 and not self.transposed
+
     def gram(self):
         """Return J J' (N D, N D) in float64, by whichever way costs less."""
         n_rows = self.n_samples * self.n_outputs

@@ -6,7 +6,7 @@ import warnings
 
 import torch
 
-__all__ = ["HessianProducts"]
+__all__ = ["HessianProducts", "vector_jacobian_products"]
 
 
 class HessianProducts:
@@ -65,60 +65,61 @@ class HessianProducts:
         return 0.5 * (total + total.T)
 
 
+def vector_jacobian_products(outputs, inputs, weights):
+    """Return for each input the products (k, ...) with k sets of output weights (k, ...).
+
+    Outputs that depend on nothing, and inputs that nothing depends on, count as zero.
+    """
+    k = len(weights[0])
+    used = [i for i, o in enumerate(outputs) if o is not None and o.requires_grad]
+    results = [None] * len(inputs)
+    if used:
+        outputs, weights = [outputs[i] for i in used], [weights[i] for i in used]
+        results = _batched(outputs, inputs, weights) if k > 1 else None
+        if results is None:
+            rows = [
+                torch.autograd.grad(
+                    outputs, inputs, [w[i] for w in weights], retain_graph=True, allow_unused=True
+                )
+                for i in range(k)
+            ]
+            results = [
+                None if column[0] is None else torch.stack([_strided(row) for row in column])
+                for column in zip(*rows)
+            ]
+    return [
+        x.new_zeros(k, *x.shape) if result is None else _strided(result).detach()
+        for result, x in zip(results, inputs)
+    ]
+
+
+def _batched(outputs, inputs, weights):
+    """Run all sets of weights through one vectorized backward pass; None where that fails."""
+    try:
+        with warnings.catch_warnings():
+            # Where an operation has no batched rule, a plain loop is as fast and quiet.
+            warnings.simplefilter("error")
+            return torch.autograd.grad(
+                outputs,
+                inputs,
+                weights,
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=True,
+            )
+    except (RuntimeError, UserWarning):
+        return None
+
+
+def _strided(tensor):
+    """Turn a sparse gradient, as of an embedding, into a dense one."""
+    return tensor.to_dense() if tensor.is_sparse else tensor
+
+
 def _product(gradients, block, vectors):
     """Multiply vectors (k, p) by the derivative of one block's gradient in the same block."""
     k = len(vectors)
-    weights, wanted, position = [], [], 0
-    for gradient, parameter in zip(gradients, block.parameters):
-        size = parameter.numel()
-        if gradient is not None and gradient.requires_grad:
-            wanted.append(gradient)
-            weights.append(vectors[:, position : position + size].reshape(k, *parameter.shape))
-        position += size
-    if not wanted:
-        return torch.zeros_like(vectors)
-    results = None
-    if k > 1:
-        try:
-            with warnings.catch_warnings():
-                # Where an operation has no batched rule, a plain loop is as fast and quiet.
-                warnings.simplefilter("error")
-                results = torch.autograd.grad(
-                    wanted,
-                    block.parameters,
-                    weights,
-                    retain_graph=True,
-                    allow_unused=True,
-                    is_grads_batched=True,
-                )
-        except (RuntimeError, UserWarning):
-            results = None
-    if results is None:
-        rows = [
-            _flatten(
-                torch.autograd.grad(
-                    wanted,
-                    block.parameters,
-                    [w[i] for w in weights],
-                    retain_graph=True,
-                    allow_unused=True,
-                ),
-                block,
-                1,
-            )
-            for i in range(k)
-        ]
-        return torch.cat(rows)
-    return _flatten(results, block, k)
-
-
-def _flatten(results, block, k):
-    """Join per-parameter results (k, ...) into (k, p)."""
-    parts = []
-    for result, parameter in zip(results, block.parameters):
-        if result is None:
-            result = parameter.new_zeros(k, parameter.numel())
-        elif result.is_sparse:
-            result = result.to_dense()
-        parts.append(result.reshape(k, -1))
-    return torch.cat(parts, dim=1).detach()
+    parts = vectors.split([p.numel() for p in block.parameters], dim=1)
+    weights = [part.reshape(k, *p.shape) for part, p in zip(parts, block.parameters)]
+    results = vector_jacobian_products(gradients, block.parameters, weights)
+    return torch.cat([result.reshape(k, -1) for result in results], dim=1)

@@ -136,4 +136,5 @@ class TableClassifier(ClassifierMixin, BaseEstimator):
         classes : ndarray of shape (n_networks,)
             The most probable class.
         """
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[np.argmax(probabilities, axis=1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from hessdiag.diagnosis._classifier import TableClassifier
@@ -14,6 +15,12 @@ from hessdiag.features import LayerSpectra, LayerTable, SkippedCase, SpectralFea
 
 #: What `predict` answers for a case that could not be examined.
 NOT_EXAMINED = "not examined"
+
+
+def _gives_probabilities(diagnoser):
+    """Whether the classifier of a diagnoser has probabilities."""
+    estimator = getattr(diagnoser, "estimator_", diagnoser.estimator)
+    return estimator is None or hasattr(estimator, "predict_proba")
 
 
 class FitDiagnoser(ClassifierMixin, BaseEstimator):
@@ -130,6 +137,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         """
         return self._answer(X, "predict", np.array(NOT_EXAMINED, dtype=object))
 
+    @available_if(_gives_probabilities)
     def predict_proba(self, X):
         """Give the probability of each diagnosis.
 

@@ -36,7 +36,7 @@ WORDS = {
     "leverage_loss_correlation": "badly fitted samples pull hardest on the fit",
     "target_alignment": "alignment of the tangent kernel with the targets",
     "centred_target_alignment": "alignment of the centred tangent kernel with the targets",
-    "centred_residual_alignment": "alignment of the centred tangent kernel with what is left to learn",
+    "centred_residual_alignment": "alignment of the centred kernel with what is left to learn",
     "residual_energy_outputs": "share of what is left to learn in the sharpest directions",
     "residual_energy_tenth": "share of what is left to learn in the sharpest tenth",
     "residual_alignment": "alignment of the tangent kernel with what is left to learn",

@@ -217,17 +217,21 @@ def _examine_factored(problem, options):
     generator = torch.Generator().manual_seed(options.seed)
     factors, outputs = problem.factors(), problem.outputs
     weighted = {name: factor.weighted(outputs.factors) for name, factor in factors.items()}
-    gaps, spectra = {}, {}
+    gaps, spectra, network_gap = {}, {}, math.nan
     if options.curvature == "hessian":
         operators = LocalOperators(
             problem.blocks, weighted, outputs.signs, problem.residual_products()
         )
         gaps = operators.measure_gaps(generator)
+        whole = problem.network_block()
+        beyond = problem.residual_products([whole])
+        network_gap = operators.measure_network_gap(beyond, whole, generator)
+        operators.speed_up(problem, options.n_probes * options.n_lanczos_steps)
         bent = [block for block in problem.blocks if block.name not in operators.coincident]
         operators.blocks = {block.name: block for block in bent}
         spectra = operator_spectra(operators, options, gaps, generator)
     statistics_of = LayerStatistics(problem)
-    layers, summed, rescaled = [], 0.0, 0.0
+    layers, summed, rescaled = [], 0.0, np.zeros(2 * [statistics_of.residuals.size])
     for block in problem.blocks:
         factor, gap = factors[block.name], gaps.get(block.name, math.nan)
         norm = _weight_norm(block)
@@ -243,7 +247,7 @@ def _examine_factored(problem, options):
             rescaled = rescaled + gram / ridge
     block = problem.network_block()
     spectrum = statistics_of.gram_spectrum(summed, block.n_params)
-    statistics = statistics_of(np.asarray(rescaled), 1.0, None, block.n_params)
+    statistics = statistics_of(rescaled, 1.0, None, block.n_params) | {"gn_gap": network_gap}
     return tuple(layers), _layer(problem, block, spectrum, spectrum, statistics)
 
 

@@ -51,7 +51,7 @@ class _Run:
         self.tolerance = tolerance
         self.n_steps = n_steps
         self.current = start
-        self.basis = []
+        self.basis = start.new_zeros(len(start), self.n_steps, start.shape[1])
         self.alphas, self.betas = [], []
         self.alive = np.ones(len(start), dtype=bool)
         self.lengths = np.zeros(len(start), dtype=int)
@@ -67,12 +67,13 @@ class _Run:
         """Take A q for the current q; orthogonalize twice against all before."""
         q = self.current
         alpha = (q.double() * image.double()).sum(dim=1)
-        self.basis.append(q)
+        step = len(self.alphas)
+        self.basis[:, step] = q
         residual = image - alpha[:, None].to(image.dtype) * q
-        basis = torch.stack(self.basis, dim=1)  # (k, steps, p)
+        basis = self.basis[:, : step + 1]
         for _ in range(2):
-            overlaps = torch.einsum("ksp,kp->ks", basis, residual)
-            residual = residual - torch.einsum("ksp,ks->kp", basis, overlaps)
+            overlaps = basis @ residual[:, :, None]
+            residual = residual - (overlaps.mT @ basis)[:, 0]
         beta = residual.double().norm(dim=1)
         alpha_values, beta_values = alpha.cpu().numpy(), beta.cpu().numpy()
         self.scale = np.maximum(self.scale, np.abs(alpha_values) + beta_values)

@@ -6,12 +6,26 @@ import math
 
 import torch
 
+from hessdiag.curvature import OuterFactor, linear_hessians
+
 __all__ = ["LocalOperators", "coincidence_threshold"]
+
+
+# Sample-wise Hessians of more entries than this (160 MB in float64) are not kept.
+MAX_MATRIX_ENTRIES = 20_000_000
 
 
 def coincidence_threshold(dtype):
     """Relative gap below which Hessian and Gauss-Newton matrix are the same but for rounding."""
     return 1e-6 if dtype == torch.float64 else 1e-4
+
+
+def _gap(rest, curved):
+    """Relative size of the part beyond Gauss-Newton; 0 where there is none, NaN where undefined."""
+    size, part = float((rest + curved).norm()), float(rest.norm())
+    if size == 0:
+        return 0.0 if part == 0 else math.inf
+    return part / size
 
 
 class LocalOperators:
@@ -28,6 +42,8 @@ class LocalOperators:
         self.signs = signs
         self.beyond = beyond
         self.coincident = set()
+        self.linear = {}
+        self._seen = {}
 
     def by_factor(self, name):
         """Say whether a layer's matrix is a Gauss-Newton matrix, known by its factor."""
@@ -56,16 +72,53 @@ class LocalOperators:
             vectors[name] = v.to(device=first.device, dtype=first.dtype)
         gaps = {}
         for name, rest in self.beyond.products(vectors).items():
-            whole = rest + self.gauss_newton(name, vectors[name])
-            size, part = float(whole.norm()), float(rest.norm())
-            gaps[name] = part / size if size != 0 else (0.0 if part == 0 else math.inf)
+            curved = self.gauss_newton(name, vectors[name])
+            gaps[name] = _gap(rest, curved)
             if gaps[name] <= coincidence_threshold(rest.dtype):
                 self.coincident.add(name)
+            else:
+                self._seen[name] = (vectors[name], rest + curved)
         return gaps
+
+    def measure_network_gap(self, beyond, block, generator):
+        """Return |R v| / |H v| for one random v over all layers; `beyond` is of one block of all."""
+        first = block.parameters[0]
+        v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
+        v = v.to(device=first.device, dtype=first.dtype)
+        parts = v.split([b.n_params for b in self.blocks.values()], dim=1)
+        sent = sum(self.factors[name].matvec(part) for name, part in zip(self.blocks, parts))
+        if self.signs is not None:
+            sent = sent * self.signs.to(sent.dtype)
+        curved = torch.cat([self.factors[name].rmatvec(sent) for name in self.blocks], dim=1)
+        return _gap(beyond.products({block.name: v})[block.name], curved)
+
+    def speed_up(self, problem, n_products):
+        """Replace double backward by sample-wise Hessians for linear layers where it pays.
+
+        `n_products` is the number of products that Lanczos would take. What is built must give the
+        products that `measure_gaps` saw.
+        """
+        chosen = []
+        for name, block in self.blocks.items():
+            factor = self.factors[name]
+            if name in self._seen and isinstance(factor, OuterFactor) and factor.is_plain:
+                affordable = factor.n_samples * factor.width**2 <= MAX_MATRIX_ENTRIES
+                if affordable and factor.width <= n_products:
+                    chosen.append(block)
+        if not chosen:
+            return
+        built = linear_hessians(problem, chosen, self.factors)
+        for name, hessian in built.items():
+            vector, expected = self._seen[name]
+            tolerance = 1e-9 if vector.dtype == torch.float64 else 1e-3
+            if (hessian.products(vector) - expected).norm() <= tolerance * expected.norm():
+                self.linear[name] = hessian
 
     def products(self, vectors):
         """Return {name: A v} for {name: v (k, p)}."""
         images = {}
+        done = {name: self.linear[name].products(vectors[name]) for name in vectors.keys() & self.linear}
+        vectors = {name: v for name, v in vectors.items() if name not in done}
         if self.beyond is not None:
             bent = {name: v for name, v in vectors.items() if name not in self.coincident}
             images = self.beyond.products(bent) if bent else {}
@@ -73,10 +126,12 @@ class LocalOperators:
             for name, v in vectors.items():
                 image = self.gauss_newton(name, v)
                 images[name] = images[name] + image if name in images else image
-        return images
+        return images | done
 
     def dense(self, name):
         """Return the matrix (p, p) of one layer."""
+        if name in self.linear:
+            return self.linear[name].dense()
         matrix = 0.0
         if self.beyond is not None and name not in self.coincident:
             matrix = self.beyond.dense(name)

@@ -31,7 +31,10 @@ def local_spectra(problem, settings):
         beyond = problem.residual_products() if settings.curvature == "hessian" else None
         factors = problem.factors(weighted=True)
         operators = LocalOperators(problem.blocks, factors, problem.outputs.signs, beyond)
-        gaps = {} if beyond is None else operators.measure_gaps(generator)
+        gaps = {}
+        if beyond is not None:
+            gaps = operators.measure_gaps(generator)
+            operators.speed_up(problem, settings.n_probes * settings.n_lanczos_steps)
     return operator_spectra(operators, settings, gaps, generator)
 
 

@@ -83,7 +83,8 @@ def evaluate_zoo(zoo, estimator=None, n_folds=N_FOLDS, random_state=0):
         JSON: ``protocols`` -> ``leave_datasets_out`` -> ``rows`` -> figures of each row, with
         ``n_networks``, ``n_datasets``, ``label_reliability`` and the table's provenance.
     """
-    estimator = TableClassifier(random_state=random_state) if estimator is None else estimator
+    if estimator is None:
+        estimator = TableClassifier(n_jobs=-1, random_state=random_state)
     target = np.asarray(zoo.target).astype(str)
     classes = np.unique(target)
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
