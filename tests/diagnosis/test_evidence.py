@@ -1,0 +1,152 @@
+"""Weights of layers and measures by a naive recomputation, and what a report holds."""
+
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+
+import hessdiag as hd
+from hessdiag.diagnosis import DIAGNOSES, TableClassifier
+from hessdiag.features import LAYER_MEASURES, in_words, layer_table
+from hessdiag.features._measures import CONTEXT_MEASURES
+from hessdiag.testing import make_case
+
+
+@pytest.fixture(scope="module")
+def diagnoser(nine_cases):
+    cases, y = nine_cases
+    features = hd.SpectralFeatures(pooling=("first", "max", "trend"))
+    return hd.FitDiagnoser(TableClassifier(15, random_state=0), features=features).fit(cases, y)
+
+
+@pytest.fixture(scope="module")
+def medians(nine_cases):
+    """Medians over the layers of well-fit, and of all other networks, by another way."""
+    cases, y = nine_cases
+    tables = [layer_table(x) for x in hd.LayerSpectra().transform(cases)]
+    result = {}
+    for healthy in (True, False):
+        chosen = [t for t, label in zip(tables, y, strict=True) if (label == "well-fit") == healthy]
+        pools = {n: [v for t in chosen for v in t.measures[n]] for n in LAYER_MEASURES}
+        pools |= {n: [t.context[n] for t in chosen] for n in CONTEXT_MEASURES}
+        result[healthy] = {}
+        for name, values in pools.items():
+            finite = [v for v in values if np.isfinite(v)]
+            result[healthy][name] = np.median(finite) if finite else np.nan
+    return result
+
+
+def probability(diagnoser, table, diagnosis):
+    """Probability of a diagnosis for a table, through features and classifier."""
+    row = np.asarray(diagnoser.features_.transform([table]))
+    column = diagnoser.classes_.tolist().index(diagnosis)
+    return diagnoser.estimator_.predict_proba(row)[0, column]
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_weights_by_naive_recomputation(index, diagnoser, medians, nine_cases):
+    case = nine_cases[0][index]
+    report = diagnoser.explain(case)
+    table = layer_table(hd.LayerSpectra().transform([case])[0])
+    base = probability(diagnoser, table, report.diagnosis)
+    assert report.confidence == pytest.approx(base)
+    target = medians[report.diagnosis != "well-fit"]
+
+    for position, finding in enumerate(report.layers):
+        measures = {name: values.copy() for name, values in table.measures.items()}
+        for name in measures:
+            measures[name][position] = target[name]
+        fall = base - probability(diagnoser, replace(table, measures=measures), report.diagnosis)
+        assert finding.weight == pytest.approx(fall, abs=1e-12)
+        falls = {}
+        for name in table.measures:
+            changed = table.measures[name].copy()
+            changed[position] = target[name]
+            one = replace(table, measures=table.measures | {name: changed})
+            falls[name] = base - probability(diagnoser, one, report.diagnosis)
+        check_evidence(finding.evidence, falls, lambda n, p=position: table.measures[n][p])
+
+    falls = {}
+    for name in table.measures:
+        one = replace(
+            table,
+            measures=table.measures | {name: np.full(len(table.layers), target[name])},
+            network=table.network | {name: target[name]},
+        )
+        falls[name] = base - probability(diagnoser, one, report.diagnosis)
+    for name in table.context:
+        one = replace(table, context=table.context | {name: target[name]})
+        falls[name] = base - probability(diagnoser, one, report.diagnosis)
+    check_evidence(report.evidence, falls, lambda n: {**table.network, **table.context}[n])
+
+
+def check_evidence(evidence, falls, value_of):
+    """The pieces are the three largest positive falls, with their values and words."""
+    positive = {n: f for n, f in falls.items() if f > 0 and np.isfinite(value_of(n))}
+    largest = sorted(positive.values(), reverse=True)[:3]
+    np.testing.assert_allclose([piece.weight for piece in evidence], largest)
+    for piece in evidence:
+        assert piece.weight == pytest.approx(falls[piece.measure])
+        assert piece.value == value_of(piece.measure)
+        assert piece.words == in_words(piece.measure)
+        assert not piece.low > piece.high
+
+
+@pytest.mark.parametrize("index", range(9))
+def test_report_fields(index, diagnoser, nine_cases):
+    case = nine_cases[0][index]
+    report = diagnoser.explain(case)
+    assert report.name == case.name
+    assert report.diagnosis == diagnoser.predict([case])[0]
+    assert list(report.probabilities) == list(DIAGNOSES)
+    np.testing.assert_allclose(
+        list(report.probabilities.values()), diagnoser.predict_proba([case])[0]
+    )
+    assert report.confidence == max(report.probabilities.values())
+    children = dict(case.net.module_.named_children())
+    assert [layer.name for layer in report.layers] == [n for n in children if "act" not in n]
+    for layer in report.layers:
+        module = children[layer.name]
+        assert layer.kind == type(module).__name__
+        assert layer.n_params == sum(p.numel() for p in module.parameters())
+    assert report.examination.digest == case.digest()
+    actions = {"underparameterized": "widen", "overfitting": "constrain", "well-fit": "keep"}
+    advice = report.recommendation
+    assert advice.action == actions[report.diagnosis]
+    if advice.action == "widen":
+        assert "head" not in advice.layers
+        assert set(advice.layers) == {layer.name for layer in report.layers[:-1]}
+    elif advice.action == "constrain":
+        weights = {layer.name: layer.weight for layer in report.layers}
+        assert max(weights, key=weights.get) == advice.layers[0]
+    else:
+        assert advice.layers == ()
+    assert report.diagnosis in str(report)
+    assert report.diagnosis in report._repr_html_()
+    with pytest.raises(FrozenInstanceError):
+        report.diagnosis = "well-fit"
+
+
+def test_explain_takes_an_examination(diagnoser, nine_cases):
+    case = nine_cases[0][0]
+    examination = hd.LayerSpectra().transform([case])[0]
+    left, right = diagnoser.explain(case), diagnoser.explain(examination)
+    assert left.layers == right.layers
+    assert left.recommendation == right.recommendation
+
+
+def test_a_network_unlike_the_reference_is_called_out(diagnoser, nine_cases):
+    assert diagnoser.explain(nine_cases[0][0]).notes == ()
+    strange = make_case(n_samples=200, n_features=30, width=40, depth=5, fit=False)
+    (note,) = diagnoser.explain(strange).notes
+    assert "outside" in note
+
+
+def test_reference_ranges(diagnoser, nine_cases, medians):
+    for healthy in (True, False):
+        ranges = diagnoser.reference_.healthy if healthy else diagnoser.reference_.unhealthy
+        assert set(ranges) == {*LAYER_MEASURES, *CONTEXT_MEASURES}
+        for name, (low, median, high) in ranges.items():
+            np.testing.assert_allclose(median, medians[healthy][name])
+            assert not low > median
+            assert not median > high

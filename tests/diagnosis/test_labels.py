@@ -1,0 +1,74 @@
+"""The label rule, written down as a table."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hessdiag.diagnosis import DELTA, DIAGNOSES, is_unsure, label_gains
+
+O, U, W = DIAGNOSES  # noqa: E741
+
+RULE = [
+    # widening, constraining, diagnosis
+    (0.00, 0.00, W),
+    (-1.0, -2.0, W),
+    (0.049, 0.049, W),
+    (0.05, 0.00, U),  # a gain of exactly delta counts
+    (0.00, 0.05, O),
+    (0.05, 0.0499, U),
+    (0.30, 0.10, U),
+    (0.10, 0.30, O),
+    (0.20, 0.20, O),  # a tie is mended without making the network larger
+    (0.05, 0.05, O),
+    (-0.5, 0.06, O),
+    (0.06, -0.5, U),
+]
+
+
+@pytest.mark.parametrize(("widening", "constraining", "diagnosis"), RULE)
+def test_rule(widening, constraining, diagnosis):
+    assert label_gains(widening, constraining) == diagnosis
+    assert label_gains([widening], [constraining]).tolist() == [diagnosis]
+
+
+def test_delta():
+    assert DELTA == 0.05
+    assert label_gains(0.1, 0.0, delta=0.2) == W
+    assert label_gains(0.1, 0.0, delta=0.1) == U
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_missing_gains_have_no_diagnosis(bad):
+    with pytest.raises(ValueError, match="finite"):
+        label_gains([0.1, bad], [0.1, 0.2])
+    with pytest.raises(ValueError, match="finite"):
+        label_gains([0.1, 0.1], [0.1, bad])
+
+
+gains = st.floats(-0.2, 0.3)
+errors = st.floats(0, 0.2)
+
+
+@given(gains, gains, errors, errors)
+def test_unsure_by_brute_force(widening, constraining, error_w, error_c):
+    label = label_gains(widening, constraining)
+    steps = np.linspace(-1, 1, 21)
+    moved = {
+        str(label_gains(widening + a * error_w, constraining + b * error_c))
+        for a in steps
+        for b in steps
+    }
+    assert bool(is_unsure(widening, constraining, error_w, error_c)) == (moved != {str(label)})
+
+
+@given(gains, gains)
+def test_missing_errors_count_as_none(widening, constraining):
+    assert not is_unsure(widening, constraining, np.nan, np.nan)
+
+
+@given(st.lists(st.tuples(gains, gains, errors, errors), min_size=1, max_size=8))
+def test_arrays_are_their_elements(rows):
+    w, c, ew, ec = np.array(rows).T
+    assert label_gains(w, c).tolist() == [str(label_gains(a, b)) for a, b, _, _ in rows]
+    assert is_unsure(w, c, ew, ec).tolist() == [bool(is_unsure(*row)) for row in rows]
