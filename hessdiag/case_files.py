@@ -7,11 +7,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import skorch
+import torch
 
 from hessdiag._optional import import_optional
 from hessdiag.cases import NetworkCase
 
 FORMAT = 1
+
+# What the classes named in a file must be: nothing else that a path may lead to is ever called.
+BASES = {"net": skorch.NeuralNet, "module": torch.nn.Module, "criterion": torch.nn.Module}
 
 
 def save_case(case, folder):
@@ -52,11 +57,12 @@ def save_case(case, folder):
     description = {
         "format": FORMAT,
         "name": case.name,
-        "net": _import_path(type(net)),
-        "module": _import_path(net.module),
+        "net": _import_path("net", type(net)),
+        "module": _import_path("module", net.module),
         "module_arguments": _arguments(net, "module__"),
-        "criterion": _import_path(net.criterion),
+        "criterion": _import_path("criterion", net.criterion),
         "criterion_arguments": _arguments(net, "criterion__"),
+        "frozen": [name for name, p in net.module_.named_parameters() if not p.requires_grad],
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,22 +113,32 @@ def load_case(folder):
             f"Expected format {FORMAT} in {folder / 'case.json'}, found "
             f"{description.get('format')!r}. Save the case again with this version."
         )
-    net_class = _import_class(description["net"])
+    classes = {role: _import_class(role, description[role]) for role in BASES}
     arguments = {f"module__{k}": v for k, v in description["module_arguments"].items()}
     arguments |= {f"criterion__{k}": v for k, v in description["criterion_arguments"].items()}
-    net = net_class(
-        _import_class(description["module"]),
-        criterion=_import_class(description["criterion"]),
+    net = classes["net"](
+        classes["module"],
+        criterion=classes["criterion"],
         train_split=None,
         verbose=0,
         **arguments,
     ).initialize()
-    net.module_.load_state_dict(torch_files.load_file(folder / "parameters.safetensors"))
+    _fill(net.module_, torch_files.load_file(folder / "parameters.safetensors"))
+    for name in description["frozen"]:
+        net.module_.get_parameter(name).requires_grad_(False)
     with np.load(folder / "data.npz", allow_pickle=False) as data:
         return NetworkCase(net, data["X"], data["y"], name=description["name"] or folder.name)
 
 
-def _import_path(kind):
+def _fill(module, state):
+    """Load parameters and buffers in the precision that they were saved in."""
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if name in state:
+            tensor.data = tensor.data.to(state[name].dtype)
+    module.load_state_dict(state)
+
+
+def _import_path(role, kind):
     """`package.module:Class` of a class that another process can import."""
     if not isinstance(kind, type) or kind.__module__ == "__main__" or "<" in kind.__qualname__:
         raise ValueError(
@@ -130,21 +146,32 @@ def _import_path(kind):
             "(not in a notebook, a script or a function), pass the class rather than an instance "
             "to skorch, and give its arguments as module__... or criterion__...."
         )
-    return f"{kind.__module__}:{kind.__qualname__}"
+    return f"{_checked(role, kind).__module__}:{kind.__qualname__}"
 
 
-def _import_class(path):
+def _import_class(role, path):
     """The class behind an import path."""
     module, _, name = path.partition(":")
     try:
         kind = importlib.import_module(module)
         for part in name.split("."):
             kind = getattr(kind, part)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"Expected an importable class, found {path!r} ({error}). Put the folder of its file "
             "on PYTHONPATH."
         ) from error
+    return _checked(role, kind)
+
+
+def _checked(role, kind):
+    """Refuse anything but a class of the kind that its role asks for."""
+    base = BASES[role]
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        raise ValueError(
+            f"Expected a subclass of {base.__module__}.{base.__qualname__} as the {role} of a "
+            f"case, found {kind!r}. Write the case with hessdiag.save_case."
+        )
     return kind
 
 
