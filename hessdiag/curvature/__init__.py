@@ -14,6 +14,7 @@ from hessdiag.curvature._alo import (
 )
 from hessdiag.curvature._blocks import Block
 from hessdiag.curvature._checks import UnfittedNetworkError
+from hessdiag.curvature._data import sample_indices
 from hessdiag.curvature._factors import DenseFactor, OuterFactor
 from hessdiag.curvature._gram_statistics import gram_statistics
 from hessdiag.curvature._linear_hessian import LinearHessian, linear_hessians
@@ -38,6 +39,7 @@ __all__ = [
     "linear_hessians",
     "null_loss",
     "output_hessian_roots",
+    "sample_indices",
     "untouched_surroundings",
     "weighted_gram",
     "weighted_gram_from_jacobian",

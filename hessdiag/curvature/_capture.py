@@ -11,7 +11,7 @@ from hessdiag.curvature._factors import DenseFactor, OuterFactor
 from hessdiag.curvature._per_sample import per_sample_factor
 from hessdiag.curvature._rules import find_rule
 
-__all__ = ["watching", "capture_factors", "look_forward"]
+__all__ = ["capture_factors", "look_forward", "watching"]
 
 
 def look_forward(working_copy, chunk):

@@ -26,6 +26,10 @@ def sample_indices(n_samples, max_samples, random_state):
     """Choose the samples to examine, in their order; None where all are taken."""
     if max_samples is None or max_samples >= n_samples:
         return None
+    if random_state is None:
+        random_state = 0
+    if isinstance(random_state, np.random.RandomState):
+        random_state = random_state.randint(2**31 - 1)
     rng = np.random.default_rng(random_state)
     return np.sort(rng.choice(n_samples, size=max_samples, replace=False))
 

@@ -8,7 +8,13 @@ import numpy as np
 import torch
 
 from hessdiag.cases import NetworkCase
-from hessdiag.curvature import LocalCurvature, Task, null_loss, untouched_surroundings
+from hessdiag.curvature import (
+    LocalCurvature,
+    Task,
+    null_loss,
+    sample_indices,
+    untouched_surroundings,
+)
 from hessdiag.examination import Examination, LayerExamination
 from hessdiag.spectra._layer_statistics import LayerStatistics
 from hessdiag.spectra._local_operators import LocalOperators
@@ -192,10 +198,12 @@ def _restrict(problem, max_samples, max_gram_size, random_state):
         first = problem.restrict(np.arange(min(problem.n_samples, 50)))
         if first.outputs is not None:
             limit = min(limit, max(2, max_gram_size // max(1, first.outputs.rank)))
-    if limit >= problem.n_samples and len(problem.chunks) == 1:
-        return problem
-    rng = np.random.default_rng(random_state)
-    return problem.restrict(np.sort(rng.choice(problem.n_samples, size=limit, replace=False)))
+    indices = sample_indices(problem.n_samples, limit, random_state)
+    if indices is None:
+        if len(problem.chunks) == 1:
+            return problem
+        indices = np.arange(problem.n_samples)
+    return problem.restrict(indices)
 
 
 def _examine_whole(problem, options):

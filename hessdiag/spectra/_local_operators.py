@@ -117,7 +117,9 @@ class LocalOperators:
     def products(self, vectors):
         """Return {name: A v} for {name: v (k, p)}."""
         images = {}
-        done = {name: self.linear[name].products(vectors[name]) for name in vectors.keys() & self.linear}
+        done = {
+            name: self.linear[name].products(vectors[name]) for name in vectors.keys() & self.linear
+        }
         vectors = {name: v for name, v in vectors.items() if name not in done}
         if self.beyond is not None:
             bent = {name: v for name, v in vectors.items() if name not in self.coincident}

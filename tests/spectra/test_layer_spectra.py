@@ -304,7 +304,7 @@ class TestWays:
 
     def test_exact_refuses_what_does_not_fit(self):
         X, y = data()
-        with pytest.raises(ValueError, match="'0' with 30 parameters.*method='auto'"):
+        with pytest.raises(ValueError, match=r"'0' with 30 parameters.*method='auto'"):
             layer_spectra(classifier(mlp(nn.Tanh)), X, y, method="exact", max_memory=100)
 
     def test_max_memory_is_kept_by_chunks_and_lanczos(self):
@@ -334,7 +334,7 @@ class TestSelection:
     def test_names_patterns_and_blocks(self):
         X, y = data()
         net = classifier()
-        every = layer_spectra(net, X, y)
+        every = layer_spectra(net, X, y, dtype="float64")
         assert list(every) == ["0", "2", "4"]
         assert list(layer_spectra(net, X, y, layers=["4", "0"])) == ["0", "4"]
         assert list(layer_spectra(net, X, y, layers="[02]")) == ["0", "2"]
@@ -342,7 +342,7 @@ class TestSelection:
         found = layer_spectra(net, X, y, layers=blocks, dtype="float64")
         assert list(found) == ["first", "rest"]
         assert found["rest"].n_params == 35 + 15
-        np.testing.assert_allclose(found["first"].nodes, every["0"].nodes, atol=1e-6)
+        np.testing.assert_allclose(found["first"].nodes, every["0"].nodes, rtol=1e-12)
 
     def test_a_block_of_several_layers_is_the_joint_hessian(self):
         X, y = data()
@@ -391,7 +391,7 @@ class TestSelection:
         settings = {"method": "lanczos", "n_lanczos_steps": 4}
         seeds = [
             layer_spectra(net, X, y, max_samples=20, random_state=seed, **settings)["2"]
-            for seed in (0, 0, 1, np.random.RandomState(0), np.random.default_rng(0))  # noqa: NPY002
+            for seed in (0, 0, 1, np.random.RandomState(0), np.random.default_rng(0))
         ]
         np.testing.assert_array_equal(seeds[0].nodes, seeds[1].nodes)
         assert all(np.any(seeds[0].nodes != other.nodes) for other in seeds[2:])
@@ -433,7 +433,7 @@ class TestInputs:
         X, y = data()
         net = classifier()
         expected = layer_spectra(net, X, y)["0"].nodes
-        net.__dict__["module_"] = torch.compile(net.module_)
+        net.__dict__["module_"] = torch.compile(net.module_, backend="eager")
         np.testing.assert_array_equal(layer_spectra(net, X, y)["0"].nodes, expected)
 
     def test_old_weight_norm_and_user_hooks(self):
