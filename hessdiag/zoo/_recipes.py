@@ -85,8 +85,8 @@ def make_recipes(datasets=None, n_groups=3, n_seeds=3, random_state=0):
 
     A group fixes data set, split, label noise, depth, activation and training length, drawn at
     random; its members cross every width with every weight decay and every seed, because a label
-    compares networks of one group. Groups come round by round over the data sets, so that a build that was
-    stopped early still covers all of them.
+    compares networks of one group. Groups come round by round over the data sets, so that a build
+    that was stopped early still covers all of them.
 
     Parameters
     ----------
