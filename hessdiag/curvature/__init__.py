@@ -19,6 +19,7 @@ from hessdiag.curvature._factors import DenseFactor, OuterFactor
 from hessdiag.curvature._gram_statistics import gram_statistics
 from hessdiag.curvature._linear_hessian import LinearHessian, linear_hessians
 from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature._memory import available_memory
 from hessdiag.curvature._pointwise_loss import PointwiseLoss
 from hessdiag.curvature._task import Task, null_loss
 from hessdiag.curvature._working_copy import untouched_surroundings
@@ -34,6 +35,7 @@ __all__ = [
     "Task",
     "UnfittedNetworkError",
     "WeightedGram",
+    "available_memory",
     "gram_statistics",
     "leave_one_out",
     "linear_hessians",

@@ -16,11 +16,15 @@ from hessdiag.curvature._determinism import check_deterministic
 from hessdiag.curvature._factors import join_factors
 from hessdiag.curvature._hessian_products import HessianProducts
 from hessdiag.curvature._links import IDENTITY, find_link
+from hessdiag.curvature._memory import available_memory
 from hessdiag.curvature._outputs import NotSeparableError, flatten_outputs, output_curvature
 from hessdiag.curvature._scalar import Scalar
 from hessdiag.curvature._working_copy import WorkingCopy
 
 __all__ = ["LocalCurvature"]
+
+# Samples that pass through the net at once before it is known how much memory they take.
+LOOK_SIZE = 2048
 
 
 class LocalCurvature:
@@ -56,7 +60,8 @@ class LocalCurvature:
         indices = None
         if max_samples is not None:
             indices = sample_indices(len(net.get_dataset(X, y)), max_samples, random_state)
-        self._hold(load_chunks(self.working_copy, X, y, indices, batch_size))
+        first_size = LOOK_SIZE if batch_size is None else batch_size
+        self._hold(load_chunks(self.working_copy, X, y, indices, first_size))
         torch.manual_seed(0)
         collected, order, self.widths = [], [], {}
         for chunk in self.chunks:
@@ -71,8 +76,8 @@ class LocalCurvature:
             self._take_outputs(collected)
         except NotSeparableError as error:
             self._give_up_separability(error)
-        if max_memory is not None and batch_size is None and self.output_values is not None:
-            self._keep_memory(max_memory)
+        if batch_size is None:
+            self._choose_chunks(max_memory)
 
     def _run_first(self, chunk):
         """Run the net for the first time; say what it was given where it fails."""
@@ -85,28 +90,23 @@ class LocalCurvature:
                 f"{type(error).__name__}: {error}. Pass X as to the net's own predict."
             ) from error
 
-    def _keep_memory(self, max_memory):
+    def _choose_chunks(self, max_memory):
         """Cut the data into chunks whose graphs and sweeps fit in half of the memory given."""
-        chunk = self.chunks[0]
-        one = Chunk(take(chunk.X, slice(0, 1)), None, 1)
-        size = activation_entries(self.working_copy, one)
-        n_columns = (
-            1 if self.output_values is None else flatten_outputs(self.output_values).shape[1]
-        )
-        bytes_per_sample = size * self.working_copy.dtype.itemsize * (4 + n_columns)
-        n_fitting = max(1, int(0.5 * max_memory // max(1, bytes_per_sample)))
-        if n_fitting < chunk.n_samples and self.X is not None:
-            bounds = range(0, self.n_samples, n_fitting)
-            self._hold(
-                [
-                    Chunk(
-                        take(self.X, slice(i, i + n_fitting)),
-                        take(self.y, slice(i, i + n_fitting)),
-                        min(n_fitting, self.n_samples - i),
-                    )
-                    for i in bounds
-                ]
-            )
+        if self.X is None or self.output_values is None:
+            return
+        one = Chunk(take(self.X, slice(0, 1)), None, 1)
+        entries = activation_entries(self.working_copy, one)
+        n_columns = flatten_outputs(self.output_values).shape[1]
+        bytes_per_sample = entries * self.working_copy.dtype.itemsize * (4 + n_columns)
+        if max_memory is None:
+            max_memory = available_memory(self.working_copy.device)
+        size = max(1, int(0.5 * max_memory // max(1, bytes_per_sample)))
+        if size >= self.n_samples and len(self.chunks) == 1:
+            return
+        X, y = self.X, self.y
+        starts = range(0, self.n_samples, size)
+        parts = [slice(i, min(i + size, self.n_samples)) for i in starts]
+        self._hold([Chunk(take(X, s), take(y, s), s.stop - s.start) for s in parts])
 
     def _hold(self, chunks):
         """Take these chunks as the data."""

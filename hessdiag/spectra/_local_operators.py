@@ -81,7 +81,7 @@ class LocalOperators:
         return gaps
 
     def measure_network_gap(self, beyond, block, generator):
-        """Return |R v| / |H v| for one random v over all layers; `beyond` is of one block of all."""
+        """Return |R v| / |H v| for one random v over all layers, `beyond` being of all as one."""
         first = block.parameters[0]
         v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
         v = v.to(device=first.device, dtype=first.dtype)

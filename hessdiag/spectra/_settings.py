@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
+
+from hessdiag.curvature import available_memory
 
 __all__ = ["SpectrumSettings"]
 
@@ -44,12 +45,7 @@ class SpectrumSettings:
 
     def memory_limit(self):
         """Bytes that an exact spectrum may take: `max_memory`, or half of what is available."""
-        if self.max_memory is not None:
-            return float(self.max_memory)
-        try:
-            return 0.5 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, ValueError, OSError):
-            return 4.0 * 2**30
+        return available_memory() if self.max_memory is None else float(self.max_memory)
 
     @property
     def seed(self):

@@ -1,0 +1,159 @@
+"""Factors against dense Jacobians, and closed rules used wherever there is one."""
+
+import numpy as np
+import pytest
+import torch
+from dense_oracle import KINDS, make_net
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hessdiag.curvature import DenseFactor, LocalCurvature, OuterFactor, untouched_surroundings
+from hessdiag.curvature import _capture as capture
+from hessdiag.curvature import _per_sample as per_sample
+from hessdiag.curvature._factors import join_factors
+
+sizes = st.integers(1, 4)
+
+
+@st.composite
+def outer_factors(draw, n_samples=None):
+    n, c, g, t, o, i = (draw(sizes) for _ in range(6))
+    n = n if n_samples is None else n_samples
+    pieces = draw(st.sampled_from([("weight", "bias"), ("bias", "weight"), ("weight",), ("bias",)]))
+    transposed = draw(st.booleans())
+    torch.manual_seed(draw(st.integers(0, 1000)))
+    inputs, sweeps = torch.randn(n, g, t, i).double(), torch.randn(n, c, g, t, o).double()
+    return OuterFactor(inputs, sweeps, pieces, transposed)
+
+
+def brute_force(factor):
+    """The Jacobian by its definition, entry by entry."""
+    a, s = factor.inputs.numpy(), factor.sweeps.numpy()
+    n, c, g, t, o = s.shape
+    parts = []
+    for piece in factor.pieces:
+        if piece == "bias":
+            parts.append(s.sum(axis=3).reshape(n, c, g * o))
+            continue
+        weights = np.zeros((n, c, g, o, a.shape[3]))
+        for index in np.ndindex(weights.shape):
+            for u in range(t):
+                weights[index] += s[(*index[:3], u, index[3])] * a[index[0], index[2], u, index[4]]
+        weights = np.swapaxes(weights, 3, 4) if factor.transposed else weights
+        parts.append(weights.reshape(n, c, -1))
+    return np.concatenate(parts, axis=2)
+
+
+@settings(deadline=None, max_examples=60)
+@given(outer_factors())
+def test_outer_factors_equal_their_definition(factor):
+    expected = brute_force(factor)
+    n, c, p = expected.shape
+    np.testing.assert_allclose(factor.dense().numpy(), expected, atol=1e-12)
+    assert (factor.n_samples, factor.n_outputs, factor.n_params) == (n, c, p)
+    rows = expected.reshape(n * c, p)
+    for gram in (factor.gram(), factor._gram_by_positions(), factor._gram_by_jacobian()):
+        np.testing.assert_allclose(gram.numpy(), rows @ rows.T, atol=1e-10)
+    vectors, outputs = torch.randn(3, p).double(), torch.randn(2, n, c).double()
+    np.testing.assert_allclose(
+        factor.matvec(vectors).numpy(), np.einsum("ncp,kp->knc", expected, vectors), atol=1e-10
+    )
+    np.testing.assert_allclose(
+        factor.rmatvec(outputs).numpy(), np.einsum("ncp,knc->kp", expected, outputs), atol=1e-10
+    )
+    weights = torch.randn(n, c, 2).double()
+    np.testing.assert_allclose(
+        factor.weighted(weights).dense().numpy(),
+        np.einsum("ncp,ncr->nrp", expected, weights),
+        atol=1e-10,
+    )
+
+
+@settings(deadline=None, max_examples=20)
+@given(outer_factors())
+def test_dense_factors_do_the_same(factor):
+    dense = DenseFactor(factor.dense())
+    vectors = torch.randn(2, factor.n_params).double()
+    outputs = torch.randn(2, factor.n_samples, factor.n_outputs).double()
+    weights = torch.randn(factor.n_samples, factor.n_outputs, 2).double()
+    for first, second in (
+        (dense.gram(), factor.gram()),
+        (dense.matvec(vectors), factor.matvec(vectors)),
+        (dense.rmatvec(outputs), factor.rmatvec(outputs)),
+        (dense.weighted(weights).dense(), factor.weighted(weights).dense()),
+    ):
+        torch.testing.assert_close(first, second)
+
+
+def test_joined_factors_pad_positions_and_mix_kinds():
+    long = OuterFactor(torch.randn(2, 1, 3, 4), torch.randn(2, 2, 1, 3, 5), ("weight", "bias"))
+    short = OuterFactor(torch.randn(1, 1, 2, 4), torch.randn(1, 2, 1, 2, 5), ("weight", "bias"))
+    expected = torch.cat([long.dense(), short.dense()])
+    for pieces in ([long, short], [long, DenseFactor(short.dense())]):
+        torch.testing.assert_close(join_factors(pieces).dense(), expected)
+    assert isinstance(join_factors([long, short]), OuterFactor)
+
+
+# Layers without a closed rule, or whose use breaks it.
+WITHOUT_RULE = {
+    "bilinear": {"0.bilinear"},
+    "sequence_first": {"inner"},
+    "conv_transpose": {"0"},
+    "lstm": {"cell"},
+    "gru": {"cell"},
+    "attention": {"attend", "attend.out_proj"},
+    "bare_parameters": {"module"},
+    "called_past_forward": {"inner"},
+    "tied": {"embed"},
+    "weight_norm": {"0"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_closed_rules_are_used_where_there_is_one(kind, monkeypatch):
+    fallen_back = set()
+
+    def spy(working_copy, chunk, block, *args):
+        fallen_back.add(block.name)
+        return per_sample.per_sample_factor(working_copy, chunk, block, *args)
+
+    monkeypatch.setattr(capture, "per_sample_factor", spy)
+    net, X, y = make_net(kind, "mse")
+    with untouched_surroundings():
+        LocalCurvature(net, X, y).factors()
+    assert fallen_back == WITHOUT_RULE.get(kind, set())
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k not in ("linear", "dict_input")])
+def test_per_sample_jacobians_equal_closed_rules(kind, monkeypatch):
+    net, X, y = make_net(kind, "mse", n_samples=4)
+    with untouched_surroundings():
+        problem = LocalCurvature(net, X, y, dtype="float64")
+        expected = {name: factor.dense() for name, factor in problem.factors().items()}
+        for loop in (False, True):
+            if loop:
+                monkeypatch.setattr(per_sample, "_vectorized", lambda *args: None)
+            for block in problem.blocks:
+                found = per_sample.per_sample_factor(
+                    problem.working_copy, problem.chunks[0], block, problem.outputs_of
+                )
+                torch.testing.assert_close(found.dense(), expected[block.name])
+
+
+def test_a_rule_that_is_wrong_is_found_out(monkeypatch):
+    """The plain backward pass guards against rules that do not fit."""
+    net, X, y = make_net("relu", "mse")
+    with untouched_surroundings():
+        problem = LocalCurvature(net, X, y, dtype="float64")
+        expected = problem.factors()
+        right = capture._apply_rule
+
+        def wrong(*args):
+            factor = right(*args)
+            factor.inputs = 1.01 * factor.inputs
+            return factor
+
+        monkeypatch.setattr(capture, "_apply_rule", wrong)
+        for name, factor in problem.factors().items():
+            assert isinstance(factor, DenseFactor)
+            torch.testing.assert_close(factor.dense(), expected[name].dense())
