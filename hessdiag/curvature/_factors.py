@@ -45,6 +45,10 @@ class DenseFactor:
         factors = factors.to(self.jacobian.dtype)
         return DenseFactor(torch.einsum("ncp,ncr->nrp", self.jacobian, factors))
 
+    def condensed(self):
+        """Return the form in which products cost least: this one."""
+        return self
+
 
 class OuterFactor:
     """A Jacobian that is a sum of outer products: of what a layer receives and what it sends on.
@@ -176,6 +180,17 @@ class OuterFactor:
         sweeps = factors.mT @ self.sweeps.reshape(n_samples, n_outputs, -1)
         sweeps = sweeps.reshape(n_samples, -1, *self.sweeps.shape[2:])
         return OuterFactor(self.inputs, sweeps, self.pieces, self.transposed)
+
+    def condensed(self):
+        """Return the form in which products cost least.
+
+        Products by positions cost N G T O (I + D) operations, those with a dense Jacobian N D p.
+        """
+        n, c = self.n_samples, self.n_outputs
+        by_positions = n * self.groups * self.positions * self.width * (self.fan_in + c)
+        if n * c * self.n_params < min(by_positions, MAX_BLOCK_ENTRIES):
+            return DenseFactor(self.dense())
+        return self
 
     def _flatten(self, weights):
         """Turn weights (k, G, O, I) into the parameter's own flat order."""

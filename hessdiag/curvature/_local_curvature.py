@@ -17,7 +17,12 @@ from hessdiag.curvature._factors import join_factors
 from hessdiag.curvature._hessian_products import HessianProducts
 from hessdiag.curvature._links import IDENTITY, find_link
 from hessdiag.curvature._memory import available_memory
-from hessdiag.curvature._outputs import NotSeparableError, flatten_outputs, output_curvature
+from hessdiag.curvature._outputs import (
+    NotSeparableError,
+    OutputHessiansTooLargeError,
+    flatten_outputs,
+    output_curvature,
+)
 from hessdiag.curvature._scalar import Scalar
 from hessdiag.curvature._working_copy import WorkingCopy
 
@@ -188,6 +193,9 @@ class LocalCurvature:
             return None
         try:
             return output_curvature(self.scalar_at, self.output_values)
+        except OutputHessiansTooLargeError as error:
+            self.why_whole = str(error)
+            return None
         except NotSeparableError as error:
             self._give_up_separability(error)
             return None
@@ -232,8 +240,27 @@ class LocalCurvature:
         return self.scalar(self.working_copy(self.X), self.y, self.X)
 
     def whole_products(self, blocks=None):
-        """Return products with the Hessian of the scalar on all samples at once."""
-        return HessianProducts([self.whole_scalar], self.blocks if blocks is None else blocks)
+        """Return products with the Hessian of the scalar, chunk by chunk where samples are separate.
+
+        A chunk's share is the second derivative of the scalar with all other samples' outputs held
+        fixed.
+        """
+        if self.output_values is None or len(self.chunks) == 1:
+            scalars = [self.whole_scalar]
+        else:
+            scalars = [
+                lambda chunk=chunk, start=start: self._scalar_of_chunk(chunk, start)
+                for chunk, start in zip(self.chunks, self.offsets)
+            ]
+        return HessianProducts(scalars, self.blocks if blocks is None else blocks)
+
+    def _scalar_of_chunk(self, chunk, start):
+        """Evaluate the scalar as a function of one chunk's outputs."""
+        live = self.link.forward(self.working_copy(chunk.X))
+        fixed = self.output_values.to(live.dtype)
+        stop = start + chunk.n_samples
+        outputs = torch.cat([fixed[:start], live, fixed[stop:]])
+        return self.scalar_at(flatten_outputs(outputs))
 
     def width_of(self, block):
         """Return the width of what a block sends on: the last of its modules that was called."""

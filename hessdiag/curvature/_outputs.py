@@ -14,6 +14,10 @@ class NotSeparableError(Exception):
     """The scalar is not a sum over samples of functions of each sample's outputs."""
 
 
+class OutputHessiansTooLargeError(NotSeparableError):
+    """The scalar is such a sum, but its second derivatives in the outputs are too many."""
+
+
 class OutputCurvature:
     """Loss, residuals (N, D), Hessians (N, D, D) and their factors (N, D, R) at the outputs.
 
@@ -51,14 +55,15 @@ def output_curvature(scalar, outputs):
     leaf = outputs.detach().double().clone().requires_grad_(True)
     loss = scalar(leaf)
     n_outputs = leaf.numel() // n_samples
-    if n_samples * n_outputs**2 > MAX_HESSIAN_ENTRIES:
-        raise NotSeparableError("the output Hessians are too large to be formed")
-    hessians = leaf.new_zeros(n_samples, n_outputs, n_outputs)
     gradient = None
     if loss.requires_grad:
         (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True, allow_unused=True)
     if gradient is None:
         gradient = torch.zeros_like(leaf)
+    if n_samples * n_outputs**2 > MAX_HESSIAN_ENTRIES:
+        _check_halves(gradient, leaf)
+        raise OutputHessiansTooLargeError("the output Hessians are too large to be formed")
+    hessians = leaf.new_zeros(n_samples, n_outputs, n_outputs)
     if gradient.requires_grad:
         flat = flatten_outputs(gradient)
         for c in range(n_outputs):
@@ -75,6 +80,20 @@ def output_curvature(scalar, outputs):
         residuals=flatten_outputs(gradient.detach()),
         hessians=hessians,
     )
+
+
+def _check_halves(gradient, leaf):
+    """Check that the second derivatives between the two halves of the samples vanish."""
+    if not gradient.requires_grad or len(leaf) < 2:
+        return
+    half = len(leaf) // 2
+    probe = torch.randn(leaf.shape, dtype=leaf.dtype, device=leaf.device)
+    probe[half:] = 0
+    (product,) = torch.autograd.grad(
+        (gradient * probe).sum(), leaf, retain_graph=True, allow_unused=True
+    )
+    if product is not None and product[half:].norm() > 1e-6 * (1e-30 + product.norm()):
+        raise NotSeparableError("the scalar couples the outputs of different samples")
 
 
 def _check_separable(gradient, leaf, hessians):

@@ -9,6 +9,10 @@ import torch
 
 __all__ = ["lanczos", "quadrature", "random_probes"]
 
+# Share of its length that a vector must keep for one projection to be enough (Daniel, Gragg,
+# Kaufman and Stewart, 1976).
+ENOUGH = 0.7071
+
 
 def random_probes(n_probes, size, generator, dtype, device, distribution="rademacher"):
     """Draw probe vectors (k, size) of unit length: random signs, or Gaussian directions."""
@@ -64,16 +68,18 @@ class _Run:
         return not self.alive.any()
 
     def advance(self, image):
-        """Take A q for the current q; orthogonalize twice against all before."""
+        """Take A q for the current q; orthogonalize against all before, twice where needed."""
         q = self.current
         alpha = (q.double() * image.double()).sum(dim=1)
         step = len(self.alphas)
         self.basis[:, step] = q
         residual = image - alpha[:, None].to(image.dtype) * q
         basis = self.basis[:, : step + 1]
-        for _ in range(2):
-            overlaps = basis @ residual[:, :, None]
-            residual = residual - (overlaps.mT @ basis)[:, 0]
+        before = residual.norm(dim=1)
+        residual = _project_out(basis, residual)
+        # Twice is enough, and once where little was taken away.
+        if not bool((residual.norm(dim=1) > ENOUGH * before).all()):
+            residual = _project_out(basis, residual)
         beta = residual.double().norm(dim=1)
         alpha_values, beta_values = alpha.cpu().numpy(), beta.cpu().numpy()
         self.scale = np.maximum(self.scale, np.abs(alpha_values) + beta_values)
@@ -106,6 +112,12 @@ class _Run:
             (alphas[:length, k], betas[: max(length - 1, 0), k])
             for k, length in enumerate(self.lengths)
         ]
+
+
+def _project_out(basis, vectors):
+    """Subtract from vectors (k, p) their parts in the spans of basis (k, steps, p)."""
+    overlaps = basis @ vectors[:, :, None]
+    return vectors - (overlaps.mT @ basis)[:, 0]
 
 
 def _tridiagonal(alphas, betas):

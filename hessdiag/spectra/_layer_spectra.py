@@ -57,8 +57,8 @@ def layer_spectra(
         What is differentiated: the net's loss through skorch's ``get_loss``, or a callable that
         takes (output, y) to a tensor of no dimensions.
     method : {"auto", "exact", "lanczos"}, default="auto"
-        "auto" takes an exact spectrum where the matrix has a side up to 6000 for Gauss-Newton
-        matrices (a few seconds and 1 GiB) and 2500 for dense Hessians, and Lanczos beyond.
+        "auto" takes an exact spectrum where the matrix to be decomposed has a side up to 2500,
+        which takes about two seconds, and Lanczos beyond.
     n_lanczos_steps : int, default=30
         Steps per probe. The extreme eigenvalues of such spectra settle within 20 to 30 [2]_.
     n_probes : int, default=3

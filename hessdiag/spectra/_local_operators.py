@@ -32,8 +32,9 @@ class LocalOperators:
     """Products with, and dense forms of, every layer's ``J' B diag(s) B' J + R``.
 
     `weighted_factors` {name: factor of B' J} may be None where the scalar is no function of the
-    outputs; `beyond` (HessianProducts) then is the whole Hessian, and else the residual part R, or
-    None where only Gauss-Newton matrices are wanted.
+    outputs; `beyond` (HessianProducts) then is of the whole Hessian, and else of the residual part
+    R, or None where only Gauss-Newton matrices are wanted. Where R is not zero, call
+    `measure_gaps` and `prepare_hessians` before any product is taken.
     """
 
     def __init__(self, blocks, weighted_factors, signs, beyond):
@@ -43,6 +44,7 @@ class LocalOperators:
         self.beyond = beyond
         self.coincident = set()
         self.linear = {}
+        self.whole = None
         self._seen = {}
 
     def by_factor(self, name):
@@ -92,8 +94,11 @@ class LocalOperators:
         curved = torch.cat([self.factors[name].rmatvec(sent) for name in self.blocks], dim=1)
         return _gap(beyond.products({block.name: v})[block.name], curved)
 
-    def speed_up(self, problem, n_products):
-        """Replace double backward by sample-wise Hessians for linear layers where it pays.
+    def prepare_hessians(self, problem, n_products):
+        """Set up products with the whole Hessian of layers where Gauss-Newton is not enough.
+
+        Double backward through the scalar itself serves all layers; for linear layers, Hessians of
+        what they send are built sample by sample where that pays.
 
         `n_products` is the number of products that Lanczos would take. What is built must give the
         products that `measure_gaps` saw.
@@ -105,6 +110,8 @@ class LocalOperators:
                 affordable = factor.n_samples * factor.width**2 <= MAX_MATRIX_ENTRIES
                 if affordable and factor.width <= n_products:
                     chosen.append(block)
+        if len(self.coincident) < len(self.blocks):
+            self.whole = problem.whole_products([self.blocks[name] for name in self._seen])
         if not chosen:
             return
         built = linear_hessians(problem, chosen, self.factors)
@@ -114,33 +121,32 @@ class LocalOperators:
             if (hessian.products(vector) - expected).norm() <= tolerance * expected.norm():
                 self.linear[name] = hessian
 
+    def condense(self, names):
+        """Bring the factors of layers that many products are due with into their cheapest form."""
+        if self.factors is not None:
+            self.factors = self.factors | {name: self.factors[name].condensed() for name in names}
+
     def products(self, vectors):
         """Return {name: A v} for {name: v (k, p)}."""
-        images = {}
-        done = {
-            name: self.linear[name].products(vectors[name]) for name in vectors.keys() & self.linear
-        }
-        vectors = {name: v for name, v in vectors.items() if name not in done}
-        if self.beyond is not None:
-            bent = {name: v for name, v in vectors.items() if name not in self.coincident}
-            images = self.beyond.products(bent) if bent else {}
-        if self.factors is not None:
-            for name, v in vectors.items():
-                image = self.gauss_newton(name, v)
-                images[name] = images[name] + image if name in images else image
-        return images | done
+        images, rest = {}, {}
+        for name, v in vectors.items():
+            if name in self.linear:
+                images[name] = self.linear[name].products(v)
+            elif self.by_factor(name):
+                images[name] = self.gauss_newton(name, v)
+            else:
+                rest[name] = v
+        if rest:
+            images |= (self.beyond if self.whole is None else self.whole).products(rest)
+        return images
 
     def dense(self, name):
         """Return the matrix (p, p) of one layer."""
         if name in self.linear:
             return self.linear[name].dense()
-        matrix = 0.0
-        if self.beyond is not None and name not in self.coincident:
-            matrix = self.beyond.dense(name)
-        if self.factors is not None:
-            factor = self.factors[name]
-            rows = factor.dense()
-            left = rows if self.signs is None else rows * self.signs.to(rows.dtype)[:, :, None]
-            p = factor.n_params
-            matrix = matrix + left.reshape(-1, p).T @ rows.reshape(-1, p)
-        return matrix
+        if not self.by_factor(name):
+            return (self.beyond if self.whole is None else self.whole).dense(name)
+        rows = self.factors[name].dense()
+        left = rows if self.signs is None else rows * self.signs.to(rows.dtype)[:, :, None]
+        p = self.factors[name].n_params
+        return left.reshape(-1, p).T @ rows.reshape(-1, p)

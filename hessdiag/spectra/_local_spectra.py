@@ -34,7 +34,7 @@ def local_spectra(problem, settings):
         gaps = {}
         if beyond is not None:
             gaps = operators.measure_gaps(generator)
-            operators.speed_up(problem, settings.n_probes * settings.n_lanczos_steps)
+            operators.prepare_hessians(problem, settings.n_probes * settings.n_lanczos_steps)
     return operator_spectra(operators, settings, gaps, generator)
 
 
@@ -52,6 +52,7 @@ def operator_spectra(operators, settings, gaps, generator):
         else:
             pending.append(name)
     if pending:
+        operators.condense([name for name in pending if operators.by_factor(name)])
         spectra.update(_lanczos_spectra(operators, pending, settings, gaps, generator))
     return {name: spectra[name] for name in operators.blocks}
 

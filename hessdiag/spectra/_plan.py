@@ -229,18 +229,16 @@ def plan_spectra(
 
 def _look_ahead(problem, settings):
     """Measure on a few samples which layers go by factors, and the rank of the output Hessians."""
-    if problem.output_values is None:
-        return set(), 0
-    few = problem.restrict(np.arange(min(8, problem.n_samples)))
-    if few.outputs is None:
+    if problem.outputs is None:
         return set(), 0
     if settings.curvature == "ggn":
-        return {block.name for block in problem.blocks}, few.outputs.rank
+        return {block.name for block in problem.blocks}, problem.outputs.rank
+    few = problem.restrict(np.arange(min(8, problem.n_samples)))
     operators = LocalOperators(
         few.blocks, few.factors(weighted=True), few.outputs.signs, few.residual_products()
     )
     operators.measure_gaps(torch.Generator().manual_seed(settings.seed))
-    return operators.coincident, few.outputs.rank
+    return operators.coincident, problem.outputs.rank
 
 
 def _speed():

@@ -20,7 +20,7 @@ class SpectrumSettings:
     n_lanczos_steps: int = 30
     n_probes: int = 3
     dense_limit: int = 2500
-    exact_limit: int = 6000
+    exact_limit: int = 2500
     random_state: object = None
     tolerance: float | None = None
     max_memory: float | None = None

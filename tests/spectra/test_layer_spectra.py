@@ -17,7 +17,6 @@ from torch import nn
 
 from hessdiag.curvature import LocalCurvature, untouched_surroundings
 from hessdiag.spectra import layer_spectra
-from hessdiag.spectra._local_operators import LocalOperators
 from hessdiag.spectra._local_spectra import local_spectra
 from hessdiag.spectra._settings import SpectrumSettings
 
@@ -195,6 +194,14 @@ class TestWholeScalar:
         net = tabular_net(TwoHeads(), Net, criterion=nn.CrossEntropyLoss)
         self.check(net, X, y, "more than one tensor")
 
+    @pytest.mark.parametrize("batch_size", [None, 5])
+    def test_outputs_too_many_for_their_hessians(self, monkeypatch, batch_size):
+        monkeypatch.setattr("hessdiag.curvature._outputs.MAX_HESSIAN_ENTRIES", 50)
+        X, y = data()
+        for net in (classifier(mlp(nn.Tanh)), classifier(nn.Sequential(*mlp(), nn.Softmax(-1)))):
+            net.set_params(criterion=nn.NLLLoss if len(net.module_) == 6 else nn.CrossEntropyLoss)
+            self.check(net, X, y, "too large", batch_size=batch_size)
+
     def test_lanczos_and_large_layers(self):
         X, y = data()
 
@@ -251,7 +258,7 @@ class TestWays:
         X, y = data()
         net = classifier(mlp(nn.GELU))
         expected = layer_spectra(net, X, y, dtype="float64", batch_size=7)
-        monkeypatch.setattr(LocalOperators, "speed_up", lambda *args: None)
+        monkeypatch.setattr("hessdiag.spectra._local_operators.linear_hessians", lambda *args: {})
         assert_same_spectra(layer_spectra(net, X, y, dtype="float64"), dense_hessians(net, X, y))
         slow = layer_spectra(net, X, y, dtype="float64", batch_size=7)
         for name, spectrum in expected.items():
