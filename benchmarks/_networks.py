@@ -1,0 +1,269 @@
+"""The networks of the bench, briefly trained on bundled or generated data."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from skorch import NeuralNet, NeuralNetClassifier
+from torch import nn
+
+__all__ = ["NETWORKS", "Workload", "layer_names", "make_workload", "small_workload"]
+
+
+@dataclass
+class Workload:
+    """A trained net, its data and the work to be done on it."""
+
+    name: str
+    net: Any
+    X: np.ndarray
+    y: np.ndarray
+    n_probes: int = 3
+    n_steps: int = 30
+    max_repeats: int | None = None
+    # Peers are timed on one layer of this many, and scaled up.
+    peer_stride: int = 1
+    # Samples for the exact spectra; None takes all.
+    exact_samples: int | None = None
+    # Steps and number of layers of an untimed comparison of largest eigenvalues, where those of
+    # the timed work have not converged.
+    agreement: tuple[int, int] | None = None
+
+    @property
+    def model(self):
+        """The torch module, in evaluation mode."""
+        return self.net.module_.eval()
+
+    @property
+    def criterion(self):
+        """The loss, a mean over all predictions."""
+        return self.net.criterion_
+
+    def tensors(self, n_samples=None):
+        """Return X and y as tensors on the net's device, as the peers take them."""
+        device = next(self.net.module_.parameters()).device
+        return tuple(torch.as_tensor(a[:n_samples]).to(device) for a in (self.X, self.y))
+
+
+def layer_names(module):
+    """List the modules that own trainable parameters: the layers of hessdiag's default."""
+    return [
+        name
+        for name, part in module.named_modules()
+        if any(p.requires_grad for p in part.parameters(recurse=False))
+    ]
+
+
+def make_mlp(sizes, activation):
+    parts = []
+    for fan_in, fan_out in itertools.pairwise(sizes):
+        parts += [nn.Linear(fan_in, fan_out), activation()]
+    return nn.Sequential(*parts[:-1])
+
+
+def make_cnn(channels=(16, 32), hidden=128, side=28):
+    first, second = channels
+    return nn.Sequential(
+        nn.Conv2d(1, first, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(first, second, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(second * (side // 4) ** 2, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, 10),
+    )
+
+
+class TransformerBlock(nn.Module):
+    """Causal self-attention and a GELU network, each behind a LayerNorm and beside a skip."""
+
+    def __init__(self, width, n_heads):
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention_in = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.expand = nn.Linear(width, 4 * width)
+        self.contract = nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        n, t, d = x.shape
+        heads = self.attention_in(self.norm1(x)).view(n, t, 3, self.n_heads, d // self.n_heads)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.attention_out(mixed.transpose(1, 2).reshape(n, t, d))
+        return x + self.contract(nn.functional.gelu(self.expand(self.norm2(x))))
+
+
+class Transformer(nn.Module):
+    """Decoder-only language model; logits (N, vocabulary, T), as cross-entropy takes them."""
+
+    def __init__(self, vocabulary=512, length=64, width=128, n_heads=4, depth=4):
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = nn.Embedding(length, width)
+        self.blocks = nn.Sequential(*[TransformerBlock(width, n_heads) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, vocabulary)
+
+    def forward(self, x):
+        place = torch.arange(x.shape[1], device=x.device).expand(x.shape)
+        hidden = self.blocks(self.tokens(x) + self.positions(place))
+        return self.head(self.norm(hidden)).transpose(1, 2)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions with BatchNorm beside a skip."""
+
+    def __init__(self, fan_in, fan_out, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(fan_in, fan_out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(fan_out, momentum=0.3)
+        self.conv2 = nn.Conv2d(fan_out, fan_out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(fan_out, momentum=0.3)
+        self.skip = nn.Identity()
+        if stride != 1 or fan_in != fan_out:
+            self.skip = nn.Sequential(
+                nn.Conv2d(fan_in, fan_out, 1, stride, bias=False),
+                nn.BatchNorm2d(fan_out, momentum=0.3),
+            )
+
+    def forward(self, x):
+        inner = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(inner)) + self.skip(x))
+
+
+class ResNet(nn.Module):
+    """ResNet-18 as used for images of 32 x 32 (a 3 x 3 stem without pooling)."""
+
+    def __init__(self, widths=(64, 128, 256, 512), n_blocks=2):
+        super().__init__()
+        self.stem = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
+        self.norm = nn.BatchNorm2d(widths[0], momentum=0.3)
+        blocks, fan_in = [], widths[0]
+        for i, width in enumerate(widths):
+            for j in range(n_blocks):
+                blocks.append(ResidualBlock(fan_in, width, 2 if i > 0 and j == 0 else 1))
+                fan_in = width
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(fan_in, 10)
+
+    def forward(self, x):
+        hidden = self.blocks(torch.relu(self.norm(self.stem(x))))
+        return self.head(hidden.mean(dim=(2, 3)))
+
+
+def digits(n_samples, side=8, n_channels=1, flat=False):
+    """Take digits of all classes, enlarged to `side` and shaded differently per channel."""
+    data = load_digits()
+    order = np.random.default_rng(0).permutation(len(data.target))[:n_samples]
+    images = torch.as_tensor(data.images[order] / 16.0, dtype=torch.float32)[:, None]
+    if side != 8:
+        images = nn.functional.interpolate(images, size=(side, side), mode="bilinear")
+    if n_channels > 1:
+        shades = np.random.default_rng(1).uniform(0.3, 1.0, (len(order), n_channels, 1, 1))
+        images = images * torch.as_tensor(shades, dtype=torch.float32)
+    if flat:
+        images = images.flatten(1)
+    return images.numpy(), data.target[order].astype(np.int64)
+
+
+def sequences(n_samples, length, vocabulary):
+    """Draw sequences from a random sparse Markov chain; the targets are the next tokens."""
+    rng = np.random.default_rng(0)
+    followers = rng.integers(vocabulary, size=(vocabulary, 4))
+    tokens = np.empty((n_samples, length + 1), dtype=np.int64)
+    tokens[:, 0] = rng.integers(vocabulary, size=n_samples)
+    for t in range(length):
+        tokens[:, t + 1] = followers[tokens[:, t], rng.integers(4, size=n_samples)]
+    return tokens[:, :-1].copy(), tokens[:, 1:].copy()
+
+
+def train(module, X, y, n_epochs, device, kind=NeuralNetClassifier):
+    """Fit a net by a few full-batch steps of Adam; `n_epochs` 0 only initializes."""
+    torch.manual_seed(0)
+    net = kind(
+        module,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        lr=2e-3,
+        max_epochs=n_epochs,
+        batch_size=-1,
+        train_split=None,
+        device=device,
+        verbose=0,
+    )
+    return net.fit(X, y) if n_epochs else net.initialize()
+
+
+def _mlp(name, activation, device, quick):
+    n_samples, width = (48, 16) if quick else (512, 256)
+    X, y = digits(n_samples, flat=True)
+    torch.manual_seed(0)
+    module = make_mlp((64, width, width, width, 10), activation)
+    exact = min(n_samples, 150)  # N * C = 1500
+    net = train(module, X, y, 60, device)
+    return Workload(name, net, X, y, exact_samples=exact)
+
+
+def _cnn(device, quick):
+    n_samples, side = (16, 8) if quick else (256, 28)
+    X, y = digits(n_samples, side)
+    torch.manual_seed(0)
+    module = make_cnn((4, 8), 16, 8) if quick else make_cnn()
+    return Workload("cnn", train(module, X, y, 40, device), X, y)
+
+
+def _transformer(device, quick):
+    n_samples, length, vocabulary = (4, 8, 16) if quick else (16, 64, 512)
+    X, y = sequences(n_samples, length, vocabulary)
+    torch.manual_seed(0)
+    module = Transformer(vocabulary, length, 16, 2, 2) if quick else Transformer()
+    net = train(module, X, y, 30, device, kind=NeuralNet)
+    return Workload("transformer", net, X, y, 1, 10, 3, 4, agreement=(30, 7))
+
+
+def _resnet18(device, quick):
+    n_samples, side = (4, 8) if quick else (32, 32)
+    X, y = digits(n_samples, side, n_channels=3)
+    torch.manual_seed(0)
+    module = ResNet((4, 6), 1) if quick else ResNet()
+    net = train(module, X, y, 10, device)
+    return Workload("resnet18", net, X, y, 1, 10, 3, 4, agreement=(30, 4))
+
+
+NETWORKS = {
+    "mlp_relu": lambda device, quick: _mlp("mlp_relu", nn.ReLU, device, quick),
+    "mlp_gelu": lambda device, quick: _mlp("mlp_gelu", nn.GELU, device, quick),
+    "cnn": _cnn,
+    "transformer": _transformer,
+    "resnet18": _resnet18,
+}
+
+
+def make_workload(name, device="cpu", quick=False):
+    """Build and train one of the networks; `quick` makes it tiny, for tests of the bench."""
+    workload = NETWORKS[name](device, quick)
+    if quick:
+        workload.n_steps = min(workload.n_steps, 6)
+        workload.agreement = workload.agreement and (12, 3)
+    return workload
+
+
+def small_workload(depth, width, n_samples, n_classes, activation, device="cpu"):
+    """Make an untrained MLP on random data, to see how cost grows in each of its sizes."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_samples, width)).astype(np.float32) / math.sqrt(width)
+    y = np.arange(n_samples, dtype=np.int64) % n_classes
+    torch.manual_seed(0)
+    module = make_mlp((width,) * depth + (n_classes,), activation)
+    return Workload("mlp", train(module, X, y, 0, device), X, y)
