@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,8 @@ def load_case(folder):
     FileNotFoundError
         If the folder is not a saved case.
     ValueError
-        If it was written in another format, or names a class that cannot be imported.
+        If it was written in another format, is damaged, or names a class that cannot be imported
+        or is no net, module or criterion.
     """
     folder = Path(folder)
     missing = [
@@ -106,6 +108,20 @@ def load_case(folder):
             f"Expected a saved case in {folder}, found no {', '.join(missing)}. "
             "Write one with hessdiag.save_case(case, folder)."
         )
+    damage = (KeyError, AttributeError, RuntimeError, TypeError, EOFError, zipfile.BadZipFile)
+    damage += (json.JSONDecodeError, UnicodeDecodeError)
+    damage += (import_optional("safetensors", "zoo", "Loading a case").SafetensorError,)
+    try:
+        return _read(folder)
+    except damage as error:
+        raise ValueError(
+            f"Expected a saved case in {folder}, found damaged or foreign files "
+            f"({type(error).__name__}: {error}). Write the case again with hessdiag.save_case."
+        ) from error
+
+
+def _read(folder):
+    """Read the three files of a folder."""
     torch_files = import_optional("safetensors.torch", "zoo", "Loading a case")
     description = json.loads((folder / "case.json").read_text())
     if description.get("format") != FORMAT:
@@ -126,7 +142,7 @@ def load_case(folder):
     _fill(net.module_, torch_files.load_file(folder / "parameters.safetensors"))
     for name in description["frozen"]:
         net.module_.get_parameter(name).requires_grad_(False)
-    with np.load(folder / "data.npz", allow_pickle=False) as data:
+    with open(folder / "data.npz", "rb") as file, np.load(file, allow_pickle=False) as data:
         return NetworkCase(net, data["X"], data["y"], name=description["name"] or folder.name)
 
 

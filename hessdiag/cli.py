@@ -109,7 +109,7 @@ def _diagnose(arguments):
             reports.append(diagnoser.explain(case))
         except (ValueError, TypeError) as error:
             if arguments.on_error == "raise":
-                raise
+                raise ValueError(f"{case.name}: {error}") from error
             print(f"hessdiag: {case.name} was skipped: {error}", file=sys.stderr)
     if not reports:
         raise ValueError("None of the networks could be examined; the lines above say why.")

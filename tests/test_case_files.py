@@ -131,6 +131,25 @@ def test_what_is_no_network_is_not_called(field, path, tmp_path, capfd):
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.parametrize("name", ["case.json", "data.npz", "parameters.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"junk", b"[]", b"{}", None])
+def test_damaged_file(name, content, tmp_path):
+    folder = saved(tmp_path)
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:-20] if content is None else content)
+    with pytest.raises(ValueError, match=r"xpected|allow_pickle"):
+        hd.load_case(folder)
+
+
+def test_parameters_of_another_network(tmp_path):
+    hd.save_case(make_case(width=5), tmp_path / "other")
+    folder = saved(tmp_path / "mine")
+    other = tmp_path / "other" / "parameters.safetensors"
+    (folder / "parameters.safetensors").write_bytes(other.read_bytes())
+    with pytest.raises(ValueError, match=r"(?s)saved case.*size mismatch"):
+        hd.load_case(folder)
+
+
 def test_pickled_data_is_refused(tmp_path):
     folder = saved(tmp_path)
     np.savez(folder / "data.npz", X=np.array([{"a": 1}], dtype=object), y=np.zeros(1))

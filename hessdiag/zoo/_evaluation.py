@@ -82,7 +82,18 @@ def evaluate_zoo(zoo, estimator=None, n_folds=N_FOLDS, random_state=0):
     result : dict
         JSON: ``protocols`` -> ``leave_datasets_out`` -> ``rows`` -> figures of each row, with
         ``n_networks``, ``n_datasets``, ``label_reliability`` and the table's provenance.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer data sets than folds.
     """
+    n_datasets = len(np.unique(zoo.groups))
+    if not 2 <= n_folds <= n_datasets:
+        raise ValueError(
+            f"Expected between 2 folds and as many as there are data sets ({n_datasets}), found "
+            f"{n_folds}. Ask for fewer folds, or build a zoo on more data sets."
+        )
     if estimator is None:
         estimator = TableClassifier(n_jobs=-1, random_state=random_state)
     target = np.asarray(zoo.target).astype(str)
@@ -92,16 +103,18 @@ def evaluate_zoo(zoo, estimator=None, n_folds=N_FOLDS, random_state=0):
     rows = {}
     for name, table in evaluation_rows(zoo).items():
         model = DummyClassifier(strategy="prior") if name == "dummy" else estimator
-        probabilities = np.empty((len(target), len(classes)))
+        probabilities = np.zeros((len(target), len(classes)))
         for train, test in splits:
             fitted = clone(model).fit(table[train], target[train])
-            probabilities[test] = fitted.predict_proba(table[test])
+            # In a small zoo a diagnosis may be missing from the training part of a fold.
+            columns = np.searchsorted(classes, fitted.classes_)
+            probabilities[np.ix_(test, columns)] = fitted.predict_proba(table[test])
         rows[name] = score_row(target, probabilities, classes, zoo.groups, random_state)
     return {
         "protocols": {"leave_datasets_out": {"n_folds": n_folds, "rows": rows}},
         "label_reliability": zoo.provenance.get("label_reliability"),
         "n_networks": len(target),
-        "n_datasets": len(np.unique(zoo.groups)),
+        "n_datasets": n_datasets,
         "provenance": zoo.provenance,
     }
 

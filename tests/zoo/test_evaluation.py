@@ -1,5 +1,6 @@
 """The evaluation is fair: no data set on both sides, no row that knows more than its name says."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -173,3 +174,20 @@ def test_balanced_accuracy_is_sklearns(seed):
     predicted = DIAGNOSES[rng.integers(0, 3, 33)]
     expected = balanced_accuracy_score(target, predicted)
     assert balanced_accuracy(target, predicted) == pytest.approx(expected)
+
+
+def test_diagnosis_missing_from_a_fold_gets_no_probability():
+    zoo = make_zoo()
+    zoo.target = np.where(zoo.groups == "set-0", "well-fit", zoo.target).astype(object)
+    zoo.target[(zoo.groups != "set-0") & (zoo.target == "well-fit")] = "overfitting"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # sklearn's, of rare classes
+        result = evaluate_zoo(zoo, DecisionTreeClassifier(random_state=0), n_folds=9)
+    scores = result["protocols"]["leave_datasets_out"]["rows"]["hessdiag"]
+    assert scores["recall"]["well-fit"] == 0
+
+
+@pytest.mark.parametrize("n_folds", [1, 10])
+def test_more_folds_than_data_sets(n_folds):
+    with pytest.raises(ValueError, match=r"data sets \(9\)"):
+        evaluate_zoo(make_zoo(), n_folds=n_folds)
