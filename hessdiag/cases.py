@@ -70,6 +70,20 @@ class NetworkCase:
         check_net(self.net)
         check_data(self.net, self.X, self.y)
 
+    def __reduce_ex__(self, protocol):
+        """Let classes of a script travel to worker processes.
+
+        skorch pickles its modules by themselves, and so names their classes: a class of
+        ``__main__`` cannot be found by that name elsewhere. Attribute by attribute, joblib's
+        workers get the class itself.
+        """
+        modules, criteria = module_attributes(self.net)
+        parts = [getattr(self.net, name) for name in modules + criteria]
+        classes = [type(m) for part in parts if hasattr(part, "modules") for m in part.modules()]
+        if not any(kind.__module__ == "__main__" for kind in [type(self.net), *classes]):
+            return super().__reduce_ex__(protocol)
+        return _rebuild_case, (type(self.net), dict(vars(self.net)), self.X, self.y, self.name)
+
     def digest(self):
         """Return a digest of everything the examination depends on.
 
@@ -116,6 +130,13 @@ class NetworkCase:
             size = "a stream of samples"
         module = type(getattr(self.net, modules[0])).__name__
         return f"NetworkCase({name}{type(self.net).__name__} of {module}, {size})"
+
+
+def _rebuild_case(net_class, state, X, y, name):
+    """Make a case of what `NetworkCase.__reduce_ex__` took apart."""
+    net = net_class.__new__(net_class)
+    vars(net).update(state)
+    return NetworkCase(net, X, y, name)
 
 
 def check_case(case, layers=None):
