@@ -7,7 +7,8 @@ import contextlib
 import torch
 
 from hessdiag.curvature._checks import tensors_of
-from hessdiag.curvature._factors import DenseFactor, OuterFactor
+from hessdiag.curvature._factors import add_factors
+from hessdiag.curvature._memory import available_memory
 from hessdiag.curvature._per_sample import per_sample_factor
 from hessdiag.curvature._rules import find_rule
 
@@ -92,11 +93,12 @@ def watching(modules):
             handle.remove()
 
 
-def capture_factors(working_copy, chunk, blocks, outputs_of, weights=None):
+def capture_factors(working_copy, chunk, blocks, outputs_of, n_samples, weights=None):
     """Build the factor of every block for one chunk of samples.
 
     `outputs_of` maps a batch of inputs to the outputs (n, D) that are differentiated. `weights`
-    (n, D, R), if given, are applied to the outputs: the factors are then of B' J.
+    (n, D, R), if given, are applied to the outputs: the factors are then of B' J. A factor is None
+    where it has no closed rule and a dense one of all `n_samples` would not fit in memory.
     """
     rules = {}
     for block in blocks:
@@ -125,6 +127,7 @@ def capture_factors(working_copy, chunk, blocks, outputs_of, weights=None):
     ]
     probe = torch.randn(len(outputs), len(columns), dtype=outputs.dtype, device=outputs.device)
     direct = _direct_products(outputs, columns, probe, blocks)
+    available, itemsize = available_memory(outputs.device), outputs.dtype.itemsize
     factors, position = {}, 0
     for block in blocks:
         factor = None
@@ -138,9 +141,11 @@ def capture_factors(working_copy, chunk, blocks, outputs_of, weights=None):
                 ]
                 position += 1
                 parts.append(_apply_rule(rules[block.name], block, call, shares, len(outputs)))
-            factor = _add(parts)
+            factor = add_factors(parts)
         if factor is None or not _agrees(factor, probe, direct[block.name]):
-            factor = per_sample_factor(working_copy, chunk, block, outputs_of, weights)
+            factor = None
+            if 2 * n_samples * outputs.shape[1] * block.n_params * itemsize <= available:
+                factor = per_sample_factor(working_copy, chunk, block, outputs_of, weights)
         factors[block.name] = factor
     return factors
 
@@ -208,20 +213,3 @@ def _apply_rule(rule, block, call, shares, n_samples):
         return apply(block.module, pieces, received, torch.stack(shares, dim=1))
     except (RuntimeError, ValueError, IndexError):
         return None
-
-
-def _add(parts):
-    """Add the factors of several calls of one module."""
-    if any(part is None for part in parts):
-        return None
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    if all(isinstance(part, OuterFactor) for part in parts):
-        return OuterFactor(
-            torch.cat([part.inputs for part in parts], dim=2),
-            torch.cat([part.sweeps for part in parts], dim=3),
-            first.pieces,
-            first.transposed,
-        )
-    return DenseFactor(sum(part.dense() for part in parts))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["DenseFactor", "OuterFactor", "join_factors"]
+__all__ = ["DenseFactor", "OuterFactor", "add_factors", "join_factors"]
 
 # Blocks of a dense Jacobian of more entries than this are not formed at once.
 MAX_BLOCK_ENTRIES = 30_000_000
@@ -206,7 +206,7 @@ class OuterFactor:
         return flat.view(k, self.groups, self.width, self.fan_in)
 
     @staticmethod
-    def concatenate(parts):
+    def joined(parts):
         """Join the factors of several chunks, padding positions with zeros where they differ."""
         positions = max(part.positions for part in parts)
 
@@ -222,11 +222,29 @@ class OuterFactor:
         sweeps = torch.cat([padded(part.sweeps, 3, part.positions) for part in parts])
         return OuterFactor(inputs, sweeps, first.pieces, first.transposed)
 
+    @staticmethod
+    def added(parts):
+        """Add the factors of several calls on the same samples: more positions."""
+        inputs = torch.cat([part.inputs for part in parts], dim=2)
+        sweeps = torch.cat([part.sweeps for part in parts], dim=3)
+        return OuterFactor(inputs, sweeps, parts[0].pieces, parts[0].transposed)
+
 
 def join_factors(pieces):
     """Join the factors of all chunks of samples, in closed form where they allow it."""
-    if len(pieces) == 1:
-        return pieces[0]
-    if all(isinstance(piece, OuterFactor) for piece in pieces):
-        return OuterFactor.concatenate(pieces)
+    if len(pieces) == 1 or any(piece is None for piece in pieces):
+        return None if None in pieces else pieces[0]
+    kind = type(pieces[0])
+    if kind is not DenseFactor and all(type(piece) is kind for piece in pieces):
+        return kind.joined(pieces)
     return DenseFactor(torch.cat([piece.dense() for piece in pieces]))
+
+
+def add_factors(parts):
+    """Add the factors of several calls of one module on the same samples."""
+    if len(parts) == 1 or any(part is None for part in parts):
+        return None if None in parts else parts[0]
+    kind = type(parts[0])
+    if kind is not DenseFactor and all(type(part) is kind for part in parts):
+        return kind.added(parts)
+    return DenseFactor(sum(part.dense() for part in parts))

@@ -92,7 +92,7 @@ def linear_hessians(problem, blocks, factors):
             outputs = problem.outputs_of(chunk.X)
         sent = [records[id(block.module)][0][2] for block in blocks]
         value = (outputs * residuals.to(outputs.dtype)).sum()
-        gradients = torch.autograd.grad(value, sent, create_graph=True)
+        gradients = torch.autograd.grad(value, sent, create_graph=True, allow_unused=True)
         for block, gradient, s in zip(blocks, gradients, sent):
             residual[block.name].append(_second_derivatives(gradient, s, chunk.n_samples))
     signs, hessians = problem.outputs.signs, {}

@@ -221,7 +221,9 @@ class LocalCurvature:
             weights = None
             if weighted:
                 weights = self.outputs.factors[start : start + chunk.n_samples]
-            built = capture_factors(self.working_copy, chunk, self.blocks, self.outputs_of, weights)
+            built = capture_factors(
+                self.working_copy, chunk, self.blocks, self.outputs_of, self.n_samples, weights
+            )
             for name, factor in built.items():
                 parts[name].append(factor)
         return {name: join_factors(pieces) for name, pieces in parts.items()}
@@ -240,7 +242,7 @@ class LocalCurvature:
         return self.scalar(self.working_copy(self.X), self.y, self.X)
 
     def whole_products(self, blocks=None):
-        """Return products with the Hessian of the scalar, chunk by chunk where samples are separate.
+        """Return products with the Hessian of the scalar, by chunks where samples are separate.
 
         A chunk's share is the second derivative of the scalar with all other samples' outputs held
         fixed.

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hessdiag.curvature._embedding_factor import EmbeddingFactor
 from hessdiag.curvature._factors import DenseFactor, OuterFactor
 
 __all__ = ["find_rule"]
@@ -59,16 +60,13 @@ def _convolution(module, pieces, received, sweeps):
 
 
 def _embedding(module, pieces, received, sweeps):
-    """Scatter each token's share to the row of its vector."""
+    """Keep tokens and sweeps; the row of padding has no derivative."""
     n, n_outputs, width = len(received), sweeps.shape[1], sweeps.shape[-1]
     index = received.reshape(n, -1)
     sweeps = sweeps.reshape(n, n_outputs, index.shape[1], width)
     if module.padding_idx is not None:
         sweeps = sweeps * (index != module.padding_idx)[:, None, :, None]
-    jacobian = sweeps.new_zeros(n, n_outputs, module.num_embeddings, width)
-    where = index[:, None, :, None].expand_as(sweeps)
-    jacobian.scatter_add_(2, where, sweeps)
-    return DenseFactor(jacobian.flatten(2))
+    return EmbeddingFactor(index, sweeps, module.num_embeddings)
 
 
 def _scale_and_shift(normalized, pieces, sweeps, kept):

@@ -102,9 +102,8 @@ class WorkingCopy(torch.nn.Module):
 def untouched_surroundings(device=None):
     """Compute with autograd on and math attention, and put all random states back at the end."""
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    devices = []
-    if torch.cuda.is_available() and device is not None and torch.device(device).type == "cuda":
-        devices = [torch.device(device).index or 0]
+    on_cuda = device is not None and torch.device(device).type == "cuda"
+    devices = range(torch.cuda.device_count()) if on_cuda or torch.cuda.is_initialized() else []
     fast_path = torch.backends.mha.get_fastpath_enabled()
     try:
         with contextlib.ExitStack() as stack:

@@ -18,7 +18,7 @@ from hessdiag.curvature import (
 from hessdiag.examination import Examination, LayerExamination
 from hessdiag.spectra._layer_statistics import LayerStatistics
 from hessdiag.spectra._local_operators import LocalOperators
-from hessdiag.spectra._local_spectra import local_spectra, operator_spectra
+from hessdiag.spectra._local_spectra import check_factors, local_spectra, operator_spectra
 from hessdiag.spectra._settings import SpectrumSettings
 
 __all__ = ["examine"]
@@ -224,6 +224,7 @@ def _examine_factored(problem, options):
     """Examine by factors: one decomposition per layer serves its spectrum and its statistics."""
     generator = torch.Generator().manual_seed(options.seed)
     factors, outputs = problem.factors(), problem.outputs
+    check_factors(problem, factors)
     weighted = {name: factor.weighted(outputs.factors) for name, factor in factors.items()}
     gaps, spectra, network_gap = {}, {}, math.nan
     if options.curvature == "hessian":

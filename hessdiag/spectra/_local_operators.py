@@ -49,7 +49,9 @@ class LocalOperators:
 
     def by_factor(self, name):
         """Say whether a layer's matrix is a Gauss-Newton matrix, known by its factor."""
-        return self.factors is not None and (self.beyond is None or name in self.coincident)
+        if self.factors is None or self.factors[name] is None:
+            return False
+        return self.beyond is None or name in self.coincident
 
     def output_products(self, name, vectors):
         """Multiply vectors (k, N R) by B' J J' B, which has a Gauss-Newton matrix's eigenvalues."""
@@ -69,6 +71,8 @@ class LocalOperators:
         """Return {name: |R v| / |H v|} for one random v per layer, and note where it vanishes."""
         vectors = {}
         for name, block in self.blocks.items():
+            if self.factors[name] is None:
+                continue
             first = block.parameters[0]
             v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
             vectors[name] = v.to(device=first.device, dtype=first.dtype)
@@ -84,6 +88,8 @@ class LocalOperators:
 
     def measure_network_gap(self, beyond, block, generator):
         """Return |R v| / |H v| for one random v over all layers, `beyond` being of all as one."""
+        if any(factor is None for factor in self.factors.values()):
+            return math.nan
         first = block.parameters[0]
         v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
         v = v.to(device=first.device, dtype=first.dtype)
@@ -111,7 +117,8 @@ class LocalOperators:
                 if affordable and factor.width <= n_products:
                     chosen.append(block)
         if len(self.coincident) < len(self.blocks):
-            self.whole = problem.whole_products([self.blocks[name] for name in self._seen])
+            bent = [b for name, b in self.blocks.items() if name not in self.coincident]
+            self.whole = problem.whole_products(bent)
         if not chosen:
             return
         built = linear_hessians(problem, chosen, self.factors)

@@ -31,11 +31,24 @@ def local_spectra(problem, settings):
         beyond = problem.residual_products() if settings.curvature == "hessian" else None
         factors = problem.factors(weighted=True)
         operators = LocalOperators(problem.blocks, factors, problem.outputs.signs, beyond)
+        if beyond is None:
+            check_factors(problem, factors)
         gaps = {}
         if beyond is not None:
             gaps = operators.measure_gaps(generator)
             operators.prepare_hessians(problem, settings.n_probes * settings.n_lanczos_steps)
     return operator_spectra(operators, settings, gaps, generator)
+
+
+def check_factors(problem, factors):
+    """Refuse Gauss-Newton matrices of layers whose Jacobian does not fit in memory."""
+    for block in problem.blocks:
+        if factors[block.name] is None:
+            size = problem.n_samples * problem.outputs.rank * block.n_params
+            raise ValueError(
+                f"Expected a Jacobian of layer {block.name!r} ({block.kind}) that fits in memory, "
+                f"found one of {size:.2g} entries. Pass max_samples to look at fewer samples."
+            )
 
 
 def operator_spectra(operators, settings, gaps, generator):
@@ -98,7 +111,7 @@ def _lanczos_spectra(operators, names, settings, gaps, generator):
 def _way(operators, name, settings):
     """Choose the way for one operator."""
     n_params, n_rows = operators.blocks[name].n_params, 0
-    if operators.factors is not None:
+    if operators.factors is not None and operators.factors[name] is not None:
         factor = operators.factors[name]
         n_rows = factor.n_samples * factor.n_outputs
     sizes = LayerSizes(n_params, n_rows, operators.by_factor(name))

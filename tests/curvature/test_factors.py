@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hessdiag.curvature import DenseFactor, LocalCurvature, OuterFactor, untouched_surroundings
 from hessdiag.curvature import _capture as capture
 from hessdiag.curvature import _per_sample as per_sample
-from hessdiag.curvature._factors import join_factors
+from hessdiag.curvature._embedding_factor import EmbeddingFactor
+from hessdiag.curvature._factors import add_factors, join_factors
+from hessdiag.spectra import examine, layer_spectra
 
 sizes = st.integers(1, 4)
 
@@ -94,6 +96,38 @@ def test_joined_factors_pad_positions_and_mix_kinds():
     assert isinstance(join_factors([long, short]), OuterFactor)
 
 
+@settings(deadline=None, max_examples=30)
+@given(sizes, sizes, sizes, sizes, st.integers(0, 1000))
+def test_embedding_factors_equal_their_definition(n, c, t, e, seed):
+    torch.manual_seed(seed)
+    index, sweeps = torch.randint(5, (n, t)), torch.randn(n, c, t, e).double()
+    expected = torch.zeros(n, c, 5, e).double()
+    for i in range(n):
+        for u in range(t):
+            expected[i, :, index[i, u]] += sweeps[i, :, u]
+    factor, dense = EmbeddingFactor(index, sweeps, 5), DenseFactor(expected.flatten(2))
+    vectors, outputs = torch.randn(2, 5 * e).double(), torch.randn(2, n, c).double()
+    weights = torch.randn(n, c, 2).double()
+    for first, second in (
+        (factor.dense(), dense.dense()),
+        (factor.gram(), dense.gram()),
+        (factor.matvec(vectors), dense.matvec(vectors)),
+        (factor.rmatvec(outputs), dense.rmatvec(outputs)),
+        (factor.weighted(weights).dense(), dense.weighted(weights).dense()),
+        (add_factors([factor, factor]).dense(), 2 * dense.dense()),
+        (join_factors([factor, factor]).dense(), torch.cat(2 * [dense.dense()])),
+    ):
+        torch.testing.assert_close(first, second)
+
+
+def test_condensed_factors_are_the_same_matrix():
+    factor = OuterFactor(torch.randn(3, 1, 40, 2), torch.randn(3, 2, 1, 40, 2), ("weight",))
+    assert isinstance(factor.condensed(), DenseFactor)
+    torch.testing.assert_close(factor.condensed().dense(), factor.dense())
+    plain = OuterFactor(torch.randn(3, 1, 1, 2), torch.randn(3, 2, 1, 1, 2), ("weight",))
+    assert plain.condensed() is plain
+
+
 # Layers without a closed rule, or whose use breaks it.
 WITHOUT_RULE = {
     "bilinear": {"0.bilinear"},
@@ -157,3 +191,15 @@ def test_a_rule_that_is_wrong_is_found_out(monkeypatch):
         for name, factor in problem.factors().items():
             assert isinstance(factor, DenseFactor)
             torch.testing.assert_close(factor.dense(), expected[name].dense())
+
+
+def test_jacobians_that_do_not_fit_leave_their_layer_to_lanczos(monkeypatch):
+    net, X, y = make_net("lstm", "mse")
+    exact = layer_spectra(net, X, y, dtype="float64")
+    monkeypatch.setattr(capture, "available_memory", lambda device: 100)
+    found = layer_spectra(net, X, y, dtype="float64")
+    np.testing.assert_allclose(found["cell"].nodes, exact["cell"].nodes, atol=1e-10)
+    assert np.isnan(found["cell"].gn_gap)
+    for refuse in (examine, lambda *args: layer_spectra(*args, curvature="ggn")):
+        with pytest.raises(ValueError, match=r"Jacobian of layer 'cell'.*max_samples"):
+            refuse(net, X, y)
