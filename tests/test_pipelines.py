@@ -125,10 +125,8 @@ def test_n_jobs(nine_cases):
     pipeline = whole_path(n_jobs=2).fit(cases, y)
     np.testing.assert_allclose(pipeline.predict_proba(cases), expected, rtol=1e-6)
     forget_examinations()
-    search = GridSearchCV(
-        whole_path(), {"logisticregression__C": [0.1, 1]}, cv=StratifiedKFold(3), n_jobs=2
-    )
-    assert np.isfinite(search.fit(cases, y).cv_results_["mean_test_score"]).all()
+    result = cross_validate(whole_path(), cases, y, cv=StratifiedKFold(2), n_jobs=2)
+    assert np.isfinite(result["test_score"]).all()
     with parallel_config("threading", n_jobs=2):
         forget_examinations()
         np.testing.assert_allclose(pipeline.predict_proba(cases), expected, rtol=1e-6)

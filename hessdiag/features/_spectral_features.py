@@ -15,17 +15,18 @@ from hessdiag.features._skipped_case import SkippedCase
 def _trend(values):
     """Least-squares slope over relative depth, from 0 (first layer) to 1 (last)."""
     if len(values) == 1:
-        return 0.0
+        return np.zeros(values.shape[1:])
     depth = np.linspace(-0.5, 0.5, len(values))
-    return depth @ (values - values.mean()) / (depth @ depth)
+    return depth @ (values - values.mean(axis=0)) / (depth @ depth)
 
 
+# Each maps (n_layers, n_measures) without gaps to (n_measures,).
 POOLINGS = {
     "first": lambda values: values[0],
     "last": lambda values: values[-1],
-    "min": np.min,
-    "max": np.max,
-    "mean": np.mean,
+    "min": lambda values: values.min(axis=0),
+    "max": lambda values: values.max(axis=0),
+    "mean": lambda values: values.mean(axis=0),
     "trend": _trend,
 }
 
@@ -158,13 +159,14 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
         parts = []
         for family in self.families:
             if family == "context":
-                parts += [table.context[name] for name in CONTEXT_MEASURES]
+                parts.append([table.context[name] for name in CONTEXT_MEASURES])
                 continue
-            for way in self.pooling:
-                parts += [_pool(POOLINGS[way], table.measures[n]) for n in LAYER_FAMILIES[family]]
+            names = LAYER_FAMILIES[family]
+            values = np.array([table.measures[name] for name in names], dtype=float).T
+            parts += [_pool(POOLINGS[way], values) for way in self.pooling]
             if self.include_network:
-                parts += [table.network[name] for name in LAYER_FAMILIES[family]]
-        return np.array(parts, dtype=float)
+                parts.append([table.network[name] for name in names])
+        return np.concatenate(parts)
 
     def _check_parameters(self):
         """Validate types, then the words in both tuples."""
@@ -180,9 +182,15 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
 
 
 def _pool(function, values):
-    """Pool the layers where the measure applies; NaN where it applies to none."""
-    present = values[np.isfinite(values)]
-    return float(function(present)) if len(present) else np.nan
+    """Pool each measure over the layers where it applies; NaN where it applies to none."""
+    present = np.isfinite(values)
+    whole = present.all(axis=0)
+    pooled = np.full(values.shape[1], np.nan)
+    if whole.any():
+        pooled[whole] = function(values[:, whole])
+    for column in np.flatnonzero(present.any(axis=0) & ~whole):
+        pooled[column] = function(values[present[:, column], column][:, None])[0]
+    return pooled
 
 
 def _check_examinations(X):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from hessdiag.zoo._builder import save_settings, train_zoo
+from hessdiag.zoo._datasets import list_datasets, load_dataset
 from hessdiag.zoo._examination import (
     REFERENCE_SPECTRA,
     choose_networks,
@@ -39,6 +40,8 @@ def build_zoo(recipes, folder, table, provenance, n_jobs=-1, progress=True):
     summary : str
         What was built.
     """
+    for name in {recipe.dataset for recipe in recipes} - set(list_datasets(include_demo=True)):
+        load_dataset(name)  # says which ones there are, before anything is written
     store = ZooStore(folder)
     save_settings(store, {"recipes": [asdict(recipe) for recipe in recipes]})
     train_zoo(recipes, folder, n_jobs, progress)

@@ -79,8 +79,9 @@ def test_resumed_network_equals_the_uninterrupted_one(small_zoo, small_recipes):
 def test_two_workers_train_the_same_networks(small_recipes, small_zoo, tmp_path):
     store = train_zoo(small_recipes[:2], tmp_path, n_jobs=2, progress=False)
     for recipe in small_recipes[:2]:
-        same = store.network_path(recipe.id).read_bytes()
-        assert same == small_zoo.store.network_path(recipe.id).read_bytes()
+        assert store.load_record(recipe.id) == small_zoo.store.load_record(recipe.id)
+        digests = [zoo.load_case(recipe.id).digest() for zoo in (store, small_zoo.store)]
+        assert digests[0] == digests[1]
 
 
 def test_cases_of_a_zoo_hold_training_samples_alone(small_zoo, small_recipes):

