@@ -24,12 +24,13 @@ _SOUND = Recipe(
     split_seed=7,
 )
 
-#: The three networks of the demo. The data set, and so every one of them, is outside the zoo.
+#: The three networks of the demo. The data set, and so every one of them, is outside the zoo. The
+#: unsound ones are so beyond doubt: what mends them gains more than a tenth of the null loss.
 DEMO_RECIPES = {
     "too small": replace(_SOUND, width=2),
     "sound": _SOUND,
     "too big, noisy labels": replace(
-        _SOUND, width=256, label_noise=0.25, weight_decay=0.0, n_steps=1500
+        _SOUND, width=256, n_train=200, label_noise=0.3, weight_decay=0.0, n_steps=1500
     ),
 }
 

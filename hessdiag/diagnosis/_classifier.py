@@ -20,12 +20,12 @@ class TableClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_estimators : int, default=400
+    n_estimators : int, default=300
         Number of trees; more change nothing but the time.
     min_samples_leaf : int, default=3
         Smallest leaf. Three networks of a configuration differ by their seed alone.
-    max_features : float or "sqrt", default=0.2
-        Share of the columns that each split may choose from.
+    max_features : float or "sqrt", default="sqrt"
+        Columns that each split may choose from: columns are many and alike, so that few suffice.
     n_jobs : int or None, default=None
         Threads, as in sklearn.
     random_state : int, RandomState or None, default=None
@@ -59,9 +59,9 @@ class TableClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        n_estimators=400,
+        n_estimators=300,
         min_samples_leaf=3,
-        max_features=0.2,
+        max_features="sqrt",
         n_jobs=None,
         random_state=None,
     ):
