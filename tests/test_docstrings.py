@@ -11,7 +11,7 @@ import hessdiag
 
 # Not asked for: where the opening quotes stand (GL01-GL03), extended summaries (ES01), See Also and
 # examples on every object (SA01, SA04, EX01), punctuation of type and parameter lines (PR06, PR08,
-# PR09, RT02, RT03, RT05); attributes and methods are listed by the class (GL08 for those inherited).
+# PR09, RT02, RT03, RT05).
 IGNORED = {
     "GL01",
     "GL02",
@@ -27,9 +27,6 @@ IGNORED = {
     "RT03",
     "RT05",
 }
-
-# Methods that scikit-learn writes itself, metadata routing among them.
-INHERITED = ("sklearn", "skorch", "torch", "builtins", "enum", "collections")
 
 
 def public_objects():

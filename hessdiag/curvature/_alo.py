@@ -34,7 +34,7 @@ __all__ = [
 class WeightedGram:
     """Eigendecomposition of `B' K B`, shared by the spectrum and by every statistic of a ridge.
 
-    Attributes
+    Parameters
     ----------
     eigenvalues : ndarray of shape (n_eigenvalues,)
         Eigenvalues `d` of the sum over samples `sum_n J_n' Lambda_n J_n`, descending, at least 0.
@@ -60,7 +60,7 @@ class WeightedGram:
 class LeaveOneOut(NamedTuple):
     """What one pass over a grid of ridges yields, ridges first.
 
-    Attributes
+    Parameters
     ----------
     shifts : ndarray of shape (n_ridges, N, C)
         Output without the sample minus the output with it, `A_n (I - Lambda_n A_n)^-1 r_n`.
@@ -76,7 +76,7 @@ class LeaveOneOut(NamedTuple):
 
 
 def output_hessian_roots(output_hessian, rank=None):
-    """Roots of the output Hessians: `B_n B_n' = Lambda_n` with as few columns as their rank allows.
+    """Take roots of output Hessians: `B_n B_n' = Lambda_n` with as few columns as their rank allows.
 
     Negative eigenvalues, which a loss that is not convex in the outputs can have, are clipped to
     zero: leave-one-out and effective dimension need a positive semidefinite `Lambda_n`.

@@ -21,7 +21,7 @@ def gram_statistics(
     eig=None,
     n_parameters=None,
 ):
-    """Statistics of one layer, or of the whole net, from its Gram matrix and residuals.
+    """Compute the statistics of a layer, or of the whole net, from its Gram matrix and residuals.
 
     Below, `J_n` (C, p) are the derivatives of the outputs of sample n in the parameters,
     `K = J J'`, `Lambda_n` and `r_n` the second and first derivatives of the loss of sample n in its

@@ -8,13 +8,10 @@ import numpy as np
 import torch
 
 from hessdiag.cases import NetworkCase
-from hessdiag.curvature import (
-    LocalCurvature,
-    Task,
-    null_loss,
-    sample_indices,
-    untouched_surroundings,
-)
+from hessdiag.curvature._data import sample_indices
+from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature._task import Task, null_loss
+from hessdiag.curvature._working_copy import untouched_surroundings
 from hessdiag.examination import Examination, LayerExamination
 from hessdiag.spectra._layer_statistics import LayerStatistics
 from hessdiag.spectra._local_operators import LocalOperators

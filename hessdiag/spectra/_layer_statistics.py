@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from hessdiag.curvature import (
-    PointwiseLoss,
-    Task,
     gram_statistics,
     output_hessian_roots,
     weighted_gram,
     weighted_gram_from_jacobian,
 )
+from hessdiag.curvature._pointwise_loss import PointwiseLoss
+from hessdiag.curvature._task import Task
 from hessdiag.spectra._exact import ggn_spectrum
 from hessdiag.spectra._spectrum import Spectrum
 

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from hessdiag.curvature import OuterFactor, linear_hessians
+from hessdiag.curvature._factors import OuterFactor
+from hessdiag.curvature._linear_hessian import linear_hessians
 
 __all__ = ["LocalOperators", "coincidence_threshold"]
 

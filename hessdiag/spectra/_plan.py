@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hessdiag.curvature import LocalCurvature, untouched_surroundings
+from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature._working_copy import untouched_surroundings
 from hessdiag.spectra._local_operators import LocalOperators
 from hessdiag.spectra._settings import SpectrumSettings
 from hessdiag.spectra._ways import FACTOR, LANCZOS, LayerSizes, choose_way
@@ -148,9 +149,37 @@ def plan_spectra(
 
     Parameters
     ----------
-    net, X, y, layers, curvature, scalar, method, n_lanczos_steps, n_probes, max_samples, batch_size
+    net : skorch.NeuralNet
+        Fitted net.
+    X : array-like, dict, DataFrame, tensor or Dataset of length n_samples
+        Data.
+    y : array-like of length n_samples or None
+        Targets.
+    layers : str, list of str, dict or None, default=None
         As in `layer_spectra`.
-    random_state, device, dtype, tolerance, max_memory
+    curvature : {"hessian", "ggn"}, default="hessian"
+        As in `layer_spectra`.
+    scalar : "loss" or callable, default="loss"
+        As in `layer_spectra`.
+    method : {"auto", "exact", "lanczos"}, default="auto"
+        As in `layer_spectra`.
+    n_lanczos_steps : int, default=30
+        As in `layer_spectra`.
+    n_probes : int, default=3
+        As in `layer_spectra`.
+    max_samples : int or None, default=None
+        As in `layer_spectra`.
+    batch_size : int or None, default=None
+        As in `layer_spectra`.
+    random_state : int, RandomState, Generator or None, default=None
+        As in `layer_spectra`.
+    device : str or torch.device, default=None
+        As in `layer_spectra`.
+    dtype : {"float32", "float64"} or None, default=None
+        As in `layer_spectra`.
+    tolerance : float or None, default=None
+        As in `layer_spectra`.
+    max_memory : int or None, default=None
         As in `layer_spectra`.
 
     Returns

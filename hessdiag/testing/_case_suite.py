@@ -34,7 +34,7 @@ CASE_CHECKS.sort(key=lambda check: _ROOMS.index(check.function.__module__))
 class CheckResult:
     """What came of one check.
 
-    Attributes
+    Parameters
     ----------
     check : str
         Name of the check.

@@ -7,11 +7,12 @@ from dense_oracle import KINDS, make_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hessdiag.curvature import DenseFactor, LocalCurvature, OuterFactor, untouched_surroundings
 from hessdiag.curvature import _capture as capture
 from hessdiag.curvature import _per_sample as per_sample
 from hessdiag.curvature._embedding_factor import EmbeddingFactor
-from hessdiag.curvature._factors import add_factors, join_factors
+from hessdiag.curvature._factors import DenseFactor, OuterFactor, add_factors, join_factors
+from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature._working_copy import untouched_surroundings
 from hessdiag.spectra import examine, layer_spectra
 
 sizes = st.integers(1, 4)

@@ -7,14 +7,11 @@ from dense_oracle import dense_hessians, make_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hessdiag.curvature import (
-    LinearHessian,
-    LocalCurvature,
-    linear_hessians,
-    untouched_surroundings,
-)
 from hessdiag.curvature import _hessian_products as hessian_products
 from hessdiag.curvature import _linear_hessian as linear_hessian
+from hessdiag.curvature._linear_hessian import LinearHessian, linear_hessians
+from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature._working_copy import untouched_surroundings
 
 
 def permuted(matrix, pieces, width, fan_in):

@@ -7,9 +7,11 @@ from dense_oracle import LOSSES, make_net, tabular_net
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from hessdiag.curvature import LocalCurvature, PointwiseLoss, untouched_surroundings
 from hessdiag.curvature._links import find_link
+from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._outputs import NotSeparableError, output_curvature
+from hessdiag.curvature._pointwise_loss import PointwiseLoss
+from hessdiag.curvature._working_copy import untouched_surroundings
 
 
 def test_cross_entropy_has_rank_one_less_than_classes():

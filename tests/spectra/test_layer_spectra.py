@@ -15,7 +15,8 @@ from skorch import (
 from skorch.dataset import Dataset
 from torch import nn
 
-from hessdiag.curvature import LocalCurvature, untouched_surroundings
+from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature._working_copy import untouched_surroundings
 from hessdiag.spectra import layer_spectra
 from hessdiag.spectra._local_spectra import local_spectra
 from hessdiag.spectra._settings import SpectrumSettings
