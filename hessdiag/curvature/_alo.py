@@ -76,7 +76,7 @@ class LeaveOneOut(NamedTuple):
 
 
 def output_hessian_roots(output_hessian, rank=None):
-    """Take roots of output Hessians: `B_n B_n' = Lambda_n` with as few columns as their rank allows.
+    """Take roots `B_n B_n' = Lambda_n` of output Hessians, with as few columns as the rank allows.
 
     Negative eigenvalues, which a loss that is not convex in the outputs can have, are clipped to
     zero: leave-one-out and effective dimension need a positive semidefinite `Lambda_n`.
