@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import sys
 import traceback
 
-from _measure import peak_of, quiet_memory, seconds_of, training_step
+from _measure import peak_of, seconds_of, training_step
 from _networks import layer_names
 from _tools import PEERS, Hessdiag
 
@@ -126,6 +125,7 @@ class _Comparison:
         """Keep the weighted sum of seconds and the largest peak, where they were noted."""
         if seconds[0] is not None:
             self.seconds[name].append(sum(w * s for w, s in zip(weights, seconds)))
+            print(f"  {name}: {self.seconds[name][-1]:.3g} s", file=sys.stderr, flush=True)
         if peaks[0] is not None:
             self.peaks[name].append(max(peaks))
 
@@ -169,11 +169,16 @@ class _Comparison:
         self.exact_found = found
         if not names:
             return
-        work = lambda: tool.spectra(method="exact", layers=names)  # noqa: E731
-        self.attempt("exact", work)
-        times = [self.attempt("exact", lambda: seconds_of(work)) for _ in range(n_repeats)]
+
+        def work():
+            return seconds_of(lambda: tool.spectra(method="exact", layers=names))
+
+        # Long work is not repeated here: what is warm from before is warm enough.
+        n_runs = 1 if self.is_long else n_repeats + 1
+        times = [self.attempt("exact", work) for _ in range(n_runs)][-n_repeats:]
         if "exact" not in self.reasons:
             found["seconds"] = _median(times)
+            print(f"  exact: {found['seconds']:.3g} s", file=sys.stderr, flush=True)
         name = self.fastest_peer()
         if name is not None and n_samples is not None:
             peer, workload = PEERS[name](self.workload, n_samples), self.workload
@@ -189,8 +194,6 @@ class _Comparison:
             )
         elif name is not None:
             found["peer_seconds"] = _median(self.seconds[name])
-        quiet_memory()
-        gc.collect()
 
     def report(self, n_repeats):
         """Return this network's entry of the report."""

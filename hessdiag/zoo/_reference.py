@@ -29,6 +29,7 @@ COLUMNS = (
     "weight_decay",
     "label_noise",
     "n_train",
+    "n_train_used",
     "n_steps",
     "seed",
     "split_seed",

@@ -148,13 +148,16 @@ class ZooStore:
         -------
         frame : pandas.DataFrame
             A row per network; ``id``, ``group`` and ``config`` besides the fields of `Recipe` and
-            `TrainingRecord`.
+            `TrainingRecord`, whose ``n_train`` is called ``n_train_used``.
         """
         rows = []
         for recipe_id in sorted(self.finished_ids()):
             recipe, record = self.load_record(recipe_id)
             row = {"id": recipe_id, "group": recipe.group, "config": recipe.config}
-            rows.append(row | asdict(recipe) | asdict(record))
+            measured = asdict(record)
+            # The recipe says how many were asked for; small sets give fewer.
+            measured["n_train_used"] = measured.pop("n_train")
+            rows.append(row | asdict(recipe) | measured)
         if not rows:
             raise FileNotFoundError(
                 f"No trained network found in {self.folder}. "
