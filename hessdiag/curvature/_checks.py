@@ -112,6 +112,21 @@ def check_data(net, X, y):
             f"Expected X and y of the same length, found {n_inputs} samples in X and "
             f"{n_targets} in y. Pass the targets that belong to X."
         )
+    _check_numeric_targets(y)
+
+
+def _check_numeric_targets(y):
+    """Refuse targets made of words, of which torch would only say that their type is invalid."""
+    if isinstance(y, (list, tuple)):
+        kind = "words" if isinstance(y[0], str) else None
+    else:
+        kind = y.dtype if getattr(getattr(y, "dtype", None), "kind", "f") in "USO" else None
+    if kind is not None:
+        first = y[0] if isinstance(y, (list, tuple)) else np.ravel(y)[0]
+        raise ValueError(
+            f"Expected numeric targets y, found {kind} such as {first!r}. Encode them as the net's "
+            "targets in training, for example with sklearn.preprocessing.LabelEncoder."
+        )
 
 
 def check_finite_data(tree, what):

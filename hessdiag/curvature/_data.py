@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from skorch.dataset import unpack_data
@@ -56,8 +58,11 @@ def load_chunks(working_copy, X, y, indices=None, batch_size=None):
             f"shuffles ({type(iterator.sampler).__name__}). Set iterator_valid__shuffle=False."
         )
     chunks = []
-    for batch in iterator:
-        inputs, targets = unpack_data(batch)
+    with warnings.catch_warnings():
+        # Memory-mapped arrays, as worker processes get them, are read-only; nothing writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        batches = [unpack_data(batch) for batch in iterator]
+    for inputs, targets in batches:
         inputs = _move(inputs, working_copy)
         targets = _move(targets, working_copy)
         check_finite_data(inputs, "X")

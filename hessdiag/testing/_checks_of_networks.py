@@ -167,10 +167,7 @@ def check_read_only_data(estimator, trial):
         cases.append(NetworkCase(case.net, X, y, name=case.name))
     usual = answers(fitted(estimator, trial.cases, trial.y), trial.cases)
     forget_examinations()
-    with warnings.catch_warnings():
-        # torch's own data loader warns once of arrays that it could write to, but does not.
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-        frozen = answers(fitted(estimator, cases, trial.y), cases)
+    frozen = answers(fitted(estimator, cases, trial.y), cases)
     assert_same_answers(usual, frozen, "Read-only data gives another answer.")
 
 
