@@ -170,8 +170,16 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If the case cannot be examined.
+        TypeError
+            If the classifier gives no probabilities, on which explanations rest.
         """
         check_is_fitted(self)
+        if not hasattr(self, "predict_proba"):
+            raise TypeError(
+                "Expected a classifier with predict_proba, on which explanations rest, found "
+                f"{type(self.estimator_).__name__}. Wrap it in "
+                "sklearn.calibration.CalibratedClassifierCV, or only use predict."
+            )
         examination = self.spectra_.transform([case])[0]
         if isinstance(examination, SkippedCase):
             raise ValueError(

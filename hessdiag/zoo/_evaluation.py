@@ -271,6 +271,6 @@ def format_evaluation(result):
     reliability = result["label_reliability"]
     if reliability is not None:
         lines.append(
-            f"Label reliability (one seed's labels against two others'): {reliability:.3f}"
+            f"Label reliability (labels from disjoint halves of the seeds): {reliability:.3f}"
         )
     return "\n".join(lines)

@@ -66,6 +66,6 @@ def build_zoo(recipes, folder, table, provenance, n_jobs=-1, progress=True):
         f"{len(records)} networks trained, {provenance['n_diverged']} diverged; {len(chosen)} "
         f"examined on {chosen['dataset'].nunique()} data sets: {counts}, "
         f"{chosen['unsure'].mean():.0%} unsure.\n"
-        f"Label reliability (one seed's labels against two others'): {reliability:.3f}\n"
+        f"Label reliability (labels from disjoint halves of the seeds): {reliability:.3f}\n"
         f"Table: {table}"
     )

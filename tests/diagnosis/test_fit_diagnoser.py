@@ -125,3 +125,10 @@ def test_fits_on_a_zoo_table(small_zoo):
     diagnoser = hd.FitDiagnoser(TableClassifier(50, random_state=0))
     diagnoser.fit(tables, columns["diagnosis"])
     assert diagnoser.score(tables, columns["diagnosis"]) > 0.5
+
+
+def test_explanation_needs_probabilities(nine_cases):
+    cases, y = nine_cases
+    diagnoser = hd.FitDiagnoser(imputed(LinearSVC())).fit(cases, y)
+    with pytest.raises(TypeError, match="CalibratedClassifierCV"):
+        diagnoser.explain(cases[0])
