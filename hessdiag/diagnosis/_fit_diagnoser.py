@@ -170,12 +170,12 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If the case cannot be examined.
-        TypeError
+        AttributeError
             If the classifier gives no probabilities, on which explanations rest.
         """
         check_is_fitted(self)
         if not hasattr(self, "predict_proba"):
-            raise TypeError(
+            raise AttributeError(
                 "Expected a classifier with predict_proba, on which explanations rest, found "
                 f"{type(self.estimator_).__name__}. Wrap it in "
                 "sklearn.calibration.CalibratedClassifierCV, or only use predict."

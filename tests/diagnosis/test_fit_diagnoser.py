@@ -130,5 +130,5 @@ def test_fits_on_a_zoo_table(small_zoo):
 def test_explanation_needs_probabilities(nine_cases):
     cases, y = nine_cases
     diagnoser = hd.FitDiagnoser(imputed(LinearSVC())).fit(cases, y)
-    with pytest.raises(TypeError, match="CalibratedClassifierCV"):
+    with pytest.raises(AttributeError, match="CalibratedClassifierCV"):
         diagnoser.explain(cases[0])
