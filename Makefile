@@ -32,8 +32,19 @@ evaluate: $(VENV)/.installed-all  ## score the diagnosis on unseen data sets, be
 zoo: $(VENV)/.installed-all  ## build the reference zoo and its table; resumes
 	$(BIN)/hessdiag zoo build --out zoo --groups 2 --table hessdiag/zoo/data/reference_zoo.npz
 
+# The peers pin other packages than hessdiag does, so they get an environment of their own.
+$(VENV)-bench/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e . -r benchmarks/requirements.txt
+	touch $@
+
+bench: $(VENV)-bench/.installed  ## time the spectra of all layers beside curvlinops and others
+	$(VENV)-bench/bin/python benchmarks/layer_spectra.py --growth \
+		--json benchmarks/layer_spectra.json
+
 docs: $(VENV)/.installed-docs  ## build the documentation
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 clean:  ## remove the virtual environment and what the targets made
-	rm -rf $(VENV) demo-output docs/_build .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-bench demo-output docs/_build .pytest_cache .ruff_cache
