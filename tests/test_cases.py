@@ -210,7 +210,9 @@ def test_numbers_of_steps_and_probes_are_positive_integers(value):
 
 
 @pytest.mark.parametrize(
-    "scalar", [lambda output, y: output, lambda output, y: 1.0, "entropy"], ids=str
+    "scalar",
+    [lambda output, y: output, lambda output, y: 1.0, "entropy"],
+    ids=["not 0-d", "no tensor", "unknown word"],
 )
 def test_scalars_that_are_none_are_refused(scalar):
     with pytest.raises(ValueError, match="0-d tensor"):
