@@ -16,12 +16,13 @@ from hessdiag.curvature._determinism import check_deterministic
 from hessdiag.curvature._factors import join_factors
 from hessdiag.curvature._hessian_products import HessianProducts
 from hessdiag.curvature._links import IDENTITY, find_link
-from hessdiag.curvature._memory import available_memory
+from hessdiag.curvature._memory import available_memory, second_graph_bytes
 from hessdiag.curvature._outputs import (
     NotSeparableError,
     OutputHessiansTooLargeError,
     flatten_outputs,
     output_curvature,
+    output_hessians_fit,
 )
 from hessdiag.curvature._scalar import Scalar
 from hessdiag.curvature._working_copy import WorkingCopy
@@ -99,10 +100,13 @@ class LocalCurvature:
         """Cut the data into chunks whose graphs and sweeps fit in half of the memory given."""
         if self.X is None or self.output_values is None:
             return
-        one = Chunk(take(self.X, slice(0, 1)), None, 1)
-        entries = activation_entries(self.working_copy, one)
-        n_columns = flatten_outputs(self.output_values).shape[1]
-        bytes_per_sample = entries * self.working_copy.dtype.itemsize * (4 + n_columns)
+        if output_hessians_fit(self.output_values):
+            one = Chunk(take(self.X, slice(0, 1)), None, 1)
+            entries = activation_entries(self.working_copy, one)
+            n_columns = flatten_outputs(self.output_values).shape[1]
+            bytes_per_sample = entries * self.working_copy.dtype.itemsize * (4 + n_columns)
+        else:
+            bytes_per_sample = self._bytes_of_second_graph()
         if max_memory is None:
             max_memory = available_memory(self.working_copy.device)
         size = max(1, int(0.5 * max_memory // max(1, bytes_per_sample)))
@@ -112,6 +116,16 @@ class LocalCurvature:
         starts = range(0, self.n_samples, size)
         parts = [slice(i, min(i + size, self.n_samples)) for i in starts]
         self._hold([Chunk(take(X, s), take(y, s), s.stop - s.start) for s in parts])
+
+    def _bytes_of_second_graph(self):
+        """Measure what a graph kept for double backward holds per sample."""
+        parameters = [p for block in self.blocks for p in block.parameters]
+        n = min(2, self.n_samples)
+        held = []
+        for size in (1, 2)[:n]:
+            X = take(self.X, slice(0, size))
+            held.append(second_graph_bytes(lambda X=X: self.outputs_of(X).square().sum(), parameters))
+        return max(held[-1] - held[0], held[0] // 2) if n > 1 else held[0]
 
     def _hold(self, chunks):
         """Take these chunks as the data."""

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-__all__ = ["available_memory"]
+__all__ = ["available_memory", "second_graph_bytes"]
 
 
 def available_memory(device=None):
@@ -18,3 +18,20 @@ def available_memory(device=None):
         return 0.5 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return 4.0 * 2**30
+
+
+def second_graph_bytes(scalar, parameters):
+    """Count the bytes that the graph of a scalar and of its gradient keeps, parameters apart."""
+    known, held = {p.untyped_storage().data_ptr() for p in parameters}, {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            held[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        value = scalar()
+        if value.requires_grad:
+            torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
+    return sum(held.values())

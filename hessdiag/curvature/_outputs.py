@@ -48,6 +48,11 @@ def flatten_outputs(outputs):
     return outputs.reshape(len(outputs), -1)
 
 
+def output_hessians_fit(outputs):
+    """Say whether the second derivatives of a scalar in each sample's outputs can be formed."""
+    return outputs.numel() ** 2 // len(outputs) <= MAX_HESSIAN_ENTRIES
+
+
 def output_curvature(scalar, outputs):
     """Differentiate `scalar` (outputs -> 0-d tensor) twice in the outputs (N, ...), in float64."""
     shape = outputs.shape
@@ -60,7 +65,7 @@ def output_curvature(scalar, outputs):
         (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True, allow_unused=True)
     if gradient is None:
         gradient = torch.zeros_like(leaf)
-    if n_samples * n_outputs**2 > MAX_HESSIAN_ENTRIES:
+    if not output_hessians_fit(outputs):
         _check_halves(gradient, leaf)
         raise OutputHessiansTooLargeError("the output Hessians are too large to be formed")
     hessians = leaf.new_zeros(n_samples, n_outputs, n_outputs)
