@@ -104,3 +104,35 @@ def test_nan_is_reported():
     assert np.isnan(trace)
     with pytest.raises(ValueError, match="'uniform'"):
         run({"a": matrix}, 5, distribution="uniform")
+
+
+def twice_against_all(matrix, start, n_steps):
+    """The naive twin: in float64, every vector is projected twice against all before."""
+    basis, alphas, betas = [start], [], []
+    for _ in range(n_steps):
+        image = matrix @ basis[-1]
+        alphas.append(basis[-1] @ image)
+        done = np.array(basis)
+        for _ in range(2):
+            image = image - done.T @ (done @ image)
+        betas.append(np.linalg.norm(image))
+        basis.append(image / betas[-1])
+    return np.array(alphas), np.array(betas[:-1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_projection_does_as_well_as_two(dtype):
+    values = np.concatenate([np.geomspace(1e-6, 1, 150), [5.0, 5.0001, 80.0], -np.ones(20)])
+    matrix = symmetric(values)
+    generator = torch.Generator().manual_seed(0)
+    starts = random_probes(2, len(values), generator, dtype, "cpu")
+    lanczos_run = lanczos(lambda v: {"a": v["a"] @ matrix.to(dtype)}, {"a": starts}, 25)["a"]
+    rtol = 1e-9 if dtype == torch.float64 else 1e-4
+    for start, (alphas, betas) in zip(starts.double().numpy(), lanczos_run):
+        found = quadrature([(alphas, betas)], len(values))
+        expected = quadrature([twice_against_all(matrix.numpy(), start, 25)], len(values))
+        for power in range(6):
+            np.testing.assert_allclose(
+                (found[0] ** power) @ found[1], (expected[0] ** power) @ expected[1], rtol=rtol
+            )
+        np.testing.assert_allclose(found[0].max(), expected[0].max(), rtol=rtol)
