@@ -66,6 +66,10 @@ class EmbeddingFactor:
         """Return the form in which products cost least: this one."""
         return self
 
+    def narrowed(self):
+        """Return a factor with the same Gram matrix and fewer parameters: this one."""
+        return self
+
     @staticmethod
     def joined(pieces):
         """Join the factors of several chunks, padding positions with zeros."""

@@ -13,6 +13,8 @@ __all__ = ["DenseFactor", "OuterFactor", "add_factors", "join_factors"]
 
 # Blocks of a dense Jacobian of more entries than this are not formed at once.
 MAX_BLOCK_ENTRIES = 30_000_000
+# Sides of Gram matrices beyond which looking for fewer columns costs more than it saves.
+MAX_NARROWED = 1024
 
 
 class DenseFactor:
@@ -30,11 +32,13 @@ class DenseFactor:
 
     def matvec(self, vectors):
         """Return J v for vectors (k, p) as (k, N, D)."""
-        return torch.einsum("ncp,kp->knc", self.jacobian, vectors)
+        rows = self.jacobian.reshape(-1, self.n_params)
+        return (vectors @ rows.T).view(len(vectors), self.n_samples, self.n_outputs)
 
     def rmatvec(self, outputs):
         """Return J' u for outputs (k, N, D) as (k, p)."""
-        return torch.einsum("ncp,knc->kp", self.jacobian, outputs)
+        rows = self.jacobian.reshape(-1, self.n_params)
+        return outputs.reshape(len(outputs), -1) @ rows
 
     def dense(self):
         """Return J (N, D, p)."""
@@ -47,6 +51,10 @@ class DenseFactor:
 
     def condensed(self):
         """Return the form in which products cost least: this one."""
+        return self
+
+    def narrowed(self):
+        """Return a factor with the same Gram matrix and fewer parameters: this one."""
         return self
 
 
@@ -131,29 +139,47 @@ class OuterFactor:
 
     def matvec(self, vectors):
         """Return J v for vectors (k, p) as (k, N, D)."""
-        k = len(vectors)
+        k, g = len(vectors), self.groups
         sent = 0.0
         for piece, part in zip(self.pieces, vectors.split(self.sizes, dim=1)):
-            if piece == "weight":
+            if piece == "weight" and g == 1:
+                # All vectors in one product, and what follows finds them side by side.
+                weights = self._unflatten(part).reshape(k * self.width, self.fan_in)
+                sent = sent + (self.inputs.reshape(-1, self.fan_in) @ weights.T).view(
+                    self.n_samples, self.positions, k, 1, self.width
+                )
+            elif piece == "weight":
                 weights = self._unflatten(part)
-                sent = sent + torch.einsum("kgoi,ngti->kngto", weights, self.inputs)
+                sent = sent + torch.einsum("kgoi,ngti->ntkgo", weights, self.inputs)
             else:
-                sent = sent + part.view(k, 1, self.groups, 1, self.width)
-        sent = sent.expand(k, self.n_samples, self.groups, self.positions, self.width)
-        return torch.einsum("ncgto,kngto->knc", self.sweeps, sent)
+                sent = sent + part.view(k, g, self.width)
+        sent = sent.expand(self.n_samples, self.positions, k, g, self.width)
+        # (N, k, G T O) times (N, G T O, D): with the vectors on the right it takes three times as
+        # long.
+        sent = sent.permute(0, 2, 3, 1, 4).reshape(self.n_samples, k, -1)
+        return (sent @ self._flat_sweeps().mT).transpose(0, 1)
 
     def rmatvec(self, outputs):
         """Return J' u for outputs (k, N, D) as (k, p)."""
-        k = len(outputs)
-        sent = torch.einsum("ncgto,knc->kngto", self.sweeps, outputs)
+        k, g = len(outputs), self.groups
+        sent = outputs.transpose(0, 1) @ self._flat_sweeps()
+        sent = sent.view(self.n_samples, k, g, self.positions, self.width)
         parts = []
         for piece in self.pieces:
-            if piece == "weight":
-                weights = torch.einsum("kngto,ngti->kgoi", sent, self.inputs)
+            if piece == "weight" and g == 1:
+                rows = sent.permute(0, 2, 3, 1, 4).reshape(-1, k * self.width)
+                weights = rows.T @ self.inputs.reshape(-1, self.fan_in)
+                parts.append(self._flatten(weights.view(k, 1, self.width, self.fan_in)))
+            elif piece == "weight":
+                weights = torch.einsum("nkgto,ngti->kgoi", sent, self.inputs)
                 parts.append(self._flatten(weights))
             else:
-                parts.append(sent.sum(dim=(1, 3)).reshape(k, -1))
-        return torch.cat(parts, dim=1)
+                parts.append(sent.sum(dim=(0, 3)).reshape(k, -1))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _flat_sweeps(self):
+        """View the sweeps as (N, D, G T O)."""
+        return self.sweeps.reshape(self.n_samples, self.n_outputs, -1)
 
     def dense(self):
         """Return J (N, D, p)."""
@@ -192,6 +218,29 @@ class OuterFactor:
             return DenseFactor(self.dense())
         return self
 
+    def narrowed(self):
+        """Return a factor with the same Gram matrix and fewer parameters, where that is easy.
+
+        It is that of J Q for orthonormal columns Q whose span holds the rows of J but for rounding:
+        units that are silent on all samples go, and where each sample has one position, so do all
+        directions that neither what is received nor the sweeps ever take.
+        """
+        if self.groups > 1 or not (
+            torch.isfinite(self.inputs).all() and torch.isfinite(self.sweeps).all()
+        ):
+            return self
+        n, c, t = self.n_samples, self.n_outputs, self.positions
+        inputs = self.inputs.new_ones(n * t, 1)
+        if "weight" in self.pieces:
+            inputs = self.inputs.reshape(n * t, -1)
+            if "bias" in self.pieces:
+                inputs = torch.cat([inputs, inputs.new_ones(n * t, 1)], dim=1)
+        inputs = _without_silent_columns(inputs)
+        sweeps = _without_silent_columns(self.sweeps.reshape(n * c * t, -1))
+        if t == 1:
+            inputs, sweeps = _with_fewest_columns(inputs), _with_fewest_columns(sweeps)
+        return OuterFactor(inputs.reshape(n, 1, t, -1), sweeps.reshape(n, c, 1, t, -1), ("weight",))
+
     def _flatten(self, weights):
         """Turn weights (k, G, O, I) into the parameter's own flat order."""
         if self.transposed:
@@ -228,6 +277,30 @@ class OuterFactor:
         inputs = torch.cat([part.inputs for part in parts], dim=2)
         sweeps = torch.cat([part.sweeps for part in parts], dim=3)
         return OuterFactor(inputs, sweeps, parts[0].pieces, parts[0].transposed)
+
+
+def _without_silent_columns(matrix):
+    """Drop the columns that are zero throughout, but for one."""
+    loud = matrix.abs().amax(dim=0) > 0
+    loud[0] |= ~loud.any()
+    return matrix if bool(loud.all()) else matrix[:, loud]
+
+
+def _with_fewest_columns(matrix):
+    """Return X Q for X (m, d), Q orthonormal, with X Q Q' X' = X X' but for rounding."""
+    n_rows, n_columns = matrix.shape
+    if min(n_rows, n_columns) > MAX_NARROWED:
+        return matrix
+    epsilon = torch.finfo(matrix.dtype).eps
+    wide = n_rows < n_columns
+    gram = matrix.double() @ matrix.double().T if wide else (matrix.T @ matrix).double()
+    values, vectors = torch.linalg.eigh(gram)
+    kept = values > epsilon * values[-1]
+    kept[-1] = True
+    vectors = vectors[:, kept]
+    if wide:
+        return (vectors * values[kept].clamp_min(0).sqrt()).to(matrix.dtype)
+    return matrix @ vectors.to(matrix.dtype)
 
 
 def join_factors(pieces):

@@ -72,7 +72,7 @@ class _Run:
         q, step = self.current, len(self.alphas)
         alpha = (q * image).sum(dim=1, dtype=torch.float64)
         self.basis[:, step] = q
-        # The three-term recurrence first: what is left is orthogonal to all before but for rounding.
+        # The three-term recurrence leaves what is orthogonal to all before, but for rounding.
         residual = torch.addcmul(image, alpha[:, None].to(image.dtype), q, value=-1)
         if step:
             residual.addcmul_(self.beta[:, None].to(image.dtype), self.basis[:, step - 1], value=-1)

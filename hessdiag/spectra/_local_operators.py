@@ -54,6 +54,13 @@ class LocalOperators:
             return False
         return self.beyond is None or name in self.coincident
 
+    def in_output_space(self, name):
+        """Say whether Lanczos runs on B' J J' B, being smaller than the Gauss-Newton matrix."""
+        if self.signs is not None or not self.by_factor(name):
+            return False
+        factor = self.factors[name]
+        return 0 < factor.n_samples * factor.n_outputs < self.blocks[name].n_params
+
     def output_products(self, name, vectors):
         """Multiply vectors (k, N R) by B' J J' B, which has a Gauss-Newton matrix's eigenvalues."""
         factor = self.factors[name]
@@ -131,8 +138,15 @@ class LocalOperators:
 
     def condense(self, names):
         """Bring the factors of layers that many products are due with into their cheapest form."""
-        if self.factors is not None:
-            self.factors = self.factors | {name: self.factors[name].condensed() for name in names}
+        if self.factors is None:
+            return
+        cheapest = {}
+        for name in names:
+            factor = self.factors[name]
+            # In output space only the Gram matrix matters.
+            factor = factor.narrowed() if self.in_output_space(name) else factor
+            cheapest[name] = factor.condensed()
+        self.factors = self.factors | cheapest
 
     def products(self, vectors):
         """Return {name: A v} for {name: v (k, p)}."""

@@ -77,12 +77,10 @@ def _lanczos_spectra(operators, names, settings, gaps, generator):
         block = operators.blocks[name]
         first = block.parameters[0]
         size = block.n_params
-        if operators.by_factor(name) and operators.signs is None:
+        if operators.in_output_space(name):
             factor = operators.factors[name]
-            n_rows = factor.n_samples * factor.n_outputs
-            if 0 < n_rows < size:
-                size = n_rows
-                short.add(name)
+            size = factor.n_samples * factor.n_outputs
+            short.add(name)
         starts[name] = random_probes(settings.n_probes, size, generator, first.dtype, first.device)
 
     def products(vectors):

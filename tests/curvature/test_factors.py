@@ -129,6 +129,39 @@ def test_condensed_factors_are_the_same_matrix():
     assert plain.condensed() is plain
 
 
+@settings(deadline=None, max_examples=60)
+@given(outer_factors(), st.booleans(), st.integers(0, 2))
+def test_narrowed_factors_keep_the_gram_matrix(factor, wide, silent):
+    if wide:
+        factor.inputs = factor.inputs.repeat(1, 1, 1, 5)
+        factor = OuterFactor(factor.inputs, factor.sweeps, factor.pieces, factor.transposed)
+    factor.inputs[..., :silent] = 0
+    factor.sweeps[..., :silent] = 0
+    narrow = factor.narrowed()
+    torch.testing.assert_close(narrow.gram(), factor.gram(), rtol=1e-9, atol=1e-12)
+    assert narrow.n_params <= factor.n_params
+    outputs = torch.randn(2, factor.n_samples, factor.n_outputs).double()
+    torch.testing.assert_close(
+        narrow.matvec(narrow.rmatvec(outputs)),
+        factor.matvec(factor.rmatvec(outputs)),
+        rtol=1e-9,
+        atol=1e-12,
+    )
+
+
+def test_narrowing_finds_the_rank_and_leaves_what_is_not_finite():
+    inputs = torch.randn(50, 3) @ torch.randn(3, 20)
+    sweeps = torch.randn(100, 2) @ torch.randn(2, 30)
+    factor = OuterFactor(inputs.view(50, 1, 1, 20), sweeps.view(50, 2, 1, 1, 30), ("weight",))
+    narrow = factor.narrowed()
+    assert (narrow.fan_in, narrow.width) == (3, 2)
+    torch.testing.assert_close(narrow.gram(), factor.gram(), rtol=1e-4, atol=1e-3)
+    factor.inputs[0] = torch.nan
+    assert factor.narrowed() is factor
+    nothing = OuterFactor(torch.zeros(4, 1, 3, 2), torch.zeros(4, 1, 1, 3, 2), ("weight",))
+    assert not nothing.narrowed().gram().any()
+
+
 # Layers without a closed rule, or whose use breaks it.
 WITHOUT_RULE = {
     "bilinear": {"0.bilinear"},
