@@ -228,15 +228,16 @@ class LocalCurvature:
         """Map inputs to outputs (n, D) in the coordinates examined."""
         return flatten_outputs(self.link.forward(self.working_copy(X)))
 
-    def factors(self, weighted=False):
-        """Build every block's Jacobian factor; `weighted` applies the output factors B' to it."""
-        parts = {block.name: [] for block in self.blocks}
+    def factors(self, weighted=False, blocks=None):
+        """Build the blocks' Jacobian factors; `weighted` applies the output factors B' to them."""
+        blocks = self.blocks if blocks is None else blocks
+        parts = {block.name: [] for block in blocks}
         for chunk, start in zip(self.chunks, self.offsets):
             weights = None
             if weighted:
                 weights = self.outputs.factors[start : start + chunk.n_samples]
             built = capture_factors(
-                self.working_copy, chunk, self.blocks, self.outputs_of, self.n_samples, weights
+                self.working_copy, chunk, blocks, self.outputs_of, self.n_samples, weights
             )
             for name, factor in built.items():
                 parts[name].append(factor)

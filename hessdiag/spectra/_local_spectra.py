@@ -35,7 +35,7 @@ def local_spectra(problem, settings):
             check_factors(problem, factors)
         gaps = {}
         if beyond is not None:
-            gaps = operators.measure_gaps(generator)
+            gaps = operators.measure_gaps(generator, problem)
             operators.prepare_hessians(problem, settings.n_probes * settings.n_lanczos_steps)
     return operator_spectra(operators, settings, gaps, generator)
 
