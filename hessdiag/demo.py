@@ -12,14 +12,14 @@ from hessdiag.zoo._training import recipe_split, train_recipe
 
 _SOUND = Recipe(
     dataset=DEMO_DATASET,
-    n_train=600,
+    n_train=1500,
     label_noise=0.0,
     family="mlp",
     depth=2,
     activation="relu",
     width=48,
     weight_decay=0.3,
-    n_steps=600,
+    n_steps=500,
     seed=7,
     split_seed=7,
 )

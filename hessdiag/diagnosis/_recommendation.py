@@ -31,7 +31,7 @@ def recommend(diagnosis, table, findings):
     if diagnosis == UNDERPARAMETERIZED:
         return _widen(table, findings)
     if diagnosis == OVERFITTING:
-        return _constrain(table, findings)
+        return _constrain(findings)
     return Recommendation(
         "keep", (), "Leave it alone: neither widening nor constraining should gain much."
     )
@@ -51,12 +51,13 @@ def _widen(table, findings):
     return Recommendation("widen", layers, text)
 
 
-def _constrain(table, findings):
-    """Name the layers that drive the diagnosis, and how to hold them back."""
+def _constrain(findings):
+    """Name the layers that drive the diagnosis, and how to hold the network back."""
     order = sorted(findings, key=lambda finding: -finding.weight)
     layers = tuple(finding.name for finding in order if finding.weight > 0) or (order[0].name,)
-    text = (
-        f"Constrain it: add weight decay (tenfold, or AdamW's 0.1 to 1 from none), stop earlier, "
-        f"or narrow {layers[0]}."
-    )
+    # The head's width is the task's; only hidden layers can be narrowed.
+    hidden = [finding.name for finding in order if finding.name != findings[-1].name]
+    ways = ["add weight decay (tenfold, or AdamW's 0.1 to 1 from none)", "stop earlier"]
+    ways += [f"narrow {hidden[0]}"] if hidden else []
+    text = f"Constrain it: {', '.join(ways[:-1])}, or {ways[-1]}."
     return Recommendation("constrain", layers, text)
