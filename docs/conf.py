@@ -14,3 +14,5 @@ numpydoc_show_class_members = False
 autosummary_generate = True
 html_theme = "alabaster"
 exclude_patterns = ["_build"]
+# scikit-learn's own docstrings, inherited here, refer to its user guide.
+suppress_warnings = ["ref.ref"]
