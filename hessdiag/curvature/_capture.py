@@ -5,20 +5,27 @@ from __future__ import annotations
 import contextlib
 
 import torch
+from torch import nn
 
 from hessdiag.curvature._checks import tensors_of
-from hessdiag.curvature._factors import add_factors
+from hessdiag.curvature._factors import DenseFactor, add_factors
 from hessdiag.curvature._memory import available_memory
 from hessdiag.curvature._per_sample import per_sample_factor
 from hessdiag.curvature._rules import find_rule
 
-__all__ = ["capture_factors", "look_forward", "watching"]
+__all__ = ["capture_factors", "each_factor", "look_forward", "watching"]
+
+# Layers whose factors keep all positions.
+POSITION_WISE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
 
 
 def look_forward(working_copy, chunk):
-    """Run one chunk without gradients; return outputs, names in call order, {name: width sent}."""
+    """Run one chunk without gradients; return outputs, names in call order, {name: width sent}.
+
+    Last comes {name: entries sent per sample, over all calls}.
+    """
     names = {id(module): name for name, module in working_copy.modules_by_name().items()}
-    order, widths, handles = [], {}, []
+    order, widths, entries, handles = [], {}, {}, []
 
     def note_call(module, args):
         name = names[id(module)]
@@ -30,7 +37,9 @@ def look_forward(working_copy, chunk):
         tensors = tensors_of(output)
         if tensors and tensors[0].ndim:
             axis = 1 if tensors[0].ndim > 2 and _is_channelled(module) else -1
-            widths[names[id(module)]] = tensors[0].shape[axis]
+            name = names[id(module)]
+            widths[name] = tensors[0].shape[axis]
+            entries[name] = entries.get(name, 0) + tensors[0].numel() / max(1, chunk.n_samples)
 
     try:
         for module in working_copy.modules():
@@ -42,7 +51,7 @@ def look_forward(working_copy, chunk):
     finally:
         for handle in handles:
             handle.remove()
-    return outputs, order, widths
+    return outputs, order, widths, entries
 
 
 def activation_entries(working_copy, chunk):
@@ -94,7 +103,15 @@ def watching(modules):
 
 
 def capture_factors(working_copy, chunk, blocks, outputs_of, n_samples, weights=None):
-    """Build the factor of every block for one chunk of samples.
+    """Build the factor of every block for one chunk of samples, as `each_factor` does."""
+    return dict(each_factor(working_copy, chunk, blocks, outputs_of, n_samples, weights))
+
+
+def each_factor(working_copy, chunk, blocks, outputs_of, n_samples, weights=None):
+    """Build one block's factor after the other for one chunk of samples: pairs (name, factor).
+
+    All sweeps come first; what they left for a block is let go once its factor is built, so that
+    whoever is done with a factor before asking for the next never holds two.
 
     `outputs_of` maps a batch of inputs to the outputs (n, D) that are differentiated. `weights`
     (n, D, R), if given, are applied to the outputs: the factors are then of B' J. A factor is None
@@ -119,35 +136,46 @@ def capture_factors(working_copy, chunk, blocks, outputs_of, n_samples, weights=
                 for call in calls
             ):
                 usable[block.name] = calls
-    sent = [call[2] for calls in usable.values() for call in calls]
+    owners = [(block, call) for block in blocks for call in usable.get(block.name, ())]
+    sent = [call[2] for _, call in owners]
     columns = _columns(outputs, weights)
-    sweeps = [
-        torch.autograd.grad(outputs, sent, column, retain_graph=True, allow_unused=True)
-        for column in (columns if sent else [])
-    ]
+    sweeps = []
+    for column in columns if sent else []:
+        sweep = torch.autograd.grad(outputs, sent, column, retain_graph=True, allow_unused=True)
+        sweeps.append(
+            [
+                _reduced(rules[block.name], block, call, share, len(outputs))
+                for (block, call), share in zip(owners, sweep)
+            ]
+        )
+        del sweep
     probe = torch.randn(len(outputs), len(columns), dtype=outputs.dtype, device=outputs.device)
     direct = _direct_products(outputs, columns, probe, blocks)
     available, itemsize = available_memory(outputs.device), outputs.dtype.itemsize
-    factors, position = {}, 0
+    position = 0
     for block in blocks:
         factor = None
         if block.name in usable:
             calls = usable[block.name]
             parts = []
             for call in calls:
-                shares = [
-                    torch.zeros_like(call[2]) if s[position] is None else s[position]
-                    for s in sweeps
-                ]
+                shares = [sweep[position] for sweep in sweeps]
+                for sweep in sweeps:
+                    sweep[position] = None
                 position += 1
-                parts.append(_apply_rule(rules[block.name], block, call, shares, len(outputs)))
+                if isinstance(shares[0], DenseFactor):
+                    parts.append(DenseFactor(torch.cat([f.jacobian for f in shares], dim=1)))
+                else:
+                    shares = [torch.zeros_like(call[2]) if s is None else s for s in shares]
+                    parts.append(_apply_rule(rules[block.name], block, call, shares, len(outputs)))
+                del shares
             factor = add_factors(parts)
         if factor is None or not _agrees(factor, probe, direct[block.name]):
             factor = None
             if 2 * n_samples * outputs.shape[1] * block.n_params * itemsize <= available:
                 factor = per_sample_factor(working_copy, chunk, block, outputs_of, weights)
-        factors[block.name] = factor
-    return factors
+        yield block.name, factor
+        del factor
 
 
 def _columns(outputs, weights):
@@ -196,6 +224,19 @@ def _agrees(factor, probe, direct):
     return bool((product - direct).norm() <= tolerance * (direct.norm() + 1e-30))
 
 
+def _reduced(rule, block, call, share, n_samples):
+    """Sum one sweep's share into derivatives at once where the parameters are fewer by far.
+
+    Normalizations have two parameters per channel, but send a value for every position.
+    """
+    if share is None:
+        share = torch.zeros_like(call[2])
+    if isinstance(block.module, POSITION_WISE) or 4 * n_samples * block.n_params > share.numel():
+        return share
+    factor = _apply_rule(rule, block, call, [share], n_samples)
+    return factor if isinstance(factor, DenseFactor) else share
+
+
 def _apply_rule(rule, block, call, shares, n_samples):
     """Apply a closed rule to one call; None where the call's layout is not sample by sample."""
     apply, pieces = rule
@@ -209,7 +250,9 @@ def _apply_rule(rule, block, call, shares, n_samples):
         shares = [share.reshape(n_samples, -1, *share.shape[1:]) for share in shares]
         if type(block.module) is not torch.nn.Linear:
             return None
+    stacked = torch.stack(shares, dim=1)
+    shares.clear()  # What is stacked need not be held twice.
     try:
-        return apply(block.module, pieces, received, torch.stack(shares, dim=1))
+        return apply(block.module, pieces, received, stacked)
     except (RuntimeError, ValueError, IndexError):
         return None

@@ -9,7 +9,13 @@ import torch
 from skorch import NeuralNetClassifier
 
 from hessdiag.curvature._blocks import Block, select_blocks
-from hessdiag.curvature._capture import activation_entries, capture_factors, look_forward
+from hessdiag.curvature._capture import (
+    POSITION_WISE,
+    activation_entries,
+    capture_factors,
+    each_factor,
+    look_forward,
+)
 from hessdiag.curvature._checks import check_data, check_net, check_parameters, tensors_of
 from hessdiag.curvature._data import Chunk, concatenate, load_chunks, sample_indices, take
 from hessdiag.curvature._determinism import check_deterministic
@@ -31,6 +37,8 @@ __all__ = ["LocalCurvature"]
 
 # Samples that pass through the net at once before it is known how much memory they take.
 LOOK_SIZE = 2048
+# Bytes of sweeps that are always held together.
+SMALL_SWEEPS = 2**28
 
 
 class LocalCurvature:
@@ -69,12 +77,13 @@ class LocalCurvature:
         first_size = LOOK_SIZE if batch_size is None else batch_size
         self._hold(load_chunks(self.working_copy, X, y, indices, first_size))
         torch.manual_seed(0)
-        collected, order, self.widths = [], [], {}
+        collected, order, self.widths, self.entries = [], [], {}, {}
         for chunk in self.chunks:
-            outputs, called, widths = self._run_first(chunk)
+            outputs, called, widths, entries = self._run_first(chunk)
             collected.append(outputs)
             order += [name for name in called if name not in self.widths]
             self.widths.update(widths)
+            self.entries.update(entries)
         self.blocks = select_blocks(self.working_copy, order, layers)
         check_deterministic(self.working_copy, self.chunks[0], collected[0])
         self.link, self.output_values, self.why_whole = IDENTITY, None, None
@@ -124,8 +133,14 @@ class LocalCurvature:
         held = []
         for size in (1, 2)[:n]:
             X = take(self.X, slice(0, size))
-            held.append(second_graph_bytes(lambda X=X: self.outputs_of(X).square().sum(), parameters))
+            held.append(
+                second_graph_bytes(lambda X=X: self.outputs_of(X).square().sum(), parameters)
+            )
         return max(held[-1] - held[0], held[0] // 2) if n > 1 else held[0]
+
+    def _squared_outputs(self, X):
+        """Sum the squares of the outputs: a scalar with second derivatives everywhere."""
+        return self.outputs_of(X).square().sum()
 
     def _hold(self, chunks):
         """Take these chunks as the data."""
@@ -242,6 +257,58 @@ class LocalCurvature:
             for name, factor in built.items():
                 parts[name].append(factor)
         return {name: join_factors(pieces) for name, pieces in parts.items()}
+
+    def each_weighted_factor(self, blocks, max_memory=None):
+        """Yield (name, weighted factor) of one block after the other, none of them kept."""
+        if len(self.chunks) > 1:
+            for block in blocks:
+                yield from self.factors(weighted=True, blocks=[block]).items()
+            return
+        for group in self._groups(blocks, max_memory):
+            yield from each_factor(
+                self.working_copy,
+                self.chunks[0],
+                group,
+                self.outputs_of,
+                self.n_samples,
+                self.outputs.factors,
+            )
+
+    def _groups(self, blocks, max_memory=None):
+        """Cut blocks into runs whose sweeps are held together: less memory, but more sweeps.
+
+        Unless told otherwise, a run's sweeps take at most one and a half times what a step of
+        training takes (activations, gradients, two moments of Adam and their update).
+        """
+        itemsize = self.working_copy.dtype.itemsize
+        if max_memory is None:
+            n_params = sum(block.n_params for block in self.blocks)
+            activations = self.n_samples * sum(self.entries.values()) / 2
+            limit = max(SMALL_SWEEPS, 1.5 * itemsize * (4 * n_params + activations))
+        else:
+            limit = max_memory / 4
+        groups, size = [[]], 0
+        for block in blocks:
+            owner = block.parameter_names[0].rpartition(".")[0]
+            entries = self.entries.get(owner, 0)
+            if not isinstance(block.module, POSITION_WISE):
+                entries = min(entries, 4 * block.n_params)
+            needed = self.n_samples * self.outputs.rank * entries * itemsize
+            if groups[-1] and size + needed > limit:
+                groups.append([])
+                size = 0
+            groups[-1].append(block)
+            size += needed
+        return groups
+
+    def operations(self):
+        """Estimate the floating-point operations of one pass through every layer, all samples."""
+        total = 0
+        for block in self.blocks:
+            owner = block.parameter_names[0].rpartition(".")[0]
+            positions = self.entries.get(owner, 0) / max(1, self.widths.get(owner) or 1)
+            total += 2 * self.n_samples * block.n_params * max(1, positions)
+        return total
 
     def residual_products(self, blocks=None):
         """Return products with sum_n r_n . d2 z_n, the part of the Hessian beyond Gauss-Newton."""

@@ -111,6 +111,12 @@ def layer_spectra(
     treated as one that ends in the corresponding logits: the Hessian is the same, and its
     Gauss-Newton part is that of the logits.
 
+    Whether Hessian and Gauss-Newton matrix coincide (`gn_gap`) is measured on all samples; where
+    that would take more than some ten seconds, first on four of them, drawn at random, and on all
+    only for the layers where they differ there. Piecewise-linear and smooth functions are told
+    apart by any sample. The risk is a layer whose part beyond Gauss-Newton vanishes on the four,
+    but not on others: it is then given its Gauss-Newton spectrum.
+
     A loss that is no sum over samples of functions of their outputs (an added weight penalty, a net
     that mixes samples, several output tensors) is differentiated as it is, on all samples at once.
 

@@ -9,7 +9,7 @@ import torch
 from hessdiag.curvature._factors import OuterFactor
 from hessdiag.curvature._linear_hessian import linear_hessians
 
-__all__ = ["LocalOperators", "coincidence_threshold"]
+__all__ = ["LocalOperators", "coincidence_threshold", "gaps_on_few"]
 
 
 # Sample-wise Hessians of more entries than this (160 MB in float64) are not kept.
@@ -27,11 +27,25 @@ def coincidence_threshold(dtype):
     return 1e-6 if dtype == torch.float64 else 1e-4
 
 
-def _fan(factor):
-    """Count the multiplications with which a layer maps one sample."""
-    if isinstance(factor, OuterFactor):
-        return factor.positions * factor.groups * factor.width * factor.fan_in
-    return factor.n_params
+def gaps_on_few(problem, generator):
+    """Return {name: gap} of the layers whose Hessian on a few samples is a Gauss-Newton matrix.
+
+    Only where products on all samples take long; else nothing is returned. The samples are drawn at
+    random. A layer is mistaken only if its residual part differs from zero on samples that were not
+    drawn and on none that were.
+    """
+    if 3 * len(problem.blocks) * problem.operations() <= MAX_GAP_OPERATIONS:
+        return {}
+    if problem.n_samples <= 2 * FEW_SAMPLES:
+        return {}
+    few = problem.restrict(torch.randperm(problem.n_samples, generator=generator)[:FEW_SAMPLES])
+    if few.outputs is None:
+        return {}
+    factors = few.factors(weighted=True)
+    part = LocalOperators(few.blocks, factors, few.outputs.signs, few.residual_products())
+    threshold = CLEARLY * coincidence_threshold(few.working_copy.dtype)
+    gaps = part.measure_gaps(generator)
+    return {name: gap for name, gap in gaps.items() if gap <= threshold}
 
 
 def _gap(rest, curved):
@@ -88,25 +102,17 @@ class LocalOperators:
             image = image * self.signs.to(image.dtype)
         return factor.rmatvec(image)
 
-    def measure_gaps(self, generator, problem=None):
-        """Return {name: |R v| / |H v|} for one random v per layer, and note where it vanishes.
-
-        With a `problem` whose products with R on all samples take long, layers are first looked at
-        on `FEW_SAMPLES` of them, drawn at random. Where R vanishes there it is taken to vanish on
-        all; a layer is missed only if R differs from zero on samples that were not drawn and on
-        none that were.
-        """
-        gaps, settled = {}, set()
-        if problem is not None and self._gap_operations() > MAX_GAP_OPERATIONS:
-            gaps, settled = self._gaps_on_few(generator, problem)
+    def measure_gaps(self, generator):
+        """Return {name: |R v| / |H v|} for one random v per layer, and note where it vanishes."""
+        gaps = {}
         vectors = {}
         for name, block in self.blocks.items():
-            if self.factors[name] is None or name in settled:
+            if self.factors[name] is None:
                 continue
             first = block.parameters[0]
             v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
             vectors[name] = v.to(device=first.device, dtype=first.dtype)
-        for name, rest in (self.beyond.products(vectors) if vectors else {}).items():
+        for name, rest in self.beyond.products(vectors).items():
             curved = self.gauss_newton(name, vectors[name])
             gaps[name] = _gap(rest, curved)
             if gaps[name] <= coincidence_threshold(rest.dtype):
@@ -114,27 +120,6 @@ class LocalOperators:
             else:
                 self._seen[name] = (vectors[name], rest + curved)
         return gaps
-
-    def _gap_operations(self):
-        """Estimate the operations of one product with R for every layer, each through the net."""
-        passes = sum(factor.n_samples * _fan(factor) for factor in self.factors.values() if factor)
-        return 6 * passes * len(self.blocks)
-
-    def _gaps_on_few(self, generator, problem):
-        """Measure gaps on a few samples; return them, and the layers that these settle."""
-        if problem.n_samples <= 2 * FEW_SAMPLES:
-            return {}, set()
-        few = problem.restrict(torch.randperm(problem.n_samples, generator=generator)[:FEW_SAMPLES])
-        blocks = [block for name, block in self.blocks.items() if self.factors[name] is not None]
-        factors = few.factors(weighted=True, blocks=blocks)
-        part = LocalOperators(
-            blocks, factors, few.outputs.signs, few.residual_products(blocks)
-        )
-        gaps = part.measure_gaps(generator)
-        threshold = CLEARLY * coincidence_threshold(few.working_copy.dtype)
-        settled = {name for name, gap in gaps.items() if gap <= threshold}
-        self.coincident |= settled
-        return {name: gaps[name] for name in self.blocks if name in settled}, settled
 
     def measure_network_gap(self, beyond, block, generator):
         """Return |R v| / |H v| for one random v over all layers, `beyond` being of all as one."""

@@ -9,7 +9,7 @@ import torch
 
 from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum
 from hessdiag.spectra._lanczos import lanczos, quadrature, random_probes
-from hessdiag.spectra._local_operators import LocalOperators
+from hessdiag.spectra._local_operators import LocalOperators, gaps_on_few
 from hessdiag.spectra._spectrum import Spectrum
 from hessdiag.spectra._ways import DENSE, FACTOR, LayerSizes, choose_way
 
@@ -28,16 +28,41 @@ def local_spectra(problem, settings):
         operators = LocalOperators(problem.blocks, None, None, problem.whole_products())
         gaps = {}
     else:
-        beyond = problem.residual_products() if settings.curvature == "hessian" else None
-        factors = problem.factors(weighted=True)
-        operators = LocalOperators(problem.blocks, factors, problem.outputs.signs, beyond)
+        blocks, done = problem.blocks, {}
+        if settings.curvature == "hessian":
+            done = _settled_spectra(problem, settings, generator)
+            blocks = [block for block in problem.blocks if block.name not in done]
+            if not blocks:
+                return {block.name: done[block.name] for block in problem.blocks}
+        beyond = problem.residual_products(blocks) if settings.curvature == "hessian" else None
+        factors = problem.factors(weighted=True, blocks=blocks)
+        operators = LocalOperators(blocks, factors, problem.outputs.signs, beyond)
         if beyond is None:
             check_factors(problem, factors)
         gaps = {}
         if beyond is not None:
-            gaps = operators.measure_gaps(generator, problem)
+            gaps = operators.measure_gaps(generator)
             operators.prepare_hessians(problem, settings.n_probes * settings.n_lanczos_steps)
+        found = done | operator_spectra(operators, settings, gaps, generator)
+        return {block.name: found[block.name] for block in problem.blocks}
     return operator_spectra(operators, settings, gaps, generator)
+
+
+def _settled_spectra(problem, settings, generator):
+    """Compute spectra, one layer after the other, where a few samples show that factors do."""
+    gaps, spectra = gaps_on_few(problem, generator), {}
+    blocks = {block.name: block for block in problem.blocks if block.name in gaps}
+    if not blocks:
+        return spectra
+    # Late layers are small: they are done and gone before the large early ones come.
+    order = list(blocks.values())[::-1]
+    for name, factor in problem.each_weighted_factor(order, settings.max_memory):
+        if factor is None:
+            continue
+        one = LocalOperators([blocks[name]], {name: factor}, problem.outputs.signs, None)
+        spectra |= operator_spectra(one, settings, gaps, generator)
+        del factor, one
+    return spectra
 
 
 def check_factors(problem, factors):

@@ -36,7 +36,8 @@ class Spectrum:
         matrix and is called a Hessian still.
     gn_gap : float, default=nan
         Size of the Hessian's part beyond Gauss-Newton relative to the Hessian, ``|H v - G v| /
-        |H v|`` for one random v; NaN where it was not measured.
+        |H v|`` for one random v; NaN where it was not measured. On large problems a few random
+        samples settle where it vanishes (see the notes of `layer_spectra`).
 
     Attributes
     ----------
