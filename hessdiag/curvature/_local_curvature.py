@@ -133,14 +133,11 @@ class LocalCurvature:
         held = []
         for size in (1, 2)[:n]:
             X = take(self.X, slice(0, size))
+            # Squares: a scalar with second derivatives everywhere.
             held.append(
                 second_graph_bytes(lambda X=X: self.outputs_of(X).square().sum(), parameters)
             )
         return max(held[-1] - held[0], held[0] // 2) if n > 1 else held[0]
-
-    def _squared_outputs(self, X):
-        """Sum the squares of the outputs: a scalar with second derivatives everywhere."""
-        return self.outputs_of(X).square().sum()
 
     def _hold(self, chunks):
         """Take these chunks as the data."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from hessdiag.zoo._datasets import list_datasets
+from hessdiag.zoo._datasets import DEMO_DATASET, list_datasets
 
 # From starving to lavish. The widest networks of a group are trained only to measure what widening
 # the next narrower ones would gain, and are not labelled themselves.
@@ -116,8 +116,6 @@ def make_recipes(datasets=None, n_groups=3, n_seeds=3, random_state=0):
     >>> len(recipes)
     54
     """
-    from hessdiag.zoo._datasets import DEMO_DATASET
-
     if n_groups < 1 or n_seeds < 2:
         raise ValueError(
             f"Expected n_groups >= 1 and n_seeds >= 2 (labels need a standard error over seeds), "

@@ -12,6 +12,7 @@ from hessdiag._optional import import_optional
 from hessdiag.diagnosis import FitDiagnoser, TableClassifier
 from hessdiag.features import LAYER_MEASURES, LayerTable, SpectralFeatures
 from hessdiag.features._measures import CONTEXT_MEASURES
+from hessdiag.zoo._examination import REFERENCE_SPECTRA
 from hessdiag.zoo._networks import MLP
 
 REFERENCE_PATH = files("hessdiag.zoo") / "data" / "reference_zoo.npz"
@@ -208,8 +209,6 @@ def load_reference_diagnoser():
     >>> hd.load_reference_diagnoser().classes_.tolist()
     ['overfitting', 'underparameterized', 'well-fit']
     """
-    from hessdiag.zoo._examination import REFERENCE_SPECTRA
-
     tables, columns, _ = read_reference()
     diagnoser = FitDiagnoser(TableClassifier(random_state=0), spectra=REFERENCE_SPECTRA)
     return diagnoser.fit(tables, columns["diagnosis"])
