@@ -7,6 +7,7 @@ from hessdiag.zoo._datasets import (
     Split,
     flip_labels,
     list_datasets,
+    list_tasks,
     load_dataset,
     split_dataset,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "label_networks",
     "label_reliability",
     "list_datasets",
+    "list_tasks",
     "load_dataset",
     "load_layer_table",
     "load_reference_diagnoser",
