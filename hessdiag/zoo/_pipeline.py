@@ -11,6 +11,7 @@ from hessdiag.zoo._examination import (
     choose_networks,
     examine_zoo,
     load_layer_table,
+    load_weight_statistics,
 )
 from hessdiag.zoo._labels import label_networks, label_reliability
 from hessdiag.zoo._reference import write_reference
@@ -60,7 +61,8 @@ def build_zoo(recipes, folder, table, provenance, n_jobs=-1, progress=True):
         "spectra": {k: v for k, v in REFERENCE_SPECTRA.get_params().items() if v is not None},
     }
     tables = [load_layer_table(store, recipe_id) for recipe_id in chosen["id"]]
-    write_reference(chosen, tables, provenance, table)
+    rivals = [load_weight_statistics(store, recipe_id) for recipe_id in chosen["id"]]
+    write_reference(chosen, tables, provenance, table, rivals)
     counts = chosen["diagnosis"].value_counts().to_dict()
     return (
         f"{len(records)} networks trained, {provenance['n_diverged']} diverged; {len(chosen)} "
