@@ -8,6 +8,11 @@ from functools import lru_cache
 from hessdiag.zoo._dataset import Dataset
 from hessdiag.zoo._splits import Split, flip_labels, split_dataset
 from hessdiag.zoo._tasks_real import DEMO_DATASET, REAL_TASKS
+from hessdiag.zoo._tasks_signals import SIGNAL_TASKS
+from hessdiag.zoo._tasks_sklearn import SKLEARN_TASKS
+from hessdiag.zoo._tasks_subsets import SUBSET_TASKS
+from hessdiag.zoo._tasks_synthetic import SYNTHETIC_TASKS
+from hessdiag.zoo._tasks_teacher import TEACHER_TASKS
 
 __all__ = [
     "DEMO_DATASET",
@@ -20,7 +25,14 @@ __all__ = [
     "split_dataset",
 ]
 
-TASKS = {**REAL_TASKS}
+TASKS = {
+    **REAL_TASKS,
+    **SUBSET_TASKS,
+    **SKLEARN_TASKS,
+    **SYNTHETIC_TASKS,
+    **SIGNAL_TASKS,
+    **TEACHER_TASKS,
+}
 
 
 def list_tasks(include_demo=False):
