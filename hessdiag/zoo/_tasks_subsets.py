@@ -48,8 +48,8 @@ FEATURES = {
 }
 
 #: Columns that sub-tasks ``<parent>-predict-<column>`` predict. Each has at least 15 values, none
-#: of which more than three in ten samples share, correlates with no other column beyond 0.92, and has
-#: a variance that extra trees on the other columns explain in part: 0.2 to 0.98 of it.
+#: of which more than three in ten samples share, correlates with no other column beyond 0.92, and
+#: has a variance that extra trees on the other columns explain in part: 0.2 to 0.98 of it.
 PREDICTED = {
     "bupa": ["x3"],
     "ionosphere": ["x6", "x12"],
