@@ -373,12 +373,13 @@ class LocalCurvature:
             else int(block.parameters[-1].shape[0] if block.parameters[-1].ndim else 1)
         )
 
-    def network_block(self):
-        """Return all blocks as one."""
+    def network_block(self, blocks=None):
+        """Return all blocks, or some, as one."""
+        blocks = self.blocks if blocks is None else blocks
         return Block(
             name="network",
             kind=self.working_copy.root_kind(),
-            parameter_names=tuple(n for block in self.blocks for n in block.parameter_names),
-            parameters=tuple(p for block in self.blocks for p in block.parameters),
+            parameter_names=tuple(n for block in blocks for n in block.parameter_names),
+            parameters=tuple(p for block in blocks for p in block.parameters),
             module=None,
         )
