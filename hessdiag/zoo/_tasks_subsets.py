@@ -19,7 +19,7 @@ CLASSES = {
     "movement_libras": ["1 3 5 8 12 15", "2 4 6 9 14"],
     "optdigits": ["1 4 7 9", "0 3 5 6 8"],
     "penbased": ["0 5 8 9", "1 2 7"],
-    "satimage": ["3 4 7", "1 2 5 7"],
+    "satimage": ["3 4 7", "1 2 5"],
     "segment": ["3 4 5", "1 2 6 7"],
     "vowel": ["0 1 2 3 4", "5 6 7 8 9 10"],
 }
@@ -53,7 +53,7 @@ FEATURES = {
 PREDICTED = {
     "bupa": ["x3"],
     "ionosphere": ["x6", "x12"],
-    "letter": ["x6", "x8"],
+    "letter": ["x7", "x8"],
     "magic": ["x2", "x9"],
     "penbased": ["x2", "x10"],
     "phoneme": ["x1", "x3"],

@@ -55,14 +55,14 @@ class Teacher:
 def draw_teacher(rng, n_features, width, n_outputs, activation):
     """Return a random teacher whose outputs have mean zero and variance one over Gaussian inputs.
 
-    Weights of the outputs have magnitudes between 0.5 and 1.5 and random signs: no hidden unit is
+    Weights of the outputs have magnitudes between 0.75 and 1.25 and random signs: no hidden unit is
     idle, so that a student needs as many.
     """
     hidden_weight = rng.standard_normal((width, n_features))
     hidden_weight *= 1.5 / np.linalg.norm(hidden_weight, axis=1, keepdims=True)
     hidden_bias = 0.5 * rng.standard_normal(width)
     output_weight = rng.choice([-1.0, 1.0], (n_outputs, width)) * rng.uniform(
-        0.5, 1.5, (n_outputs, width)
+        0.75, 1.25, (n_outputs, width)
     )
     teacher = Teacher(hidden_weight, hidden_bias, output_weight, np.zeros(n_outputs), activation)
     outputs = teacher.outputs(rng.standard_normal((20_000, n_features)))
