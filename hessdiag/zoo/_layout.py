@@ -23,7 +23,7 @@ WIDTHS = {
     "residual_mlp": (2, 4, 8, 24, 72, 216),
     "cnn1d": (1, 2, 4, 8, 16, 48),
     "cnn2d": (1, 2, 4, 8, 16, 48),
-    "attention": (2, 4, 8, 16, 32, 64),
+    "attention": (2, 4, 8, 16, 32, 48),
 }
 
 # Nothing, some, plenty: decoupled decay acts through the learning rate alone, an L2 penalty through
@@ -34,7 +34,7 @@ LEARNING_RATES = {"adamw": {3e-3: 0.7, 1e-3: 0.3}, "sgd": {0.03: 0.5, 0.1: 0.5}}
 
 #: Shares of the families among the groups of a task, by the form of its samples.
 FAMILY_SHARES = {
-    "tabular": {"mlp": 0.65, "residual_mlp": 0.2, "attention": 0.15},
+    "tabular": {"mlp": 0.65, "residual_mlp": 0.25, "attention": 0.1},
     "series": {"cnn1d": 0.6, "mlp": 0.2, "residual_mlp": 0.1, "attention": 0.1},
     "image": {"cnn2d": 0.6, "mlp": 0.2, "residual_mlp": 0.1, "attention": 0.1},
 }
@@ -45,14 +45,14 @@ DEPTHS = {
     "residual_mlp": (1, 2, 3),
     "cnn1d": (1, 2),
     "cnn2d": (1, 2),
-    "attention": (1, 1, 2),
+    "attention": (1, 1, 1, 2),
 }
 N_STEPS = {
-    "mlp": {300: 0.6, 1000: 0.35, 2000: 0.05},
-    "residual_mlp": {300: 0.6, 1000: 0.35, 2000: 0.05},
-    "cnn1d": {300: 0.8, 1000: 0.2},
-    "cnn2d": {300: 0.8, 1000: 0.2},
-    "attention": {300: 0.8, 1000: 0.2},
+    "mlp": {300: 0.7, 1000: 0.27, 2000: 0.03},
+    "residual_mlp": {300: 0.7, 1000: 0.27, 2000: 0.03},
+    "cnn1d": {300: 0.9, 1000: 0.1},
+    "cnn2d": {300: 0.9, 1000: 0.1},
+    "attention": {300: 0.9, 1000: 0.1},
 }
 BATCH_SIZES = {
     "mlp": (32, 128),

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback
 from torch.nn.functional import cross_entropy, mse_loss
 
 from hessdiag.zoo._batches import TensorBatches, count_batches
 from hessdiag.zoo._datasets import load_dataset, split_dataset
 from hessdiag.zoo._networks import FAMILIES, SHAPED_FAMILIES
+from hessdiag.zoo._plain_epochs import PlainClassifier, PlainRegressor
 
 # Shares of the training run after which the held-out loss is taken: log-steps, as most of what
 # happens to it happens early.
@@ -147,10 +147,10 @@ def make_net(recipe, split, callbacks=None):
             )
     shape = {"module__input_shape": split.shape} if recipe.family in SHAPED_FAMILIES else {}
     if split.kind == "classification":
-        net_class, criterion = NeuralNetClassifier, torch.nn.CrossEntropyLoss
+        net_class, criterion = PlainClassifier, torch.nn.CrossEntropyLoss
         special = {"classes": np.arange(split.n_classes), "callbacks__valid_acc": None}
     else:
-        net_class, criterion, special = NeuralNetRegressor, torch.nn.MSELoss, {}
+        net_class, criterion, special = PlainRegressor, torch.nn.MSELoss, {}
     optimizer, options = _OPTIMIZERS[recipe.optimizer]
     return net_class(
         FAMILIES[recipe.family],
@@ -258,7 +258,9 @@ def loss_and_error(net, X, y):
     module.eval()
     try:
         with torch.no_grad():
-            outputs = module(torch.as_tensor(X))
+            # In chunks, whose activations stay in the processor's cache.
+            chunks = torch.as_tensor(X).split(256)
+            outputs = torch.cat([module(chunk) for chunk in chunks])
     finally:
         module.train(was_training)
     target = torch.as_tensor(y)
