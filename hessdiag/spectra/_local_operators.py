@@ -86,7 +86,11 @@ class LocalOperators:
         if self.signs is not None or not self.by_factor(name):
             return False
         factor = self.factors[name]
-        return 0 < factor.n_samples * factor.n_outputs < self.blocks[name].n_params
+        n_rows = factor.n_samples * factor.n_outputs
+        # Rows of a dense Jacobian are read once per product among parameters, twice among outputs.
+        if factor.prefers_dense:
+            n_rows *= 8
+        return 0 < n_rows < self.blocks[name].n_params
 
     def output_products(self, name, vectors):
         """Multiply vectors (k, N R) by B' J J' B, which has a Gauss-Newton matrix's eigenvalues."""
@@ -96,11 +100,7 @@ class LocalOperators:
 
     def gauss_newton(self, name, vectors):
         """Multiply vectors (k, p) by the Gauss-Newton matrix of one layer."""
-        factor = self.factors[name]
-        image = factor.matvec(vectors)
-        if self.signs is not None:
-            image = image * self.signs.to(image.dtype)
-        return factor.rmatvec(image)
+        return self.factors[name].gauss_newton(vectors, self.signs)
 
     def measure_gaps(self, generator):
         """Return {name: |R v| / |H v|} for one random v per layer, and note where it vanishes."""
