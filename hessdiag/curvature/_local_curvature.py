@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Mapping
 
 import torch
 from skorch import NeuralNetClassifier
@@ -21,6 +22,7 @@ from hessdiag.curvature._data import Chunk, concatenate, load_chunks, sample_ind
 from hessdiag.curvature._determinism import check_deterministic
 from hessdiag.curvature._factors import join_factors
 from hessdiag.curvature._hessian_products import HessianProducts
+from hessdiag.curvature._layer_scalars import LayerScalars
 from hessdiag.curvature._links import IDENTITY, find_link
 from hessdiag.curvature._memory import available_memory, second_graph_bytes
 from hessdiag.curvature._outputs import (
@@ -70,7 +72,8 @@ class LocalCurvature:
         check_data(net, X, y)
         check_parameters(net)
         self.working_copy = WorkingCopy(net, device=device, dtype=dtype)
-        self.scalar = Scalar(self.working_copy, scalar)
+        kind = LayerScalars if isinstance(scalar, Mapping) else Scalar
+        self.scalar = kind(self.working_copy, scalar)
         indices = None
         if max_samples is not None:
             indices = sample_indices(len(net.get_dataset(X, y)), max_samples, random_state)
@@ -85,6 +88,8 @@ class LocalCurvature:
             self.widths.update(widths)
             self.entries.update(entries)
         self.blocks = select_blocks(self.working_copy, order, layers)
+        if self.is_layerwise:
+            self.scalar.match(self.blocks)
         check_deterministic(self.working_copy, self.chunks[0], collected[0])
         self.link, self.output_values, self.why_whole = IDENTITY, None, None
         try:
@@ -93,6 +98,11 @@ class LocalCurvature:
             self._give_up_separability(error)
         if batch_size is None:
             self._choose_chunks(max_memory)
+
+    @property
+    def is_layerwise(self):
+        """Say whether every layer has a function of its own output."""
+        return isinstance(self.scalar, LayerScalars)
 
     def _run_first(self, chunk):
         """Run the net for the first time; say what it was given where it fails."""
@@ -151,6 +161,8 @@ class LocalCurvature:
 
     def _take_outputs(self, collected):
         """Check that the scalar is a function of each sample's outputs, and keep these."""
+        if self.is_layerwise:
+            raise NotSeparableError("each layer has a function of its own output")
         if not all(isinstance(outputs, torch.Tensor) for outputs in collected):
             raise NotSeparableError("the module returns more than one tensor")
         outputs = concatenate(collected)
@@ -200,8 +212,9 @@ class LocalCurvature:
                 "Expected batches that can be joined, found batches of different shapes, and a "
                 f"scalar that needs all samples at once ({error}). Pass batch_size=None."
             ) from None
-        with torch.no_grad():
-            self.scalar.check(self.working_copy(self.X), self.y, self.X)
+        if not self.is_layerwise:
+            with torch.no_grad():
+                self.scalar.check(self.working_copy(self.X), self.y, self.X)
 
     def restrict(self, indices):
         """Return the same problem on some of its samples, in one chunk."""
@@ -324,8 +337,10 @@ class LocalCurvature:
         """Return products with the Hessian of the scalar, by chunks where samples are separate.
 
         A chunk's share is the second derivative of the scalar with all other samples' outputs held
-        fixed.
+        fixed. Where each layer has a function of its own output, its Hessian is that one's.
         """
+        if self.is_layerwise:
+            return self.scalar.products(self, self.blocks if blocks is None else blocks)
         if self.output_values is None or len(self.chunks) == 1:
             scalars = [self.whole_scalar]
         else:
@@ -358,12 +373,13 @@ class LocalCurvature:
             else int(block.parameters[-1].shape[0] if block.parameters[-1].ndim else 1)
         )
 
-    def network_block(self):
-        """Return all blocks as one."""
+    def network_block(self, blocks=None):
+        """Return all blocks, or some, as one."""
+        blocks = self.blocks if blocks is None else blocks
         return Block(
             name="network",
             kind=self.working_copy.root_kind(),
-            parameter_names=tuple(n for block in self.blocks for n in block.parameter_names),
-            parameters=tuple(p for block in self.blocks for p in block.parameters),
+            parameter_names=tuple(n for block in blocks for n in block.parameter_names),
+            parameters=tuple(p for block in blocks for p in block.parameters),
             module=None,
         )

@@ -15,8 +15,8 @@ class Scalar:
     def __init__(self, working_copy, scalar):
         if scalar != "loss" and not callable(scalar):
             raise ValueError(
-                "Expected scalar='loss' or a callable (output, y) -> 0-d tensor, found "
-                f"{scalar!r}. Pass one of these."
+                "Expected scalar='loss', a callable (output, y) -> 0-d tensor, or a mapping of "
+                f"layer names to such callables, found {scalar!r}. Pass one of these."
             )
         self.working_copy = working_copy
         self.scalar = scalar

@@ -114,12 +114,35 @@ def untouched_surroundings(device=None):
             stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
             if devices:
                 stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+            stack.enter_context(_full_precision())
             torch.backends.mha.set_fastpath_enabled(False)
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
+
+
+@contextlib.contextmanager
+def _full_precision():
+    """Multiply matrices in the precision they have: neither in TF32 or bfloat16, nor autocast."""
+    settings = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        named = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by the newer names alone
+        named = "highest"
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with contextlib.ExitStack() as stack:
+            for device in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(device):
+                    stack.enter_context(torch.autocast(device, enabled=False))
+            yield
+    finally:
+        torch.set_float32_matmul_precision(named)
+        for setting, value in zip(settings, before):
+            setting.fp32_precision = value
 
 
 def _resolve_dtype(dtype, found):

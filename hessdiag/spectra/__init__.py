@@ -2,6 +2,7 @@
 
 from hessdiag.spectra._examine import examine
 from hessdiag.spectra._layer_spectra import layer_spectra
+from hessdiag.spectra._layer_traces import LayerTrace, layer_traces
 from hessdiag.spectra._measures import (
     MEASURES,
     condition_number,
@@ -23,6 +24,7 @@ from hessdiag.spectra._spectrum import Spectrum
 __all__ = [
     "MEASURES",
     "LayerPlan",
+    "LayerTrace",
     "SpectraPlan",
     "Spectrum",
     "condition_number",
@@ -30,6 +32,7 @@ __all__ = [
     "effective_rank",
     "examine",
     "layer_spectra",
+    "layer_traces",
     "max_eigenvalue",
     "min_eigenvalue",
     "n_outliers",

@@ -54,9 +54,12 @@ def layer_spectra(
         owners, with all its uses. Frozen parameters, and those of the criterion, take no part.
     curvature : {"hessian", "ggn"}, default="hessian"
         The Hessian, or its Gauss-Newton part, which is positive semidefinite for convex losses.
-    scalar : "loss" or callable, default="loss"
+    scalar : "loss", callable or mapping of str to callable, default="loss"
         What is differentiated: the net's loss through skorch's ``get_loss``, or a callable that
-        takes (output, y) to a tensor of no dimensions.
+        takes (output, y) to a tensor of no dimensions. A mapping of layer names or patterns to such
+        callables gives each layer a function of its own output, what it receives being held fixed;
+        a name counts before a pattern, and the first pattern that matches before others. Mean or
+        sum is the callable's own affair.
     method : {"auto", "exact", "lanczos"}, default="auto"
         "auto" takes an exact spectrum where the matrix to be decomposed has a side up to 2500,
         which takes about two seconds, and Lanczos beyond.
@@ -120,6 +123,12 @@ def layer_spectra(
     A loss that is no sum over samples of functions of their outputs (an added weight penalty, a net
     that mixes samples, several output tensors) is differentiated as it is, on all samples at once.
 
+    With a function for each layer, a layer that is called several times counts with the sum of the
+    function over its calls, each with what it received in that call. A tied parameter counts where
+    its first owner uses it. A layer that is never called itself (the output projection of
+    ``MultiheadAttention``), and a block of several layers, have the output of the smallest module
+    that is called and holds all their parameters; it is given as it is, also where it is a tuple.
+
     References
     ----------
     .. [1] Dangel, Tatzel and Hennig (2022). ViViT: curvature access through the generalized
@@ -137,6 +146,8 @@ def layer_spectra(
     >>> net = NeuralNetRegressor(torch.nn.Linear(4, 1), verbose=0, train_split=None).fit(X, y)
     >>> layer_spectra(net, X, y)
     {'module': Spectrum(n_params=5, exact, 4 nonzero in [0, 2.5], trace=4)}
+    >>> layer_spectra(net, X, y, scalar={"*": lambda output, y: (output**2).sum()})
+    {'module': Spectrum(n_params=5, exact, 4 nonzero in [0, 10], trace=16)}
     """
     settings = SpectrumSettings(
         curvature=curvature,

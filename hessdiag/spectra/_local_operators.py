@@ -9,7 +9,7 @@ import torch
 from hessdiag.curvature._factors import OuterFactor
 from hessdiag.curvature._linear_hessian import linear_hessians
 
-__all__ = ["LocalOperators", "coincidence_threshold", "gaps_on_few"]
+__all__ = ["LocalOperators", "coincidence_threshold", "gaps_of_few", "gaps_on_few"]
 
 
 # Sample-wise Hessians of more entries than this (160 MB in float64) are not kept.
@@ -38,7 +38,15 @@ def gaps_on_few(problem, generator):
         return {}
     if problem.n_samples <= 2 * FEW_SAMPLES:
         return {}
-    few = problem.restrict(torch.randperm(problem.n_samples, generator=generator)[:FEW_SAMPLES])
+    return gaps_of_few(problem, generator)
+
+
+def gaps_of_few(problem, generator):
+    """Return {name: gap} of the layers without a part beyond Gauss-Newton on a few samples."""
+    few = problem
+    if problem.n_samples > 2 * FEW_SAMPLES:
+        chosen = torch.randperm(problem.n_samples, generator=generator)[:FEW_SAMPLES]
+        few = problem.restrict(chosen)
     if few.outputs is None:
         return {}
     factors = few.factors(weighted=True)

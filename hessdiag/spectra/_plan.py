@@ -159,7 +159,7 @@ def plan_spectra(
         As in `layer_spectra`.
     curvature : {"hessian", "ggn"}, default="hessian"
         As in `layer_spectra`.
-    scalar : "loss" or callable, default="loss"
+    scalar : "loss", callable or mapping of str to callable, default="loss"
         As in `layer_spectra`.
     method : {"auto", "exact", "lanczos"}, default="auto"
         As in `layer_spectra`.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import numpy as np
 import torch
 
 from hessdiag.features import LayerSpectra, LayerTable, layer_table
 from hessdiag.zoo._builder import run_resumable
-from hessdiag.zoo._store import ZooStore
+from hessdiag.zoo._store import ZooStore, write_atomically
+from hessdiag.zoo._weight_statistics import RIVAL_NAMES, weight_statistics
 
 #: Settings of the shipped reference; `load_reference_diagnoser` examines new networks alike.
 REFERENCE_SPECTRA = LayerSpectra(max_gram_size=1000)
@@ -80,10 +82,47 @@ def load_layer_table(store, recipe_id):
     return LayerTable.from_json(store.examination_path(recipe_id).read_text())
 
 
+def load_weight_statistics(store, recipe_id):
+    """Read what the evaluation's rivals see of one examined network.
+
+    Parameters
+    ----------
+    store : ZooStore
+        The zoo.
+    recipe_id : str
+        Id of the network.
+
+    Returns
+    -------
+    statistics : ndarray of shape (n_names,)
+        As from `weight_statistics`.
+    """
+    path = _weights_path(store, recipe_id)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"Expected the weight statistics of network {recipe_id} in {path}. "
+            "Remove its file from the folder `examinations` and build the zoo again."
+        )
+    found = json.loads(path.read_text())
+    return np.array([found[name] for name in RIVAL_NAMES], dtype=float)
+
+
+def _weights_path(store, recipe_id):
+    """Path of one network's weight statistics."""
+    return store.folder / "weights" / f"{recipe_id}.json"
+
+
 def _examine_and_save(item, folder):
     """Examine one network in a worker."""
     torch.set_num_threads(1)
     recipe_id, settings = item
     store = ZooStore(folder)
-    examination = settings.transform([store.load_case(recipe_id)])[0]
-    store.save_examination(recipe_id, layer_table(examination))
+    case = store.load_case(recipe_id)
+    values = weight_statistics(case.net.module_)
+    found = {
+        name: float(f"{value:.6g}") if np.isfinite(value) else None
+        for name, value in zip(RIVAL_NAMES, values, strict=True)
+    }
+    # Before the examination, whose file says that the network is done.
+    write_atomically(_weights_path(store, recipe_id), json.dumps(found).encode())
+    store.save_examination(recipe_id, layer_table(settings.transform([case])[0]))

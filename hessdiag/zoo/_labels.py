@@ -8,20 +8,32 @@ from sklearn.metrics import recall_score
 from hessdiag._optional import import_optional
 from hessdiag.diagnosis._labels import DELTA, is_unsure, label_gains
 
+#: Gains of each configuration, and standard errors of the two that decide its label.
+GAIN_COLUMNS = (
+    "gain_widening",
+    "se_widening",
+    "gain_constraining",
+    "se_constraining",
+    "gain_narrowing",
+    "gain_decay",
+    "gain_stopping",
+)
+
 
 def label_networks(records, delta=DELTA):
     """Measure both gains of each configuration, and name its diagnosis.
 
     With L the held-out loss averaged over the seeds of a configuration,
 
-    - gain of widening = (L - lowest L among wider networks of the same group and weight decay)
+    - gain of widening = (L - lowest L among wider networks of the same group, at any weight decay)
       / null loss;
-    - gain of constraining = (L - lowest L among narrower ones with the same weight decay, the same
-      width with more weight decay, and earlier checkpoints of the same run) / null loss.
+    - gain of constraining = (L - lowest L among narrower ones at any weight decay, the same width
+      with more weight decay, and earlier checkpoints of the same run) / null loss.
 
-    All else is held equal, so that a gain answers for one intervention. The standard error of a
-    gain is that of the paired difference over seeds: seed by seed, the networks of a group meet
-    the same data.
+    The best network that can be had by widening thus stands against the best that can be had by
+    constraining. The gain of constraining is the largest of its three parts, which are kept too:
+    narrowing, more weight decay, and stopping earlier. The standard error of a gain is that of the
+    paired difference over seeds: seed by seed, the networks of a group meet the same data.
 
     Parameters
     ----------
@@ -34,9 +46,11 @@ def label_networks(records, delta=DELTA):
     -------
     labelled : pandas.DataFrame
         The same rows with ``gain_widening``, ``gain_constraining``, their standard errors
-        ``se_widening`` and ``se_constraining``, ``diagnosis``, ``unsure``, and ``n_seeds``.
-        Networks without a wider sibling, of which widening is not known, and configurations with
-        fewer than 2 finished seeds, or with a diverged one, have an empty diagnosis.
+        ``se_widening`` and ``se_constraining``, the parts ``gain_narrowing``, ``gain_decay`` and
+        ``gain_stopping`` (NaN where nothing is narrower, or decays more), ``diagnosis``,
+        ``unsure``, and ``n_seeds``. Networks without a wider sibling, of which widening is not
+        known, and configurations with fewer than 2 finished seeds, or with a diverged one, have an
+        empty diagnosis and no gains; nor do diverged ones count among the siblings.
     """
     parts = [_label_group(group, delta) for _, group in records.groupby(["group"], sort=False)]
     labels = _pandas().concat(parts, ignore_index=True)
@@ -86,36 +100,36 @@ def label_reliability(records, delta=DELTA, random_state=0):
 def _label_group(group, delta, min_seeds=2):
     """Gains and labels of the configurations of one group."""
     group = group.sort_values("seed")
+    seeds = group["seed"].nunique()
+    null_loss = group["null_loss"].iloc[0]
+    cells = dict(iter(group.groupby(["width", "weight_decay"])))
     curves = {
         key: np.array(rows["test_losses"].tolist(), dtype=float)
-        for key, rows in group.groupby(["width", "weight_decay"])
-        if (rows["status"] == "ok").all()
+        for key, rows in cells.items()
+        if (rows["status"] == "ok").all() and len(rows) == seeds
     }
-    seeds = group["seed"].nunique()
-    config_of = group.groupby(["width", "weight_decay"])["config"].first()
-    null_loss = group["null_loss"].iloc[0]
     rows = []
-    for (width, decay), config in config_of.items():
-        row = {"config": config, "diagnosis": "", "unsure": True, "n_seeds": seeds}
-        gains = dict.fromkeys(("gain_widening", "se_widening"), np.nan)
-        gains |= dict.fromkeys(("gain_constraining", "se_constraining"), np.nan)
-        rows.append(row | gains)
-        complete = {key: curve for key, curve in curves.items() if len(curve) == seeds}
-        if (width, decay) not in complete or seeds < min_seeds:
+    for (width, decay), members in cells.items():
+        row = dict.fromkeys(GAIN_COLUMNS, np.nan)
+        row |= {"config": members["config"].iloc[0], "n_seeds": seeds}
+        row |= {"diagnosis": "", "unsure": True}
+        rows.append(row)
+        wider = [curve[:, -1] for (w, _), curve in curves.items() if w > width]
+        if (width, decay) not in curves or seeds < min_seeds or not wider:
             continue
-        own = complete[width, decay]
-        wider = [c[:, -1] for (w, d), c in complete.items() if w > width and d == decay]
-        constrained = [
-            c[:, -1]
-            for (w, d), c in complete.items()
-            if (w < width and d == decay) or (w == width and d > decay)
-        ]
-        constrained += list(own[:, :-1].T)
-        if not wider:
-            continue
-        found = _gain(own[:, -1], wider, null_loss) + _gain(own[:, -1], constrained, null_loss)
-        widening, se_widening, constraining, se_constraining = found
-        rows[-1] |= {
+        own = curves[width, decay]
+        parts = {
+            "narrowing": [curve[:, -1] for (w, _), curve in curves.items() if w < width],
+            "decay": [c[:, -1] for (w, d), c in curves.items() if w == width and d > decay],
+            "stopping": list(own[:, :-1].T),
+        }
+        for name, others in parts.items():
+            if others:
+                row[f"gain_{name}"], _ = _gain(own[:, -1], others, null_loss)
+        constrained = [other for others in parts.values() for other in others]
+        widening, se_widening = _gain(own[:, -1], wider, null_loss)
+        constraining, se_constraining = _gain(own[:, -1], constrained, null_loss)
+        row |= {
             "gain_widening": widening,
             "se_widening": se_widening,
             "gain_constraining": constraining,

@@ -1,11 +1,13 @@
-"""The networks that zoo recipes build, and the batch iterator that trains them fast."""
+"""The multi-layer perceptron of the zoo, and the table of all its architecture families."""
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
+from hessdiag.zoo._attention import AttentionNet
+from hessdiag.zoo._convolutional import CNN1d, CNN2d
+from hessdiag.zoo._network_parts import make_activation, make_normalization
+from hessdiag.zoo._residual_mlp import ResidualMLP
 
 
 class MLP(nn.Sequential):
@@ -23,6 +25,15 @@ class MLP(nn.Sequential):
         Number of hidden layers.
     activation : {"relu", "tanh", "gelu"}, default="relu"
         Activation after each hidden layer.
+    normalization : {"none", "layer", "batch"}, default="none"
+        Normalization between each hidden layer and its activation.
+    dropout : float, default=0.0
+        Share of each hidden layer's units that is dropped in training.
+
+    Raises
+    ------
+    ValueError
+        If the activation or the normalization is not known.
 
     Examples
     --------
@@ -31,46 +42,38 @@ class MLP(nn.Sequential):
     ['hidden_0', 'activation_0', 'head']
     """
 
-    def __init__(self, n_inputs, n_outputs, width=64, depth=2, activation="relu"):
+    def __init__(
+        self,
+        n_inputs,
+        n_outputs,
+        width=64,
+        depth=2,
+        activation="relu",
+        normalization="none",
+        dropout=0.0,
+    ):
         super().__init__()
         size = n_inputs
         for index in range(depth):
             self.add_module(f"hidden_{index}", nn.Linear(size, width))
-            self.add_module(f"activation_{index}", ACTIVATIONS[activation]())
+            norm = make_normalization(normalization, width)
+            if norm is not None:
+                self.add_module(f"norm_{index}", norm)
+            self.add_module(f"activation_{index}", make_activation(activation))
+            if dropout:
+                self.add_module(f"dropout_{index}", nn.Dropout(dropout))
             size = width
         self.add_module("head", nn.Linear(size, n_outputs))
 
 
-class TensorBatches:
-    """Batches of in-memory arrays, without the per-sample collation of a `DataLoader`.
+#: Module class of each architecture family of `Recipe`.
+FAMILIES = {
+    "mlp": MLP,
+    "residual_mlp": ResidualMLP,
+    "cnn1d": CNN1d,
+    "cnn2d": CNN2d,
+    "attention": AttentionNet,
+}
 
-    A drop-in for skorch's ``iterator_train`` and ``iterator_valid``.
-
-    Parameters
-    ----------
-    dataset : skorch.dataset.Dataset
-        Data set whose ``X`` and ``y`` are arrays or tensors.
-    batch_size : int, default=128
-        Samples of each batch; -1 takes all in one.
-    shuffle : bool, default=False
-        Whether to draw a new order for each pass, from torch's global generator.
-    """
-
-    def __init__(self, dataset, batch_size=128, shuffle=False):
-        self.dataset = dataset
-        self.X = torch.as_tensor(dataset.X)
-        # skorch feeds a 0 for each sample where there is no y, as its own data loader does.
-        missing = dataset.y is None
-        self.y = torch.zeros(len(self.X)) if missing else torch.as_tensor(dataset.y)
-        self.batch_size = len(self.X) if batch_size == -1 else batch_size
-        self.shuffle = shuffle
-
-    def __len__(self):
-        """Return the number of batches."""
-        return -(-len(self.X) // self.batch_size)
-
-    def __iter__(self):
-        """Yield (X, y) batches."""
-        order = torch.randperm(len(self.X)) if self.shuffle else torch.arange(len(self.X))
-        for index in order.split(self.batch_size):
-            yield self.X[index], self.y[index]
+#: Families whose classes take ``input_shape``.
+SHAPED_FAMILIES = ("cnn1d", "cnn2d", "attention")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import hashlib
 
 from hessdiag.zoo._builder import save_settings, train_zoo
-from hessdiag.zoo._datasets import list_datasets, load_dataset
+from hessdiag.zoo._datasets import list_tasks, load_dataset
 from hessdiag.zoo._examination import (
     REFERENCE_SPECTRA,
     choose_networks,
     examine_zoo,
     load_layer_table,
+    load_weight_statistics,
 )
 from hessdiag.zoo._labels import label_networks, label_reliability
 from hessdiag.zoo._reference import write_reference
@@ -40,10 +41,13 @@ def build_zoo(recipes, folder, table, provenance, n_jobs=-1, progress=True):
     summary : str
         What was built.
     """
-    for name in {recipe.dataset for recipe in recipes} - set(list_datasets(include_demo=True)):
+    for name in {recipe.dataset for recipe in recipes} - set(list_tasks(include_demo=True)):
         load_dataset(name)  # says which ones there are, before anything is written
     store = ZooStore(folder)
-    save_settings(store, {"recipes": [asdict(recipe) for recipe in recipes]})
+    ids = "".join(recipe.id for recipe in recipes)
+    digest = hashlib.blake2b(ids.encode(), digest_size=8).hexdigest()
+    settings = {"command": provenance.get("command"), "n_recipes": len(recipes), "recipes": digest}
+    save_settings(store, settings)
     train_zoo(recipes, folder, n_jobs, progress)
     wanted = {recipe.id for recipe in recipes}
     records = store.records_frame()
@@ -60,7 +64,8 @@ def build_zoo(recipes, folder, table, provenance, n_jobs=-1, progress=True):
         "spectra": {k: v for k, v in REFERENCE_SPECTRA.get_params().items() if v is not None},
     }
     tables = [load_layer_table(store, recipe_id) for recipe_id in chosen["id"]]
-    write_reference(chosen, tables, provenance, table)
+    rivals = [load_weight_statistics(store, recipe_id) for recipe_id in chosen["id"]]
+    write_reference(chosen, tables, provenance, table, rivals)
     counts = chosen["diagnosis"].value_counts().to_dict()
     return (
         f"{len(records)} networks trained, {provenance['n_diverged']} diverged; {len(chosen)} "

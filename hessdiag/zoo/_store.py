@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from hessdiag._optional import import_optional
 from hessdiag.cases import NetworkCase
 from hessdiag.zoo._recipes import Recipe
@@ -92,9 +94,10 @@ class ZooStore:
         case : NetworkCase
             The network and its training data; the held-out data stay behind.
         """
-        recipe, record = self.load_record(recipe_id)
+        recipe, _ = self.load_record(recipe_id)
         split = recipe_split(recipe)
-        net = make_net(recipe, record.n_features, record.n_classes).initialize()
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and overwritten below
+            net = make_net(recipe, split).initialize()
         parameters = _safetensors().load_file(self.network_path(recipe_id))
         net.module_.load_state_dict(parameters)
         return NetworkCase(net, split.X_train, split.y_train, name=recipe_id)

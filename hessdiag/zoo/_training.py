@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 
+from hessdiag.zoo._batches import TensorBatches, count_batches
 from hessdiag.zoo._datasets import load_dataset, split_dataset
-from hessdiag.zoo._networks import MLP, TensorBatches
+from hessdiag.zoo._networks import FAMILIES, SHAPED_FAMILIES
 
 # Shares of the training run after which the held-out loss is taken: log-steps, as most of what
 # happens to it happens early.
 CHECKPOINTS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
+
+# A network that does worse than this many null losses on its own training data has not learned
+# from it but blown up.
+DIVERGED = 3.0
 
 
 @dataclass(frozen=True)
@@ -26,15 +32,24 @@ class TrainingRecord:
     Parameters
     ----------
     status : {"ok", "diverged"}
-        Whether all losses stayed finite.
+        Whether all losses stayed finite and that on the training data below 3 null losses.
     null_loss : float
-        Loss of the uniform guess, ln C: the unit of gains.
+        Loss of knowing nothing: ln C for C classes, 1 (the variance) for regression; the unit of
+        gains.
     test_losses : tuple of float
         Held-out loss at each of `CHECKPOINTS`; for labels only.
     train_loss, train_error, valid_loss, valid_error, test_error : float
-        At the end of training.
+        At the end of training, as from `loss_and_error`.
     n_train, n_features, n_classes : int
-        Sizes of the task.
+        Sizes of the task; `n_classes` counts the targets of a regression.
+    kind : {"classification", "regression"}, default="classification"
+        What is predicted.
+    form : {"tabular", "series", "image"}, default="tabular"
+        Form of the samples.
+    parent : str, default=""
+        The real set, or the family of generated ones, that the task belongs to.
+    teacher_width : int, default=-1
+        Hidden units of the teacher network that made the targets; -1 where none did.
     """
 
     status: str
@@ -48,6 +63,10 @@ class TrainingRecord:
     n_train: int
     n_features: int
     n_classes: int
+    kind: str = "classification"
+    form: str = "tabular"
+    parent: str = ""
+    teacher_width: int = -1
 
 
 class HeldOutLoss(Callback):
@@ -99,49 +118,68 @@ def recipe_split(recipe):
     return split_dataset(dataset, recipe.n_train, recipe.label_noise, recipe.split_seed)
 
 
-def make_net(recipe, n_features, n_classes, callbacks=None):
+def make_net(recipe, split, callbacks=None):
     """Return the unfitted skorch net of a recipe.
 
     Parameters
     ----------
     recipe : Recipe
         The recipe.
-    n_features, n_classes : int
-        Sizes of the task.
+    split : Split
+        Its data, as from `recipe_split`: they say sizes and kind of the task.
     callbacks : list of skorch callbacks or None, default=None
         Callbacks of the training run.
 
     Returns
     -------
-    net : skorch.NeuralNetClassifier
-        Cross-entropy on logits, AdamW, no validation split of its own.
+    net : skorch.NeuralNetClassifier or skorch.NeuralNetRegressor
+        Cross-entropy on logits or mean squared error, without a validation split of its own.
+
+    Raises
+    ------
+    ValueError
+        If the recipe's family or optimizer is not known, or the family does not suit the data.
     """
-    n_batches = -(-_n_train(recipe) // recipe.batch_size)
-    return NeuralNetClassifier(
-        MLP,
-        module__n_inputs=n_features,
-        module__n_outputs=n_classes,
+    for name, known in (("family", FAMILIES), ("optimizer", _OPTIMIZERS)):
+        if (found := getattr(recipe, name)) not in known:
+            raise ValueError(
+                f"Expected {name} among {', '.join(known)}, found {found!r} in {recipe}."
+            )
+    shape = {"module__input_shape": split.shape} if recipe.family in SHAPED_FAMILIES else {}
+    if split.kind == "classification":
+        net_class, criterion = NeuralNetClassifier, torch.nn.CrossEntropyLoss
+        special = {"classes": np.arange(split.n_classes), "callbacks__valid_acc": None}
+    else:
+        net_class, criterion, special = NeuralNetRegressor, torch.nn.MSELoss, {}
+    optimizer, options = _OPTIMIZERS[recipe.optimizer]
+    return net_class(
+        FAMILIES[recipe.family],
+        module__n_inputs=split.X_train.shape[1],
+        module__n_outputs=split.n_classes,
         module__width=recipe.width,
         module__depth=recipe.depth,
         module__activation=recipe.activation,
-        criterion=torch.nn.CrossEntropyLoss,
-        optimizer=torch.optim.AdamW,
+        module__normalization=recipe.normalization,
+        module__dropout=recipe.dropout,
+        **shape,
+        criterion=criterion,
+        optimizer=optimizer,
         optimizer__lr=recipe.learning_rate,
         optimizer__weight_decay=recipe.weight_decay,
-        max_epochs=math.ceil(recipe.n_steps / n_batches),
+        **options,
+        max_epochs=math.ceil(recipe.n_steps / count_batches(len(split.y_train), recipe.batch_size)),
         batch_size=recipe.batch_size,
         iterator_train=TensorBatches,
         iterator_train__shuffle=True,
         iterator_valid=TensorBatches,
         iterator_valid__batch_size=-1,
         train_split=None,
-        classes=np.arange(n_classes),
         callbacks=callbacks,
         callbacks__train_loss=None,
         callbacks__valid_loss=None,
-        callbacks__valid_acc=None,
         callbacks__print_log=None,
         verbose=0,
+        **special,
     )
 
 
@@ -155,69 +193,97 @@ def train_recipe(recipe):
 
     Returns
     -------
-    net : skorch.NeuralNetClassifier
+    net : skorch.NeuralNetClassifier or skorch.NeuralNetRegressor
         The fitted net.
     record : TrainingRecord
         Its losses.
     """
+    dataset = load_dataset(recipe.dataset)
     split = recipe_split(recipe)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(recipe.seed)
-        net = make_net(recipe, split.X_train.shape[1], split.n_classes)
+        net = make_net(recipe, split)
         curve = HeldOutLoss(split.X_test, split.y_test, net.max_epochs)
         net.set_params(callbacks=[("held_out", curve)])
         net.fit(split.X_train, split.y_train)
-    train_loss, train_error = loss_and_error(net, split.X_train, split.y_train)
-    valid_loss, valid_error = loss_and_error(net, split.X_valid, split.y_valid)
+        train_loss, train_error = loss_and_error(net, split.X_train, split.y_train)
+        valid_loss, valid_error = loss_and_error(net, split.X_valid, split.y_valid)
+        test_error = loss_and_error(net, split.X_test, split.y_test)[1]
     test_losses = curve.curve()
     net.set_params(callbacks=None)
     finite = np.isfinite([train_loss, valid_loss, *test_losses]).all()
     record = TrainingRecord(
-        status="ok" if finite else "diverged",
-        null_loss=float(np.log(split.n_classes)),
+        status="ok" if finite and train_loss < DIVERGED * split.null_loss else "diverged",
+        null_loss=split.null_loss,
         test_losses=test_losses,
         train_loss=train_loss,
         train_error=train_error,
         valid_loss=valid_loss,
         valid_error=valid_error,
-        test_error=loss_and_error(net, split.X_test, split.y_test)[1],
+        test_error=test_error,
         n_train=len(split.y_train),
         n_features=split.X_train.shape[1],
         n_classes=split.n_classes,
+        kind=split.kind,
+        form=split.form,
+        parent=dataset.parent,
+        teacher_width=-1 if dataset.teacher_width is None else dataset.teacher_width,
     )
     return net, record
 
 
 def loss_and_error(net, X, y):
-    """Return mean cross-entropy and share of misclassified samples.
+    """Return loss and error in evaluation mode.
 
     Parameters
     ----------
-    net : skorch.NeuralNetClassifier
-        A fitted net with logits as outputs.
+    net : skorch.NeuralNetClassifier or skorch.NeuralNetRegressor
+        A fitted net with logits or predictions as outputs.
     X : ndarray of shape (n_samples, n_features)
         Samples.
-    y : ndarray of int64 of shape (n_samples,)
-        Class indices.
+    y : ndarray of int64 of shape (n_samples,) or of float32 of shape (n_samples, n_targets)
+        Class indices, or targets.
 
     Returns
     -------
-    loss, error : float
-        Means over the samples.
+    loss : float
+        Mean cross-entropy, or mean squared error over samples and targets.
+    error : float
+        Share of misclassified samples; for regression the share of the targets' variance over
+        these samples that is left unexplained, as in an examination's context: 1 for the mean,
+        more for worse.
     """
     module = net.module_
     was_training = module.training
     module.eval()
     try:
         with torch.no_grad():
-            logits = module(torch.as_tensor(X))
+            outputs = module(torch.as_tensor(X))
     finally:
         module.train(was_training)
     target = torch.as_tensor(y)
-    error = (logits.argmax(1) != target).double().mean()
-    return cross_entropy(logits, target).item(), error.item()
+    if target.is_floating_point():
+        spread = ((target - target.mean(dim=0)) ** 2).sum().item()
+        rest = ((outputs - target) ** 2).sum().item()
+        # Targets without any spread leave nothing to explain.
+        return mse_loss(outputs, target).item(), rest / spread if spread > 0 else float(rest > 0)
+    error = (outputs.argmax(1) != target).double().mean()
+    return cross_entropy(outputs, target).item(), error.item()
 
 
-def _n_train(recipe):
-    """Training samples that a recipe really gets."""
-    return min(recipe.n_train, len(load_dataset(recipe.dataset).target) // 2)
+# Fused steps take half the time of the default ones at these sizes.
+_OPTIMIZERS = {
+    "adamw": (torch.optim.AdamW, {"optimizer__fused": True}),
+    "sgd": (torch.optim.SGD, {"optimizer__fused": True, "optimizer__momentum": 0.9}),
+}
+
+
+@contextmanager
+def _one_thread():
+    """Sum in the same order whatever the number of threads: networks are small anyway."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)

@@ -6,7 +6,9 @@ import pytest
 import hessdiag as hd
 from hessdiag.features import LAYER_MEASURES
 from hessdiag.zoo import load_layer_table, read_reference, write_reference
-from hessdiag.zoo._reference import COLUMNS, REFERENCE_PATH
+from hessdiag.zoo._examination import load_weight_statistics
+from hessdiag.zoo._reference import COLUMNS, REFERENCE_PATH, read_rivals
+from hessdiag.zoo._weight_statistics import RIVAL_NAMES, weight_statistics
 
 pd = pytest.importorskip("pandas")
 
@@ -25,12 +27,47 @@ def test_round_trip(small_zoo, tmp_path):
         for name, value in kept.context.items():
             np.testing.assert_allclose(tables[index].context[name], value, rtol=1e-6)
 
+    rivals = read_rivals(small_zoo.table)
     again = tmp_path / "again.npz"
-    write_reference(pd.DataFrame(columns), tables, provenance, again)
+    write_reference(
+        pd.DataFrame(columns),
+        tables,
+        provenance,
+        again,
+        rivals=np.column_stack(list(rivals.values())),
+    )
     with np.load(again) as left, np.load(small_zoo.table) as right:
         assert set(left) == set(right)
         for name in left:
             np.testing.assert_array_equal(left[name], right[name])
+
+
+def test_rivals_are_read_from_the_networks(small_zoo):
+    _, columns, _ = read_reference(small_zoo.table)
+    rivals = read_rivals(small_zoo.table)
+    assert tuple(rivals) == RIVAL_NAMES
+    for index in (0, 5):
+        recipe_id = str(columns["id"][index])
+        module = small_zoo.store.load_case(recipe_id).net.module_
+        row = [values[index] for values in rivals.values()]
+        np.testing.assert_allclose(row, weight_statistics(module), rtol=1e-5, atol=1e-30)
+    with pytest.raises(FileNotFoundError, match="build the zoo again"):
+        load_weight_statistics(small_zoo.store, "no such network")
+
+
+def test_task_columns_are_looked_up(small_zoo, tmp_path):
+    tables, columns, provenance = read_reference(small_zoo.table)
+    frame = pd.DataFrame(columns)
+    path = tmp_path / "again.npz"
+    known = frame.drop(columns=["parent", "kind", "form", "teacher_width"])
+    write_reference(known, tables, provenance, path)
+    _, again, _ = read_reference(path)
+    for name in ("parent", "kind", "form", "teacher_width"):
+        np.testing.assert_array_equal(again[name], columns[name])
+    assert set(again["teacher_width"]) == {-1}
+    assert np.isnan(list(read_rivals(path).values())).all()
+    write_reference(frame.assign(teacher_width=[None, 8] * 6), tables, provenance, path)
+    np.testing.assert_array_equal(read_reference(path)[1]["teacher_width"], [-1, 8] * 6)
 
 
 def test_table_holds_no_objects(small_zoo):

@@ -1,0 +1,207 @@
+"""Lay out the recipes of a zoo: groups drawn at random, crossed with widths, decays and seeds."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from hessdiag.zoo._datasets import (
+    DEMO_DATASET,
+    TASKS,
+    list_datasets,
+    list_tasks,
+    load_dataset,
+)
+from hessdiag.zoo._recipes import Recipe
+
+# From starving to lavish. The widest networks of a group are trained only to measure what widening
+# the next narrower ones would gain, and are not labelled themselves.
+WIDTHS = {
+    "mlp": (2, 4, 8, 24, 72, 216),
+    "residual_mlp": (2, 4, 8, 24, 72, 216),
+    "cnn1d": (1, 2, 4, 8, 16, 48),
+    "cnn2d": (1, 2, 4, 8, 16, 48),
+    "attention": (2, 4, 8, 16, 32, 64),
+}
+
+# Nothing, some, plenty: decoupled decay acts through the learning rate alone, an L2 penalty through
+# momentum too, hence on other scales.
+WEIGHT_DECAYS = {"adamw": (0.0, 0.1, 1.0), "sgd": (0.0, 1e-3, 1e-2)}
+
+LEARNING_RATES = {"adamw": {3e-3: 0.7, 1e-3: 0.3}, "sgd": {0.03: 0.5, 0.1: 0.5}}
+
+#: Shares of the families among the groups of a task, by the form of its samples.
+FAMILY_SHARES = {
+    "tabular": {"mlp": 0.65, "residual_mlp": 0.2, "attention": 0.15},
+    "series": {"cnn1d": 0.6, "mlp": 0.2, "residual_mlp": 0.1, "attention": 0.1},
+    "image": {"cnn2d": 0.6, "mlp": 0.2, "residual_mlp": 0.1, "attention": 0.1},
+}
+
+# Convolutions and attention cost several times what dense layers do: two at most, in short runs.
+DEPTHS = {
+    "mlp": (1, 2, 3),
+    "residual_mlp": (1, 2, 3),
+    "cnn1d": (1, 2),
+    "cnn2d": (1, 2),
+    "attention": (1, 1, 2),
+}
+N_STEPS = {
+    "mlp": {300: 0.6, 1000: 0.35, 2000: 0.05},
+    "residual_mlp": {300: 0.6, 1000: 0.35, 2000: 0.05},
+    "cnn1d": {300: 0.8, 1000: 0.2},
+    "cnn2d": {300: 0.8, 1000: 0.2},
+    "attention": {300: 0.8, 1000: 0.2},
+}
+BATCH_SIZES = {
+    "mlp": (32, 128),
+    "residual_mlp": (32, 128),
+    "cnn1d": (32,),
+    "cnn2d": (32,),
+    "attention": (32,),
+}
+
+# A share of flipped labels, or a variance in units of that of the targets.
+LABEL_NOISE = {"classification": (0.0, 0.0, 0.1, 0.25), "regression": (0.0, 0.0, 0.25, 1.0)}
+
+
+def make_recipes(tasks=None, n_groups=1, n_seeds=3, random_state=0):
+    """Lay out the recipes of a zoo.
+
+    A group fixes task, split, label noise, architecture family, depth, activation, normalization,
+    dropout, optimizer, learning rate, batch size and training length, each drawn at random; its
+    members cross every width with every weight decay and every seed, because a label compares
+    networks of one group. Groups come round by round over the tasks, real data sets before their
+    sub-tasks and before generated tasks, so that a build that was stopped early still covers all
+    of them.
+
+    Families are drawn among those that suit the form of a task's samples: two of three groups on
+    tables are plain MLPs, the others residual MLPs and attention nets; three of five on series and
+    images are CNNs. Most groups have neither normalization (seven of ten) nor dropout (four of
+    five).
+
+    Parameters
+    ----------
+    tasks : list of str or None, default=None
+        Tasks to use, as from `list_tasks`; None takes all but the demo's.
+    n_groups : int, default=1
+        Groups for each task.
+    n_seeds : int, default=3
+        Networks for each configuration; labels are averages over them.
+    random_state : int, default=0
+        Seed of the draws. A larger `n_groups` keeps the groups of a smaller one, and more tasks
+        keep those of fewer.
+
+    Returns
+    -------
+    recipes : list of Recipe
+        In the order in which they are best trained.
+
+    Raises
+    ------
+    ValueError
+        If fewer than 2 seeds or no group are asked for, or a task of the demo's data set is, or a
+        task that is not known.
+
+    Examples
+    --------
+    >>> from hessdiag.zoo import make_recipes
+    >>> recipes = make_recipes(["iris"])
+    >>> len(recipes)
+    54
+    """
+    if n_groups < 1 or n_seeds < 2:
+        raise ValueError(
+            f"Expected n_groups >= 1 and n_seeds >= 2 (labels need a standard error over seeds), "
+            f"found n_groups={n_groups} and n_seeds={n_seeds}."
+        )
+    tasks = [load_dataset(name) for name in (list_tasks() if tasks is None else tasks)]
+    kept_aside = [task.name for task in tasks if task.parent == DEMO_DATASET]
+    if kept_aside:
+        raise ValueError(
+            f"The data set {DEMO_DATASET!r} is kept aside for the demo and must not be in a zoo. "
+            f"Leave {', '.join(kept_aside)} out of `tasks`."
+        )
+    real = set(list_datasets())
+    tasks.sort(key=lambda task: (task.name not in real, task.parent not in real))
+    recipes = []
+    for round_ in range(n_groups):
+        for task in tasks:
+            base = _draw_group(task, round_, random_state)
+            recipes += [
+                replace(base, width=width, weight_decay=decay, seed=seed)
+                for width in WIDTHS[base.family]
+                for decay in WEIGHT_DECAYS[base.optimizer]
+                for seed in range(n_seeds)
+            ]
+    return recipes
+
+
+def choose_tasks(names=None, datasets=None):
+    """Choose tasks by their own names and by what they belong to.
+
+    Parameters
+    ----------
+    names : list of str or None, default=None
+        Tasks to take.
+    datasets : list of str or None, default=None
+        Real data sets and families of generated tasks, all of whose tasks to take besides.
+
+    Returns
+    -------
+    tasks : list of str or None
+        Names without repetition; None, which `make_recipes` reads as all, where neither was given.
+
+    Raises
+    ------
+    ValueError
+        If no task belongs to one of the data sets.
+    """
+    if names is None and datasets is None:
+        return None
+    chosen = list(names or [])
+    for parent in datasets or []:
+        children = [name for name in TASKS if TASKS[name].parent == parent]
+        if not children:
+            known = sorted({task.parent for task in TASKS.values()})
+            raise ValueError(
+                f"Unknown data set {parent!r}. Expected one of {', '.join(known)}, or the name of "
+                "a single task among the tasks."
+            )
+        chosen += children
+    return list(dict.fromkeys(chosen))
+
+
+def _draw_group(task, round_, random_state):
+    """Draw the fields that a group's members share."""
+
+    def draw(field, choices):
+        # A generator for each field, seeded by its name and the task's, so that adding a task, or
+        # a field, or another choice of one field leaves all the rest as it was.
+        digest = hashlib.blake2b(f"{task.name}/{field}".encode(), digest_size=4).digest()
+        rng = np.random.default_rng([random_state, round_, int.from_bytes(digest)])
+        shares = list(choices.values()) if isinstance(choices, dict) else None
+        return list(choices)[rng.choice(len(choices), p=shares)]
+
+    family = draw("family", FAMILY_SHARES[task.form])
+    optimizer = draw("optimizer", {"adamw": 0.7, "sgd": 0.3})
+    normalization = draw("normalization", {"none": 0.7, "layer": 0.15, "batch": 0.15})
+    return Recipe(
+        dataset=task.name,
+        n_train=draw("n_train", (100, 300, 1000, 2000)),
+        label_noise=draw("label_noise", LABEL_NOISE[task.kind]),
+        family=family,
+        depth=draw("depth", DEPTHS[family]),
+        activation=draw("activation", ("relu", "relu", "tanh", "gelu")),
+        width=0,
+        weight_decay=0.0,
+        learning_rate=draw("learning_rate", LEARNING_RATES[optimizer]),
+        n_steps=draw("n_steps", N_STEPS[family]),
+        batch_size=draw("batch_size", BATCH_SIZES[family]),
+        split_seed=round_,
+        optimizer=optimizer,
+        # An attention block is hard to train without.
+        normalization="layer" if family == "attention" else normalization,
+        dropout=draw("dropout", {0.0: 0.8, 0.1: 0.1, 0.3: 0.1}),
+    )
