@@ -79,6 +79,7 @@ class LocalOperators:
         self.signs = signs
         self.beyond = beyond
         self.coincident = set()
+        self.spaces = {}
         self.linear = {}
         self.whole = None
         self._seen = {}
@@ -91,6 +92,8 @@ class LocalOperators:
 
     def in_output_space(self, name):
         """Say whether Lanczos runs on B' J J' B, being smaller than the Gauss-Newton matrix."""
+        if name in self.spaces:
+            return self.spaces[name]
         if self.signs is not None or not self.by_factor(name):
             return False
         factor = self.factors[name]
@@ -178,6 +181,8 @@ class LocalOperators:
         cheapest = {}
         for name in names:
             factor = self.factors[name]
+            # Decided once: a narrowed factor no longer multiplies vectors among parameters.
+            self.spaces[name] = self.in_output_space(name)
             # In output space only the Gram matrix matters.
             factor = factor.narrowed() if self.in_output_space(name) else factor
             cheapest[name] = factor.condensed()
