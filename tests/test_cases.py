@@ -250,7 +250,7 @@ def test_nothing_changes_also_where_the_computation_breaks_off(monkeypatch, wher
         monkeypatch.setattr(np.linalg, "eigvalsh", broken)
         monkeypatch.setattr(np.linalg, "eigh", broken)
     else:
-        monkeypatch.setattr("hessdiag.curvature._capture._apply_rule", broken)
+        monkeypatch.setattr("hessdiag.curvature._capture._Sweeps.factor", broken)
     for compute in (examine, layer_spectra):
         with pytest.raises(MemoryError):
             compute(net, X, Y)

@@ -139,37 +139,24 @@ def each_factor(working_copy, chunk, blocks, outputs_of, n_samples, weights=None
     owners = [(block, call) for block in blocks for call in usable.get(block.name, ())]
     sent = [call[2] for _, call in owners]
     columns = _columns(outputs, weights)
-    sweeps = []
+    collected = [
+        _Sweeps(rules[block.name], block, call, len(outputs), len(columns))
+        for block, call in owners
+    ]
     for column in columns if sent else []:
-        sweep = torch.autograd.grad(outputs, sent, column, retain_graph=True, allow_unused=True)
-        sweeps.append(
-            [
-                _reduced(rules[block.name], block, call, share, len(outputs))
-                for (block, call), share in zip(owners, sweep)
-            ]
-        )
-        del sweep
+        shares = torch.autograd.grad(outputs, sent, column, retain_graph=True, allow_unused=True)
+        for sweeps, share in zip(collected, shares):
+            sweeps.add(share)
+        del shares
     probe = torch.randn(len(outputs), len(columns), dtype=outputs.dtype, device=outputs.device)
     direct = _direct_products(outputs, columns, probe, blocks)
     available, itemsize = available_memory(outputs.device), outputs.dtype.itemsize
-    position = 0
     for block in blocks:
         factor = None
         if block.name in usable:
-            calls = usable[block.name]
-            parts = []
-            for call in calls:
-                shares = [sweep[position] for sweep in sweeps]
-                for sweep in sweeps:
-                    sweep[position] = None
-                position += 1
-                if isinstance(shares[0], DenseFactor):
-                    parts.append(DenseFactor(torch.cat([f.jacobian for f in shares], dim=1)))
-                else:
-                    shares = [torch.zeros_like(call[2]) if s is None else s for s in shares]
-                    parts.append(_apply_rule(rules[block.name], block, call, shares, len(outputs)))
-                del shares
+            parts = [collected.pop(0).factor() for _ in usable[block.name]]
             factor = add_factors(parts)
+            del parts
         if factor is None or not _agrees(factor, probe, direct[block.name]):
             factor = None
             if 2 * n_samples * outputs.shape[1] * block.n_params * itemsize <= available:
@@ -224,35 +211,65 @@ def _agrees(factor, probe, direct):
     return bool((product - direct).norm() <= tolerance * (direct.norm() + 1e-30))
 
 
-def _reduced(rule, block, call, share, n_samples):
-    """Sum one sweep's share into derivatives at once where the parameters are fewer by far.
+class _Sweeps:
+    """What the sweeps of all columns leave at one call of a module, in the order of factors.
 
-    Normalizations have two parameters per channel, but send a value for every position.
+    Each share is written where it is wanted, (n, D, ...), so that nothing is held twice.
+    Normalizations have two parameters per channel, but send a value for every position: where the
+    parameters are fewer by far, a share is summed into derivatives at once.
     """
-    if share is None:
-        share = torch.zeros_like(call[2])
-    if isinstance(block.module, POSITION_WISE) or 4 * n_samples * block.n_params > share.numel():
-        return share
-    factor = _apply_rule(rule, block, call, [share], n_samples)
-    return factor if isinstance(factor, DenseFactor) else share
 
+    def __init__(self, rule, block, call, n_samples, n_columns):
+        self.rule, self.block, self.call = rule, block, call
+        self.n_samples, self.n_columns = n_samples, n_columns
+        few = 4 * n_samples * block.n_params <= call[2].numel()
+        self.sums = few and not isinstance(block.module, POSITION_WISE)
+        self.stacked, self.summed, self.column = None, [], 0
 
-def _apply_rule(rule, block, call, shares, n_samples):
-    """Apply a closed rule to one call; None where the call's layout is not sample by sample."""
-    apply, pieces = rule
-    received, _, sent = call
-    if sent.ndim == 0 or received.ndim == 0:
-        return None
-    if len(sent) != n_samples or len(received) != n_samples:
-        if len(sent) % n_samples or len(received) != len(sent):
+    def add(self, share):
+        """Take the next column's share; None stands for zeros."""
+        if self.sums:
+            share = torch.zeros_like(self.call[2]) if share is None else share
+            factor = self._apply(share[:, None]) if share.ndim else None
+            if isinstance(factor, DenseFactor):
+                self.summed.append(factor.jacobian)
+                return
+            self.sums = False
+        if self.stacked is None:
+            sent = self.call[2]
+            shape = (self.n_samples, self.n_columns, *self._by_sample(sent).shape[1:])
+            self.stacked = sent.new_empty(shape)
+        self.stacked[:, self.column] = 0 if share is None else self._by_sample(share)
+        self.column += 1
+
+    def factor(self):
+        """Build the factor from all shares, which are let go; None where the rule does not fit."""
+        if self.summed:
+            return DenseFactor(torch.cat(self.summed, dim=1))
+        stacked, self.stacked = self.stacked, None
+        return None if stacked is None else self._apply(stacked)
+
+    def _by_sample(self, tensor):
+        """View a tensor whose first axis holds several rows per sample sample by sample."""
+        if tensor.ndim == 0 or len(tensor) % self.n_samples:
+            return tensor.new_zeros(self.n_samples, 0)
+        if len(tensor) == self.n_samples:
+            return tensor
+        return tensor.reshape(self.n_samples, -1, *tensor.shape[1:])
+
+    def _apply(self, stacked):
+        """Apply the closed rule; None where the call's layout is not sample by sample."""
+        apply, pieces = self.rule
+        received, _, sent = self.call
+        if sent.ndim == 0 or received.ndim == 0:
             return None
-        received = received.reshape(n_samples, -1, *received.shape[1:])
-        shares = [share.reshape(n_samples, -1, *share.shape[1:]) for share in shares]
-        if type(block.module) is not torch.nn.Linear:
+        if len(sent) != self.n_samples or len(received) != self.n_samples:
+            if len(sent) % self.n_samples or len(received) != len(sent):
+                return None
+            if type(self.block.module) is not torch.nn.Linear:
+                return None
+            received = self._by_sample(received)
+        try:
+            return apply(self.block.module, pieces, received, stacked)
+        except (RuntimeError, ValueError, IndexError):
             return None
-    stacked = torch.stack(shares, dim=1)
-    shares.clear()  # What is stacked need not be held twice.
-    try:
-        return apply(block.module, pieces, received, stacked)
-    except (RuntimeError, ValueError, IndexError):
-        return None

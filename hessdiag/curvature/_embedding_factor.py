@@ -53,6 +53,16 @@ class EmbeddingFactor:
         table = sent.new_zeros(k, self.n_rows, self.width)
         return table.index_add_(1, self.index.reshape(-1), sent).view(k, -1)
 
+    def gauss_newton(self, vectors, signs=None):
+        """Return J' diag(signs) J v for vectors (k, p) as (k, p)."""
+        image = self.matvec(vectors)
+        return self.rmatvec(image if signs is None else image * signs.to(image.dtype))
+
+    @property
+    def prefers_dense(self):
+        """Say whether products with a dense Jacobian cost less: never, as few tokens occur."""
+        return False
+
     def dense(self):
         """Return J (N, D, p)."""
         return self._scattered(self.sweeps, self.index, self.n_rows).flatten(2)

@@ -1,8 +1,9 @@
 """Jacobians of all outputs with respect to one layer's parameters, in factored form.
 
 A factor stands for J of shape (N, D, p): N samples, D outputs each, p parameters. It answers for
-``gram()`` (N D, N D), ``matvec`` (k, p) -> (k, N, D), ``rmatvec`` (k, N, D) -> (k, p) and
-``dense()`` without ever forming more than it needs.
+``gram()`` (N D, N D), ``matvec`` (k, p) -> (k, N, D), ``rmatvec`` (k, N, D) -> (k, p), for both
+after each other as ``gauss_newton`` (k, p) -> (k, p), and for ``dense()``, without ever forming
+more than it needs.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ __all__ = ["DenseFactor", "OuterFactor", "add_factors", "join_factors"]
 
 # Blocks of a dense Jacobian of more entries than this are not formed at once.
 MAX_BLOCK_ENTRIES = 30_000_000
+# Entries of a dense Jacobian that stay in a processor's cache between two products.
+CACHED_ENTRIES = 1_000_000
 # Sides of Gram matrices beyond which looking for fewer columns costs more than it saves.
 MAX_NARROWED = 1024
 
 
 class DenseFactor:
     """A Jacobian held as it is, (N, D, p)."""
+
+    prefers_dense = True
 
     def __init__(self, jacobian):
         self.jacobian = jacobian
@@ -39,6 +44,20 @@ class DenseFactor:
         """Return J' u for outputs (k, N, D) as (k, p)."""
         rows = self.jacobian.reshape(-1, self.n_params)
         return outputs.reshape(len(outputs), -1) @ rows
+
+    def gauss_newton(self, vectors, signs=None):
+        """Return J' diag(signs) J v for vectors (k, p) as (k, p), each entry of J read once."""
+        rows = self.jacobian.reshape(-1, self.n_params)
+        signs = None if signs is None else signs.to(self.dtype).reshape(-1)
+        image = torch.zeros_like(vectors)
+        step = max(1, CACHED_ENTRIES // max(1, self.n_params))
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            sent = vectors @ part.T
+            if signs is not None:
+                sent = sent * signs[start : start + step]
+            image.addmm_(sent, part)
+        return image
 
     def dense(self):
         """Return J (N, D, p)."""
@@ -137,6 +156,11 @@ class OuterFactor:
                     gram += rows @ rows.T
         return gram
 
+    def gauss_newton(self, vectors, signs=None):
+        """Return J' diag(signs) J v for vectors (k, p) as (k, p)."""
+        image = self.matvec(vectors)
+        return self.rmatvec(image if signs is None else image * signs.to(image.dtype))
+
     def matvec(self, vectors):
         """Return J v for vectors (k, p) as (k, N, D)."""
         k, g = len(vectors), self.groups
@@ -156,14 +180,18 @@ class OuterFactor:
         sent = sent.expand(self.n_samples, self.positions, k, g, self.width)
         # (N, k, G T O) times (N, G T O, D): with the vectors on the right it takes three times as
         # long.
-        sent = sent.permute(0, 2, 3, 1, 4).reshape(self.n_samples, k, -1)
+        order = (0, 2, 3, 4, 1) if self._positions_last else (0, 2, 3, 1, 4)
+        sent = sent.permute(order).reshape(self.n_samples, k, -1)
         return (sent @ self._flat_sweeps().mT).transpose(0, 1)
 
     def rmatvec(self, outputs):
         """Return J' u for outputs (k, N, D) as (k, p)."""
         k, g = len(outputs), self.groups
         sent = outputs.transpose(0, 1) @ self._flat_sweeps()
-        sent = sent.view(self.n_samples, k, g, self.positions, self.width)
+        if self._positions_last:
+            sent = sent.view(self.n_samples, k, g, self.width, self.positions).mT
+        else:
+            sent = sent.view(self.n_samples, k, g, self.positions, self.width)
         parts = []
         for piece in self.pieces:
             if piece == "weight" and g == 1:
@@ -177,9 +205,15 @@ class OuterFactor:
                 parts.append(sent.sum(dim=(0, 3)).reshape(k, -1))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
+    @property
+    def _positions_last(self):
+        """Say whether positions, not units, are neighbours in memory: so convolutions send."""
+        return self.positions > 1 and self.sweeps.mT.is_contiguous()
+
     def _flat_sweeps(self):
-        """View the sweeps as (N, D, G T O)."""
-        return self.sweeps.reshape(self.n_samples, self.n_outputs, -1)
+        """View the sweeps as (N, D, G T O), or as (N, D, G O T), as they lie in memory."""
+        sweeps = self.sweeps.mT if self._positions_last else self.sweeps
+        return sweeps.reshape(self.n_samples, self.n_outputs, -1)
 
     def dense(self):
         """Return J (N, D, p)."""
@@ -189,6 +223,11 @@ class OuterFactor:
                 if self.positions == 1 and self.groups == 1:
                     sweeps, inputs = self.sweeps[:, :, 0, 0], self.inputs[:, 0, 0]
                     weights = (sweeps[:, :, :, None] * inputs[:, None, None, :]).unsqueeze(2)
+                elif self._positions_last and self.groups == 1:
+                    sweeps = self._flat_sweeps().view(self.n_samples, -1, self.positions)
+                    weights = (sweeps @ self.inputs[:, 0]).view(
+                        self.n_samples, self.n_outputs, 1, self.width, self.fan_in
+                    )
                 else:
                     weights = torch.einsum("ncgto,ngti->ncgoi", self.sweeps, self.inputs)
                 if self.transposed:
@@ -212,11 +251,19 @@ class OuterFactor:
 
         Products by positions cost N G T O (I + D) operations, those with a dense Jacobian N D p.
         """
+        if self.prefers_dense:
+            return DenseFactor(self.dense())
+        sweeps = self.sweeps if self._positions_last else self.sweeps.contiguous()
+        if sweeps is self.sweeps and self.inputs.is_contiguous():
+            return self
+        return OuterFactor(self.inputs.contiguous(), sweeps, self.pieces, self.transposed)
+
+    @property
+    def prefers_dense(self):
+        """Say whether products with a dense Jacobian cost less than those by positions."""
         n, c = self.n_samples, self.n_outputs
         by_positions = n * self.groups * self.positions * self.width * (self.fan_in + c)
-        if n * c * self.n_params < min(by_positions, MAX_BLOCK_ENTRIES):
-            return DenseFactor(self.dense())
-        return self
+        return n * c * self.n_params < min(by_positions, MAX_BLOCK_ENTRIES)
 
     def narrowed(self):
         """Return a factor with the same Gram matrix and fewer parameters, where that is easy.
@@ -225,18 +272,23 @@ class OuterFactor:
         units that are silent on all samples go, and where each sample has one position, so do all
         directions that neither what is received nor the sweeps ever take.
         """
-        if self.groups > 1 or not (
-            torch.isfinite(self.inputs).all() and torch.isfinite(self.sweeps).all()
-        ):
-            return self
         n, c, t = self.n_samples, self.n_outputs, self.positions
+        if self.groups > 1:
+            return self
+        extent = _extent(self.sweeps)
+        if not (torch.isfinite(extent).all() and torch.isfinite(self.inputs).all()):
+            return self
+        if t > 1 and bool((extent > 0).all()):
+            return self
         inputs = self.inputs.new_ones(n * t, 1)
         if "weight" in self.pieces:
             inputs = self.inputs.reshape(n * t, -1)
             if "bias" in self.pieces:
                 inputs = torch.cat([inputs, inputs.new_ones(n * t, 1)], dim=1)
         inputs = _without_silent_columns(inputs)
-        sweeps = _without_silent_columns(self.sweeps.reshape(n * c * t, -1))
+        loud = extent > 0
+        loud[0] |= ~loud.any()
+        sweeps = self.sweeps[..., loud].reshape(n * c * t, -1)
         if t == 1:
             inputs, sweeps = _with_fewest_columns(inputs), _with_fewest_columns(sweeps)
         return OuterFactor(inputs.reshape(n, 1, t, -1), sweeps.reshape(n, c, 1, t, -1), ("weight",))
@@ -279,9 +331,15 @@ class OuterFactor:
         return OuterFactor(inputs, sweeps, parts[0].pieces, parts[0].transposed)
 
 
+def _extent(tensor):
+    """Return the largest size of an entry along the last axis; NaN and infinity show."""
+    axes = tuple(range(tensor.ndim - 1))
+    return torch.maximum(tensor.amax(dim=axes), -tensor.amin(dim=axes))
+
+
 def _without_silent_columns(matrix):
     """Drop the columns that are zero throughout, but for one."""
-    loud = matrix.abs().amax(dim=0) > 0
+    loud = _extent(matrix) > 0
     loud[0] |= ~loud.any()
     return matrix if bool(loud.all()) else matrix[:, loud]
 

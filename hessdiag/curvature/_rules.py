@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -50,13 +52,14 @@ def _convolution(module, pieces, received, sweeps):
         span = module.dilation[axis] * (module.kernel_size[axis] - 1) + 1
         patches = patches.unfold(2 + axis, span, module.stride[axis])
         patches = patches[..., :: module.dilation[axis]]
-    # (n, channels, *positions, *kernel) -> (n, groups, positions, channels per group * kernel)
-    groups = module.groups
-    patches = patches.reshape(n, groups, n_channels // groups, -1, *module.kernel_size)
-    inputs = patches.transpose(2, 3).flatten(3)
+    # (n, channels, *positions, *kernel) -> (n, groups, channels per group * kernel, positions): the
+    # one copy that is made of the patches. Positions stay last in memory, as in the sweeps.
+    groups, axes = module.groups, range(2, 2 + spatial)
+    patches = patches.permute(0, 1, *(axis + spatial for axis in axes), *axes)
+    inputs = patches.reshape(n, groups, n_channels // groups * math.prod(module.kernel_size), -1).mT
     n_outputs = sweeps.shape[1]
     sweeps = sweeps.reshape(n, n_outputs, groups, module.out_channels // groups, -1).mT
-    return OuterFactor(inputs, sweeps.contiguous(), pieces)
+    return OuterFactor(inputs, sweeps, pieces)
 
 
 def _embedding(module, pieces, received, sweeps):

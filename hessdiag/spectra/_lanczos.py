@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+from scipy.linalg import eigh_tridiagonal
 
 __all__ = ["lanczos", "quadrature", "random_probes"]
 
@@ -103,7 +104,7 @@ class _Run:
             return True
         alphas = np.array([alpha[k] for alpha in self.alphas])
         betas = np.array([beta[k] for beta in self.betas])
-        values, vectors = np.linalg.eigh(_tridiagonal(alphas, betas[:-1]))
+        values, vectors = eigh_tridiagonal(alphas, betas[:-1])
         largest = np.argmax(np.abs(values))
         return abs(betas[-1] * vectors[-1, largest]) <= self.tolerance * abs(values[largest])
 
@@ -129,18 +130,13 @@ def _lengths(vectors):
     return torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float64)
 
 
-def _tridiagonal(alphas, betas):
-    """Form the small dense matrix."""
-    return np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1)
-
-
 def quadrature(tridiagonals, n_params):
     """Turn tridiagonal matrices into nodes, weights, and the trace with its standard error."""
     nodes, weights, traces = [], [], []
     for alphas, betas in tridiagonals:
         if not (np.isfinite(alphas).all() and np.isfinite(betas).all()):
             return np.array([math.nan]), np.array([1.0]), math.nan, math.nan
-        values, vectors = np.linalg.eigh(_tridiagonal(alphas, betas))
+        values, vectors = eigh_tridiagonal(alphas, betas)
         nodes.append(values)
         weights.append(vectors[0] ** 2 / len(tridiagonals))
         traces.append(n_params * alphas[0])

@@ -79,6 +79,7 @@ class LocalOperators:
         self.signs = signs
         self.beyond = beyond
         self.coincident = set()
+        self.spaces = {}
         self.linear = {}
         self.whole = None
         self._seen = {}
@@ -91,10 +92,16 @@ class LocalOperators:
 
     def in_output_space(self, name):
         """Say whether Lanczos runs on B' J J' B, being smaller than the Gauss-Newton matrix."""
+        if name in self.spaces:
+            return self.spaces[name]
         if self.signs is not None or not self.by_factor(name):
             return False
         factor = self.factors[name]
-        return 0 < factor.n_samples * factor.n_outputs < self.blocks[name].n_params
+        n_rows = factor.n_samples * factor.n_outputs
+        # Rows of a dense Jacobian are read once per product among parameters, twice among outputs.
+        if factor.prefers_dense:
+            n_rows *= 8
+        return 0 < n_rows < self.blocks[name].n_params
 
     def output_products(self, name, vectors):
         """Multiply vectors (k, N R) by B' J J' B, which has a Gauss-Newton matrix's eigenvalues."""
@@ -104,11 +111,7 @@ class LocalOperators:
 
     def gauss_newton(self, name, vectors):
         """Multiply vectors (k, p) by the Gauss-Newton matrix of one layer."""
-        factor = self.factors[name]
-        image = factor.matvec(vectors)
-        if self.signs is not None:
-            image = image * self.signs.to(image.dtype)
-        return factor.rmatvec(image)
+        return self.factors[name].gauss_newton(vectors, self.signs)
 
     def measure_gaps(self, generator):
         """Return {name: |R v| / |H v|} for one random v per layer, and note where it vanishes."""
@@ -178,6 +181,8 @@ class LocalOperators:
         cheapest = {}
         for name in names:
             factor = self.factors[name]
+            # Decided once: a narrowed factor no longer multiplies vectors among parameters.
+            self.spaces[name] = self.in_output_space(name)
             # In output space only the Gram matrix matters.
             factor = factor.narrowed() if self.in_output_space(name) else factor
             cheapest[name] = factor.condensed()

@@ -121,6 +121,37 @@ def test_embedding_factors_equal_their_definition(n, c, t, e, seed):
         torch.testing.assert_close(first, second)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("pieces", [("weight",), ("weight", "bias"), ("bias", "weight")])
+def test_positions_may_lie_last_in_memory(groups, pieces):
+    """Convolutions send (units, positions): all answers are those of the copy in logical order."""
+    inputs, sweeps = torch.randn(3, groups, 4, 7).mT, torch.randn(3, 2, groups, 5, 7).mT
+    lying = OuterFactor(inputs, sweeps, pieces)
+    plain = OuterFactor(inputs.contiguous(), sweeps.contiguous(), pieces)
+    vectors, outputs = torch.randn(2, lying.n_params), torch.randn(2, 3, 2)
+    signs = torch.sign(torch.randn(3, 2))
+    for found, expected in [
+        (lying.dense(), plain.dense()),
+        (lying.gram(), plain.gram()),
+        (lying.matvec(vectors), plain.matvec(vectors)),
+        (lying.rmatvec(outputs), plain.rmatvec(outputs)),
+        (lying.gauss_newton(vectors, signs), plain.gauss_newton(vectors, signs)),
+        (lying.condensed().dense(), plain.dense()),
+        (lying.narrowed().gram(), plain.gram()),
+    ]:
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_dense_factors_multiply_block_by_block(monkeypatch):
+    factor = DenseFactor(torch.randn(7, 3, 11, dtype=torch.float64))
+    vectors, signs = torch.randn(2, 11, dtype=torch.float64), torch.sign(torch.randn(7, 3))
+    rows = factor.jacobian.reshape(21, 11)
+    monkeypatch.setattr("hessdiag.curvature._factors.CACHED_ENTRIES", 50)
+    torch.testing.assert_close(factor.gauss_newton(vectors), vectors @ rows.T @ rows)
+    matrix = rows.T @ (signs.reshape(-1, 1) * rows)
+    torch.testing.assert_close(factor.gauss_newton(vectors, signs), vectors @ matrix)
+
+
 def test_condensed_factors_are_the_same_matrix():
     factor = OuterFactor(torch.randn(3, 1, 40, 2), torch.randn(3, 2, 1, 40, 2), ("weight",))
     assert isinstance(factor.condensed(), DenseFactor)
@@ -214,14 +245,14 @@ def test_a_rule_that_is_wrong_is_found_out(monkeypatch):
     with untouched_surroundings():
         problem = LocalCurvature(net, X, y, dtype="float64")
         expected = problem.factors()
-        right = capture._apply_rule
+        right = capture._Sweeps.factor
 
         def wrong(*args):
             factor = right(*args)
             factor.inputs = 1.01 * factor.inputs
             return factor
 
-        monkeypatch.setattr(capture, "_apply_rule", wrong)
+        monkeypatch.setattr(capture._Sweeps, "factor", wrong)
         for name, factor in problem.factors().items():
             assert isinstance(factor, DenseFactor)
             torch.testing.assert_close(factor.dense(), expected[name].dense())
