@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hessdiag.diagnosis._gains import CONSTRAINTS, GainEstimate
 from hessdiag.diagnosis._labels import WELL_FIT
 from hessdiag.diagnosis._recommendation import recommend
 from hessdiag.diagnosis._report import DiagnosisReport, Evidence, LayerFinding
@@ -13,8 +14,11 @@ from hessdiag.features._words import in_words
 
 N_EVIDENCE = 3
 
-# A network with this share of its columns outside all that the reference has seen is called out.
-OUTSIDE_SHARE = 0.1
+# Share of measured gains that the intervals of a report hold.
+GAIN_COVERAGE = 0.9
+
+# A measure beyond this range of the reference's values sticks out.
+USUAL_RANGE = (0.005, 0.995)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +31,7 @@ class ReferenceRanges:
         Quartiles over the layers of well-fit and of all other networks; measures of the context
         over networks. NaN where the reference has none.
     lowest, highest : dict of str to float
-        Extremes over the whole reference.
+        0.5 and 99.5 % quantiles over the whole reference.
     """
 
     healthy: dict
@@ -49,16 +53,16 @@ class ReferenceRanges:
         Returns
         -------
         ranges : ReferenceRanges
-            The quartiles and extremes.
+            The quartiles and outer quantiles.
         """
         well = [t for t, label in zip(tables, y, strict=True) if label == WELL_FIT]
         ill = [t for t, label in zip(tables, y, strict=True) if label != WELL_FIT]
-        everything = _pooled_values(tables)
+        values = [(k, v) for k, v in _pooled_values(tables).items() if len(v)]
         return cls(
             healthy={key: _quartiles(values) for key, values in _pooled_values(well).items()},
             unhealthy={key: _quartiles(values) for key, values in _pooled_values(ill).items()},
-            lowest={k: float(v.min()) for k, v in everything.items() if len(v)},
-            highest={k: float(v.max()) for k, v in everything.items() if len(v)},
+            lowest={k: float(np.quantile(v, USUAL_RANGE[0])) for k, v in values},
+            highest={k: float(np.quantile(v, USUAL_RANGE[1])) for k, v in values},
         )
 
 
@@ -114,6 +118,18 @@ def explain_table(diagnoser, table, examination):
         _evidence(name, _whole_value(table, name), healthy, fall)
         for name, fall in zip(wholes, whole_falls, strict=True)
     ]
+    columns = np.asarray(diagnoser.features_.transform([table]), dtype=float)
+    widening, constraining, constraints = _gains(diagnoser.table_diagnoser_, columns, diagnosis)
+    domain_score = float(diagnoser.table_diagnoser_.domain_score(columns)[0])
+    floor = diagnoser.min_confidence
+    undecided = floor is not None and bool(base[winner] < floor)
+    notes = _notes(table, reference, domain_score)
+    if undecided:
+        notes = (
+            f"Undecided: no diagnosis reaches the confidence of {floor:.0%} that was asked for. "
+            "What follows is for the most probable one.",
+            *notes,
+        )
     return DiagnosisReport(
         name=table.name,
         diagnosis=diagnosis,
@@ -122,10 +138,31 @@ def explain_table(diagnoser, table, examination):
         },
         layers=tuple(findings),
         evidence=_strongest(overall),
-        recommendation=recommend(diagnosis, table, findings),
-        notes=_notes(table, reference),
+        recommendation=recommend(diagnosis, table, findings, constraints),
+        notes=notes,
         examination=examination,
+        gain_widening=widening,
+        gain_constraining=constraining,
+        constraints=constraints,
+        undecided=undecided,
+        domain_score=domain_score,
     )
+
+
+def _gains(model, columns, diagnosis):
+    """Expected gains that agree with the diagnosis, where the model knows any."""
+    if not model.n_gains_:
+        return None, None, {}
+    gains, intervals = model.predict_gains(columns, True, GAIN_COVERAGE, diagnoses=[diagnosis])
+    estimates = [
+        GainEstimate(float(value), float(low), float(high), GAIN_COVERAGE)
+        for value, (low, high) in zip(gains[0], intervals[0], strict=True)
+    ]
+    constraints = {}
+    if model.n_gains_ > 2:
+        ways = [name.removeprefix("gain_") for name in CONSTRAINTS]
+        constraints = dict(zip(ways, model.predict_constraints(columns)[0].tolist(), strict=True))
+    return *estimates, constraints
 
 
 def _strongest(evidence):
@@ -193,22 +230,23 @@ def _quartiles(values):
     return np.quantile(values, [0.25, 0.5, 0.75]) if len(values) else np.full(3, np.nan)
 
 
-def _notes(table, reference):
+def _notes(table, reference, domain_score):
     """Cautions about a network unlike those of the reference."""
-    outside = [
-        name
-        for name, values in [*table.measures.items(), *table.context.items()]
-        if name in reference.lowest
-        and np.any(
-            (np.asarray(values) < reference.lowest[name])
-            | (np.asarray(values) > reference.highest[name])
-        )
-    ]
-    share = len(outside) / (len(table.measures) + len(table.context))
-    if share < OUTSIDE_SHARE:
+    if domain_score <= 1:
         return ()
-    shown = ", ".join(in_words(name) for name in outside[:3])
-    return (
-        f"{share:.0%} of the measures lie outside everything that the reference networks showed "
-        f"(among them: {shown}). Take the diagnosis with care.",
+    excess = {}
+    for name, values in [*table.measures.items(), *table.context.items()]:
+        if name in reference.lowest:
+            low, high = reference.lowest[name], reference.highest[name]
+            values = np.nan_to_num(values, nan=(low + high) / 2)
+            beyond = np.max(np.maximum(low - values, values - high))
+            excess[name] = beyond / ((high - low) or 1.0)
+    outside = sorted((name for name in excess if excess[name] > 0), key=lambda name: -excess[name])
+    note = (
+        f"This network lies outside the reference: it is {domain_score:.2g} times as far from the "
+        "nearest reference network as 99 % of those are from networks of other data sets. "
     )
+    if outside:
+        shown = "; ".join(in_words(name) for name in outside[:3])
+        note += f"{len(outside)} of {len(excess)} measures are unusual, most of all: {shown}. "
+    return (note + "Take the diagnosis with care.",)

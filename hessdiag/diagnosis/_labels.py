@@ -85,3 +85,49 @@ def is_unsure(gain_widening, gain_constraining, error_widening, error_constraini
             moved = label_gains(widening + sign_w * error_w, constraining + sign_c * error_c, delta)
             unsure |= moved != label
     return unsure
+
+
+def nearest_gains(gains, diagnoses, delta=DELTA):
+    """Move gains as little as it takes for the rule to give them the diagnosis that is named.
+
+    The gains that carry a diagnosis are a convex region of the plane; this is the projection on
+    it. Where the rule names the diagnosis already, nothing moves.
+
+    Parameters
+    ----------
+    gains : array-like of shape (n_networks, 2)
+        Gains of widening and of constraining.
+    diagnoses : array-like of str of shape (n_networks,)
+        Diagnoses to agree with.
+    delta : float, default=0.05
+        Smallest gain that counts.
+
+    Returns
+    -------
+    gains : ndarray of shape (n_networks, 2)
+        ``label_gains(*gains.T, delta)`` is `diagnoses`.
+
+    Examples
+    --------
+    >>> from hessdiag.diagnosis import nearest_gains
+    >>> nearest_gains([[0.02, -0.01], [0.3, 0.1]], ["overfitting", "overfitting"]).round(3).tolist()
+    [[0.02, 0.05], [0.2, 0.2]]
+    """
+    gains = np.array(gains, dtype=float).reshape(-1, 2)
+    moved = gains.copy()
+    named = np.asarray(diagnoses)
+    wrong = label_gains(*gains.T, delta) != named
+    well = wrong & (named == WELL_FIT)
+    moved[well] = np.minimum(gains[well], np.nextafter(delta, -np.inf))
+    for name, own, other in ((UNDERPARAMETERIZED, 0, 1), (OVERFITTING, 1, 0)):
+        rows = wrong & (named == name)
+        larger, smaller = gains[rows, own], gains[rows, other]
+        # Beyond the diagonal the nearest point lies on it, half way; else only delta is missing.
+        middle = np.maximum(delta, (larger + smaller) / 2)
+        crossed = smaller > np.maximum(larger, delta)
+        moved[rows, own] = np.where(crossed, middle, np.maximum(larger, delta))
+        moved[rows, other] = np.minimum(smaller, moved[rows, own])
+    # A tie counts as overfitting, so that widening must gain more by a hair.
+    tied = wrong & (named == UNDERPARAMETERIZED) & (moved[:, 0] <= moved[:, 1])
+    moved[tied, 1] = np.nextafter(moved[tied, 0], -np.inf)
+    return moved

@@ -1,4 +1,4 @@
-"""Turn a diagnosis and its evidence into advice."""
+"""Turn a diagnosis, its evidence and expected gains into advice."""
 
 from __future__ import annotations
 
@@ -10,28 +10,41 @@ from hessdiag.diagnosis._report import Recommendation
 # The share of a layer's directions that the data determine, under the evidence prior.
 _SATURATION = "effective_dimension_fraction_1"
 
+# Ways of constraining, the gentlest first: what to do in words, and for a program.
+_WAYS = {
+    "decay": (
+        "add weight decay (tenfold, or AdamW's 0.1 to 1 from none)",
+        {"weight_decay": "increase"},
+    ),
+    "stopping": ("stop earlier", {"stop_earlier": True}),
+    "narrowing": ("narrow {layer} to a quarter", {"width_factor": 0.25}),
+}
+_NOUNS = {"decay": "more weight decay", "stopping": "stopping earlier", "narrowing": "narrowing"}
 
-def recommend(diagnosis, table, findings):
+
+def recommend(diagnosis, table, findings, constraints=None):
     """Say what to try next.
 
     Parameters
     ----------
     diagnosis : str
-        The diagnosis.
+        The diagnosis; the action follows from it.
     table : LayerTable
         Measures of the network.
     findings : list of LayerFinding
         Its layers, in forward order.
+    constraints : dict of str to float or None, default=None
+        Expected gain of each way of constraining, which then chooses the way.
 
     Returns
     -------
     recommendation : Recommendation
-        The intervention, the layers it is about, and a sentence.
+        The intervention, the layers it is about, a sentence, and the change for a program.
     """
     if diagnosis == UNDERPARAMETERIZED:
         return _widen(table, findings)
     if diagnosis == OVERFITTING:
-        return _constrain(findings)
+        return _constrain(findings, constraints or {})
     return Recommendation(
         "keep", (), "Leave it alone: neither widening nor constraining should gain much."
     )
@@ -48,16 +61,23 @@ def _widen(table, findings):
         f"Widen the hidden layers, {layers[0]} first: multiply their width by four and train "
         f"again. The data determine {saturation[first]:.0%} of {layers[0]}'s directions."
     )
-    return Recommendation("widen", layers, text)
+    return Recommendation("widen", layers, text, {"width_factor": 4})
 
 
-def _constrain(findings):
+def _constrain(findings, constraints):
     """Name the layers that drive the diagnosis, and how to hold the network back."""
     order = sorted(findings, key=lambda finding: -finding.weight)
     layers = tuple(finding.name for finding in order if finding.weight > 0) or (order[0].name,)
     # The head's width is the task's; only hidden layers can be narrowed.
     hidden = [finding.name for finding in order if finding.name != findings[-1].name]
-    ways = ["add weight decay (tenfold, or AdamW's 0.1 to 1 from none)", "stop earlier"]
-    ways += [f"narrow {hidden[0]}"] if hidden else []
-    text = f"Constrain it: {', '.join(ways[:-1])}, or {ways[-1]}."
-    return Recommendation("constrain", layers, text)
+    ways = [way for way in _WAYS if way != "narrowing" or hidden]
+    known = {way: constraints[way] for way in ways if np.isfinite(constraints.get(way, np.nan))}
+    ways.sort(key=lambda way: -known.get(way, -np.inf))
+    words = [_WAYS[way][0].format(layer=hidden[0] if hidden else "") for way in ways]
+    text = f"Constrain it: {', '.join(words[:-1])}, or {words[-1]}."
+    if max(known.values(), default=0.0) > 0:
+        best, *others = [way for way in ways if way in known]
+        rest = ", ".join(f"{_NOUNS[way]} {known[way]:.2g}" for way in others)
+        text = f"Constrain it: {words[0]}. Of the ways to constrain it this should gain most: "
+        text += f"{known[best]:.2g} null losses{f' ({rest})' if rest else ''}."
+    return Recommendation("constrain", layers, text, dict(_WAYS[ways[0]][1]))

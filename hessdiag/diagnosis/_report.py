@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hessdiag.diagnosis._gains import GainEstimate
 from hessdiag.examination import Examination
+
+#: What a diagnoser answers where its confidence is below `min_confidence`.
+UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,15 @@ class Recommendation:
         Layers it is about; for ``"widen"`` the one that is most saturated first.
     text : str
         The advice in a sentence.
+    change : dict
+        The same for a program: ``{"width_factor": 4}``, ``{"width_factor": 0.25}``,
+        ``{"weight_decay": "increase"}``, ``{"stop_earlier": True}``; empty for ``"keep"``.
     """
 
     action: str
     layers: tuple
     text: str
+    change: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class DiagnosisReport:
     name : str or None
         Name of the case.
     diagnosis : str
-        ``"overfitting"``, ``"underparameterized"`` or ``"well-fit"``.
+        ``"overfitting"``, ``"underparameterized"`` or ``"well-fit"``: the most probable one.
     probabilities : dict of str to float
         Probability of each diagnosis.
     layers : tuple of LayerFinding
@@ -100,6 +108,16 @@ class DiagnosisReport:
         Cautions, such as a network unlike those of the reference.
     examination : Examination
         The spectra and statistics that the diagnosis rests on.
+    gain_widening, gain_constraining : GainEstimate or None
+        How far either intervention is expected to lower held-out loss; None if the diagnoser was
+        fitted without gains. The rule `label_gains` names them as `diagnosis` does.
+    constraints : dict of str to float
+        Expected gain of each way of constraining: ``"narrowing"``, ``"decay"``, ``"stopping"``;
+        empty where they are not known.
+    undecided : bool
+        Whether the confidence is below the diagnoser's `min_confidence`.
+    domain_score : float or None
+        Distance from the reference networks; above 1 the network lies outside.
     """
 
     name: str | None
@@ -110,6 +128,16 @@ class DiagnosisReport:
     recommendation: Recommendation
     notes: tuple
     examination: Examination = field(repr=False)
+    gain_widening: GainEstimate | None = None
+    gain_constraining: GainEstimate | None = None
+    constraints: dict = field(default_factory=dict)
+    undecided: bool = False
+    domain_score: float | None = None
+
+    @property
+    def answer(self):
+        """str : What `predict` answers: the diagnosis, or ``"undecided"``."""
+        return UNDECIDED if self.undecided else self.diagnosis
 
     @property
     def confidence(self):

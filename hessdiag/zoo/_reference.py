@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from hessdiag._optional import import_optional
-from hessdiag.diagnosis import FitDiagnoser, TableClassifier
+from hessdiag.diagnosis import FitDiagnoser
 from hessdiag.features import LAYER_MEASURES, LayerTable, SpectralFeatures
 from hessdiag.features._measures import CONTEXT_MEASURES
 from hessdiag.zoo._datasets import load_dataset
@@ -251,8 +251,9 @@ def load_reference_diagnoser():
     ['overfitting', 'underparameterized', 'well-fit']
     """
     tables, columns, _ = read_reference()
-    diagnoser = FitDiagnoser(TableClassifier(random_state=0), spectra=REFERENCE_SPECTRA)
-    return diagnoser.fit(tables, columns["diagnosis"])
+    diagnoser = FitDiagnoser(spectra=REFERENCE_SPECTRA)
+    groups = columns.get("parent", columns["dataset"])
+    return diagnoser.fit(tables, columns["diagnosis"], gains=columns, groups=groups)
 
 
 def _with_task_columns(rows):

@@ -1,0 +1,166 @@
+"""Kernel regression whose predictions for rows left out by groups are exact and free."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import lapack
+from sklearn.metrics.pairwise import euclidean_distances
+
+_CHUNK = 1000
+
+
+class Regression(NamedTuple):
+    """A solved regression.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_targets,)
+        What is predicted far from all rows.
+    coefficients : ndarray of shape (n_rows, n_targets)
+        Weight of each row's kernel.
+    left_out : ndarray of shape (n_rows, n_targets)
+        Prediction for each row by the regression on the rows of all other groups.
+    """
+
+    mean: np.ndarray
+    coefficients: np.ndarray
+    left_out: np.ndarray
+
+
+class KernelRegression:
+    """Weighted kernel ridge regression with exact leave-group-out predictions.
+
+    The kernel is ``k(u, v) = exp(-gamma * mean_j (u_j - v_j)^2)``. With row weights w and
+    ``M = (K + ridge * diag(1 / w))^-1`` the coefficients are ``M (Y - mean)``, and the prediction
+    for the rows of a group g by the regression on all others is ``y_g - (M_gg)^-1 (M y)_g``: the
+    block form of the leave-one-out formula [1]_, so that one factorization answers for every
+    group. A missing target is filled with the prediction of the regression without it, which
+    leaves that regression unchanged.
+
+    Parameters
+    ----------
+    gamma : float
+        Inverse scale of the kernel, per column.
+    ridge : float
+        Variance of the noise, in units of the kernel's.
+
+    References
+    ----------
+    .. [1] Rasmussen, Williams (2006). Gaussian processes for machine learning, sections 2.2
+       and 5.4.2. MIT Press.
+    """
+
+    def __init__(self, gamma, ridge):
+        self.gamma = gamma
+        self.ridge = ridge
+
+    def fit(self, U, weight, groups):
+        """Factorize the kernel matrix.
+
+        Parameters
+        ----------
+        U : ndarray of shape (n_rows, n_columns)
+            Scaled columns without gaps.
+        weight : ndarray of shape (n_rows,)
+            Positive weights.
+        groups : ndarray of shape (n_rows,)
+            Rows of a group are left out together.
+
+        Returns
+        -------
+        self : KernelRegression
+            Ready for `solve`.
+        """
+        squared = _mean_squared_differences(U, U)
+        kernel = np.exp(-self.gamma * squared)
+        kernel[np.diag_indices(len(U))] += self.ridge / weight
+        self.precision_ = _inverse(kernel)
+        self.weight_ = weight
+        self.blocks_ = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+        nearest = np.empty(len(U))
+        for rows in self.blocks_:
+            own = squared[rows]
+            own[:, rows] = np.inf
+            nearest[rows] = own.min(axis=1)
+        self.nearest_left_out_ = np.sqrt(nearest)
+        return self
+
+    def solve(self, Y):
+        """Regress targets on the rows.
+
+        Parameters
+        ----------
+        Y : ndarray of shape (n_rows, n_targets)
+            Targets; NaN where one is missing.
+
+        Returns
+        -------
+        regression : Regression
+            Coefficients and leave-group-out predictions.
+        """
+        known = np.isfinite(Y)
+        mass = self.weight_ @ known
+        mean = (self.weight_ @ np.where(known, Y, 0.0)) / np.where(mass > 0, mass, 1.0)
+        centred = np.where(known, Y - mean, 0.0)
+        for target in np.flatnonzero(~known.all(axis=0)):
+            gaps = np.flatnonzero(~known[:, target])
+            pull = self.precision_[gaps] @ centred[:, target]
+            block = self.precision_[np.ix_(gaps, gaps)]
+            centred[gaps, target] = -np.linalg.solve(block, pull)
+        coefficients = self.precision_ @ centred
+        left_out = np.empty_like(centred)
+        for rows in self.blocks_:
+            block = self.precision_[np.ix_(rows, rows)]
+            left_out[rows] = centred[rows] - np.linalg.solve(block, coefficients[rows])
+        return Regression(mean, coefficients, left_out + mean)
+
+
+def kernel_predict(U, reference, gamma, mean, coefficients):
+    """Predict for new rows.
+
+    Parameters
+    ----------
+    U : ndarray of shape (n_new, n_columns)
+        New rows, scaled.
+    reference : ndarray of shape (n_rows, n_columns)
+        Rows of `KernelRegression.fit`.
+    gamma : float
+        Inverse scale of the kernel.
+    mean, coefficients : ndarray of shape (n_targets,) and (n_rows, n_targets)
+        As in `Regression`.
+
+    Returns
+    -------
+    predictions : ndarray of shape (n_new, n_targets)
+        The targets.
+    distances : ndarray of shape (n_new,)
+        Root mean squared difference from the nearest row.
+    """
+    predictions = np.empty((len(U), len(mean)))
+    distances = np.empty(len(U))
+    for start in range(0, len(U), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        squared = _mean_squared_differences(U[part], reference)
+        predictions[part] = mean + np.exp(-gamma * squared) @ coefficients
+        distances[part] = np.sqrt(squared.min(axis=1))
+    return predictions, distances
+
+
+def _mean_squared_differences(U, V):
+    """Mean over columns of the squared differences, for all pairs of rows."""
+    return euclidean_distances(U, V, squared=True) / U.shape[1]
+
+
+def _inverse(matrix):
+    """Inverse of a symmetric positive definite matrix, by Cholesky."""
+    factor, info = lapack.dpotrf(matrix, lower=True)
+    if info == 0:
+        inverse, info = lapack.dpotri(factor, lower=True)
+    if info != 0:
+        raise ValueError(
+            "Expected a kernel matrix that is positive definite, found one that is not. "
+            "Raise `ridge`."
+        )
+    return np.tril(inverse) + np.tril(inverse, -1).T

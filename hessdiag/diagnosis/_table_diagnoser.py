@@ -1,0 +1,350 @@
+"""TableDiagnoser: diagnoses, gains and distance from the reference, by one kernel regression."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import check_consistent_length, compute_sample_weight
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from hessdiag.diagnosis._gains import check_gains, from_learning_scale, to_learning_scale
+from hessdiag.diagnosis._kernel_regression import KernelRegression, kernel_predict
+from hessdiag.diagnosis._labels import DIAGNOSES, nearest_gains
+from hessdiag.diagnosis._normal_scores import NormalScores
+
+# Networks further from the reference than all but this share of its own networks lie outside.
+DOMAIN_QUANTILE = 0.99
+
+# Errors are never taken to be smaller than this share of the median error.
+_LEAST_SPREAD = 0.25
+
+
+class TableDiagnoser(ClassifierMixin, BaseEstimator):
+    """Diagnose networks, and estimate gains, from a table of features by kernel regression.
+
+    Every column is mapped to normal scores of its ranks, so that measures that span decades need
+    no care. One Gaussian-kernel ridge regression then learns the diagnoses (as indicators) and the
+    gains together. One factorization gives the exact predictions for every data set by the
+    regression without it [1]_. From those come, without refitting, what must be honest on data
+    sets never seen:
+
+    - probabilities: multinomial logistic regression on the left-out predictions;
+    - intervals of the gains: quantiles of the left-out errors, in units of their expected size at
+      the network in question (conformal prediction with locally weighted errors [2]_);
+    - the threshold of `domain_score`.
+
+    Diagnosis and gains agree: where the rule `label_gains` would name the expected gains
+    otherwise than `predict` does, they are moved to the nearest gains that it names so.
+
+    Parameters
+    ----------
+    gamma : float, default=0.25
+        Inverse scale of the kernel ``exp(-gamma * d^2)``, d^2 the mean squared difference of two
+        networks' normal scores. On the reference zoo with data sets left out, values from 0.1 to
+        0.5 differ by 0.01 in balanced accuracy.
+    ridge : float, default=0.3
+        Regularization: variance of the labels' noise in units of the signal's. 0.1 to 1 differ by
+        0.01 in balanced accuracy likewise.
+    class_weight : dict, "balanced" or None, default="balanced"
+        Weights of the classes, as in sklearn. ``"balanced"`` gives the probabilities that hold
+        where all diagnoses are equally common; None those at the frequencies of the reference.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Classes met in `fit`.
+    n_features_in_ : int
+        Number of columns met in `fit`.
+    n_gains_ : int
+        0 if `fit` was given no gains, 2, or 5 with those of each way of constraining.
+    left_out_probabilities_ : ndarray of shape (n_networks, n_classes)
+        Probabilities of the networks of `fit`, from predictions with their group left out.
+    left_out_gains_ : ndarray of shape (n_networks, 2) or None
+        Expected gains of the networks of `fit` with their group left out; before they are moved
+        to agree with a diagnosis.
+    domain_threshold_ : float
+        99 % quantile of the distances between a network of `fit` and the nearest one of other
+        groups; the unit of `domain_score`.
+
+    See Also
+    --------
+    TableClassifier : Trees; diagnoses only.
+
+    References
+    ----------
+    .. [1] Rasmussen, Williams (2006). Gaussian processes for machine learning. MIT Press.
+    .. [2] Lei, G'Sell, Rinaldo, Tibshirani, Wasserman (2018). Distribution-free predictive
+       inference for regression. JASA 113.
+
+    Examples
+    --------
+    >>> import hessdiag as hd
+    >>> from hessdiag.diagnosis import TableDiagnoser
+    >>> zoo = hd.load_reference_zoo()
+    >>> gains = {name: zoo.columns[name] for name in ("gain_widening", "gain_constraining")}
+    >>> model = TableDiagnoser().fit(zoo.data, zoo.target, gains=gains, groups=zoo.groups)
+    >>> model.predict_gains(zoo.data[:3]).shape
+    (3, 2)
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "gamma": [Interval(Real, 0, None, closed="neither")],
+        "ridge": [Interval(Real, 0, None, closed="neither")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    def __init__(self, gamma=0.25, ridge=0.3, class_weight="balanced"):
+        self.gamma = gamma
+        self.ridge = ridge
+        self.class_weight = class_weight
+
+    def __sklearn_tags__(self):
+        """Declare that gaps in the table are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def fit(self, X, y, gains=None, groups=None):
+        """Learn from networks whose diagnosis, and at best gains, are known.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_networks, n_features)
+            The table; NaN where a measure does not apply.
+        y : array-like of shape (n_networks,)
+            Classes.
+        gains : array-like of shape (n_networks, 2) or (n_networks, 5), dict, DataFrame or None
+            Measured gains of widening and of constraining, in units of the null loss, finite;
+            then, where known, of narrowing, of more weight decay and of stopping earlier, NaN
+            where there is none. A dict or frame has them as ``gain_widening``,
+            ``gain_constraining``, ``gain_narrowing``, ``gain_decay``, ``gain_stopping``.
+        groups : array-like of shape (n_networks,) or None, default=None
+            Data set of each network. Probabilities and intervals are made for data sets never
+            seen by leaving whole groups out; None leaves out single networks.
+
+        Returns
+        -------
+        self : TableDiagnoser
+            The fitted diagnoser.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two classes or groups, if gains do not fit `X` or are not
+            finite, or if they come with classes that are not diagnoses.
+        """
+        self._validate_params()
+        X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_, indices = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"Expected at least two classes, found one class: {self.classes_[0]!r}. "
+                "Add networks of another diagnosis."
+            )
+        groups = _check_groups(groups, X)
+        gains, parts = (None, None) if gains is None else check_gains(gains, len(X))
+        if gains is not None and not set(self.classes_.tolist()) <= set(DIAGNOSES):
+            raise ValueError(
+                f"Expected diagnoses among {DIAGNOSES} where gains are given, so that both can "
+                f"agree, found {self.classes_.tolist()}. Make them with label_gains."
+            )
+        n_classes = len(self.classes_)
+        self.n_gains_ = 0 if gains is None else 2 if parts is None else 5
+        targets = [np.eye(n_classes)[indices]]
+        targets += [to_learning_scale(part) for part in (gains, parts) if part is not None]
+        targets = np.hstack(targets)
+
+        weight = compute_sample_weight(self.class_weight, y)
+        self.scores_ = NormalScores().fit(X)
+        self.reference_ = self.scores_.transform(X)
+        # A class may weigh nothing at all.
+        floor = np.finfo(float).eps * weight.max()
+        kernel = KernelRegression(self.gamma, self.ridge)
+        kernel.fit(self.reference_, np.maximum(weight, floor), groups)
+        solved = kernel.solve(targets)
+        columns = slice(0, n_classes + (0 if gains is None else 2))
+        self.left_out_scale_ = solved.left_out[:, columns].std(axis=0) + 1e-12
+        scaled = solved.left_out[:, columns] / self.left_out_scale_
+        self.calibration_ = LogisticRegression(max_iter=1000)
+        self.calibration_.fit(scaled, y, sample_weight=weight)
+        self.left_out_probabilities_ = self.calibration_.predict_proba(scaled)
+        solutions = [solved]
+        self.left_out_gains_ = None
+        if gains is not None:
+            left_out = solved.left_out[:, n_classes : n_classes + 2]
+            self.left_out_gains_ = from_learning_scale(left_out)
+            errors = np.abs(targets[:, n_classes : n_classes + 2] - left_out)
+            spread = kernel.solve(errors)
+            self.least_spread_ = _LEAST_SPREAD * np.median(errors, axis=0) + 1e-12
+            expected = np.maximum(spread.left_out, self.least_spread_)
+            self.relative_errors_ = np.sort(errors / expected, axis=0)
+            solutions.append(spread)
+        self.mean_ = np.concatenate([solution.mean for solution in solutions])
+        self.coefficients_ = np.hstack([solution.coefficients for solution in solutions])
+        threshold = np.quantile(kernel.nearest_left_out_, DOMAIN_QUANTILE)
+        self.domain_threshold_ = float(threshold) or 1.0
+        return self
+
+    def predict_proba(self, X):
+        """Give the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_networks, n_features)
+            The table.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_networks, n_classes)
+            Columns in the order of `classes_`.
+        """
+        return self._probabilities(self._answers(X)[0])
+
+    def predict(self, X):
+        """Name the class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_networks, n_features)
+            The table.
+
+        Returns
+        -------
+        classes : ndarray of shape (n_networks,)
+            The most probable class.
+        """
+        probabilities = self.predict_proba(X)
+        return self.classes_[np.argmax(probabilities, axis=1)]
+
+    def predict_gains(self, X, return_interval=False, coverage=0.9, diagnoses=None):
+        """Estimate how far widening and constraining would each lower held-out loss.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_networks, n_features)
+            The table.
+        return_interval : bool, default=False
+            Whether to return intervals too.
+        coverage : float, default=0.9
+            Share of networks on data sets never seen whose gain lies within its interval.
+        diagnoses : array-like of str of shape (n_networks,) or None, default=None
+            Diagnoses that the gains shall agree with; None takes those of `predict`.
+
+        Returns
+        -------
+        gains : ndarray of shape (n_networks, 2)
+            Expected gain of widening and of constraining, in units of the null loss.
+        intervals : ndarray of shape (n_networks, 2, 2)
+            Lower and upper ends of both; only if `return_interval` is true.
+
+        Raises
+        ------
+        ValueError
+            If `fit` was given no gains, or `coverage` is not between 0 and 1.
+        """
+        self._check_known(2, "gains of shape (n_networks, 2)")
+        if not 0 < coverage < 1:
+            raise ValueError(f"Expected a coverage between 0 and 1, found {coverage!r}. Try 0.9.")
+        answers, _ = self._answers(X)
+        start = len(self.classes_)
+        centre = answers[:, start : start + 2]
+        if diagnoses is None:
+            diagnoses = self.classes_[np.argmax(self._probabilities(answers), axis=1)]
+        gains = nearest_gains(from_learning_scale(centre), diagnoses)
+        if not return_interval:
+            return gains
+        spread = np.maximum(answers[:, -2:], self.least_spread_)
+        half = spread * _conformal_quantile(self.relative_errors_, coverage)
+        low = np.minimum(from_learning_scale(centre - half), gains)
+        high = np.maximum(from_learning_scale(centre + half), gains)
+        return gains, np.stack([low, high], axis=2)
+
+    def predict_constraints(self, X):
+        """Estimate how far each way of constraining would lower held-out loss.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_networks, n_features)
+            The table.
+
+        Returns
+        -------
+        gains : ndarray of shape (n_networks, 3)
+            Expected gain of narrowing, of more weight decay, and of stopping earlier, in units of
+            the null loss.
+
+        Raises
+        ------
+        ValueError
+            If `fit` was not given these gains.
+        """
+        self._check_known(5, "gains with gain_narrowing, gain_decay and gain_stopping")
+        answers, _ = self._answers(X)
+        start = len(self.classes_) + 2
+        return from_learning_scale(answers[:, start : start + 3])
+
+    def domain_score(self, X):
+        """Measure how far outside the reference each network lies.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_networks, n_features)
+            The table.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_networks,)
+            Distance from the nearest network of `fit` (root mean squared difference of the normal
+            scores) in units of `domain_threshold_`: above 1, it is further from the reference
+            than 99 % of the reference's own networks are from those of other groups.
+        """
+        return self._answers(X)[1] / self.domain_threshold_
+
+    def _check_known(self, n_gains, wanted):
+        """Refuse to estimate gains that `fit` was not given."""
+        check_is_fitted(self)
+        if self.n_gains_ < n_gains:
+            raise ValueError(
+                f"Expected a {type(self).__name__} that was fitted with gains, found one that "
+                f"{'knows only two' if self.n_gains_ else 'was fitted without'}. "
+                f"Pass {wanted} to fit."
+            )
+
+    def _answers(self, X):
+        """Regression's predictions of all targets, and distances from the reference."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
+        U = self.scores_.transform(X)
+        return kernel_predict(U, self.reference_, self.gamma, self.mean_, self.coefficients_)
+
+    def _probabilities(self, answers):
+        """Calibrated probabilities of the regression's predictions."""
+        scaled = answers[:, : len(self.left_out_scale_)] / self.left_out_scale_
+        return self.calibration_.predict_proba(scaled)
+
+
+def _check_groups(groups, X):
+    """Groups as an array; a group for each network where None."""
+    if groups is None:
+        return np.arange(len(X))
+    groups = column_or_1d(np.asarray(groups))
+    check_consistent_length(X, groups)
+    if len(np.unique(groups)) < 2:
+        raise ValueError(
+            "Expected at least two groups, so that one can be left out, found one. "
+            "Pass groups=None to leave out single networks."
+        )
+    return groups
+
+
+def _conformal_quantile(sorted_errors, coverage):
+    """Quantile of the errors that holds a further one with the given probability."""
+    n = len(sorted_errors)
+    place = min(n, int(np.ceil((n + 1) * coverage)))
+    return sorted_errors[place - 1]
