@@ -14,7 +14,8 @@ from hessdiag.zoo._datasets import (
     load_dataset,
     split_dataset,
 )
-from hessdiag.zoo._evaluation import evaluate_zoo, format_evaluation
+from hessdiag.zoo._evaluation import evaluate_zoo
+from hessdiag.zoo._evaluation_text import format_evaluation
 from hessdiag.zoo._examination import choose_networks, examine_zoo, load_layer_table
 from hessdiag.zoo._labels import label_networks, label_reliability
 from hessdiag.zoo._layout import make_recipes

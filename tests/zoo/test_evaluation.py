@@ -1,54 +1,40 @@
 """The evaluation is fair: no data set on both sides, no row that knows more than its name says."""
 
-import warnings
-from types import SimpleNamespace
+import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.dummy import DummyClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from hessdiag.features import LAYER_MEASURES, LayerTable, SpectralFeatures
+from hessdiag.diagnosis import DIAGNOSES, label_gains
 from hessdiag.features._measures import CONTEXT_MEASURES
 from hessdiag.zoo import evaluate_zoo, format_evaluation
-from hessdiag.zoo._evaluation import (
-    balanced_accuracy,
-    bootstrap_interval,
-    evaluation_rows,
-    expected_calibration_error,
-)
+from hessdiag.zoo._evaluation import evaluation_rows
+from hessdiag.zoo._evaluation_studies import study_gains
+from hessdiag.zoo._search import default_candidates, search_classifier
 
-DIAGNOSES = np.array(["overfitting", "underparameterized", "well-fit"])
+ROWS = [
+    "dummy",
+    "train_loss_sizes",
+    "weights",
+    "weightwatcher",
+    "global_hessian",
+    "rules",
+    "validation",
+    "hessdiag",
+    "hessdiag_validation",
+]
+TREE = DecisionTreeClassifier(max_features=5, random_state=0)
 
 
-def make_zoo(n_networks=63, n_datasets=9, seed=0):
-    """A zoo of random numbers."""
-    rng = np.random.default_rng(seed)
-    tables = [
-        LayerTable(
-            name=str(index),
-            layers=("a", "b"),
-            kinds=("Linear", "Linear"),
-            measures={name: rng.normal(size=2) for name in LAYER_MEASURES},
-            network={name: rng.normal() for name in LAYER_MEASURES},
-            context={name: rng.normal() for name in CONTEXT_MEASURES},
-        )
-        for index in range(n_networks)
-    ]
-    names = ("train_loss", "train_error", "valid_loss", "valid_error")
-    columns = {name: rng.random(n_networks) for name in names}
-    columns["null_loss"] = np.full(n_networks, 1.1)
-    return SimpleNamespace(
-        tables=tables,
-        data=SpectralFeatures().fit_transform(tables),
-        target=rng.permutation(np.resize(DIAGNOSES, n_networks)).astype(object),
-        groups=np.array([f"set-{index % n_datasets}" for index in range(n_networks)]),
-        columns=columns,
-        provenance={"label_reliability": 0.8, "command": "test"},
-    )
+def evaluate(zoo, estimator=TREE, n_folds=3, studies=False):
+    return evaluate_zoo(zoo, estimator, n_folds=n_folds, studies=studies)
+
+
+def main_rows(result):
+    return result["protocols"]["leave_datasets_out"]["rows"]
 
 
 class GroupWatcher(ClassifierMixin, BaseEstimator):
@@ -60,134 +46,197 @@ class GroupWatcher(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X):
-        asked = set(X[:, 0].tolist())
-        assert not asked & self.met_, "a data set is on both sides"
-        assert len(self.met_ | asked) == 9
+        assert not set(X[:, 0].tolist()) & self.met_, "a data set is on both sides"
         return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
 
 
-def test_no_data_set_on_both_sides():
-    zoo = make_zoo()
-    index = np.unique(zoo.groups, return_inverse=True)[1]
+def test_no_data_set_on_both_sides(made_up_zoo):
+    zoo = made_up_zoo(270, 18)
+    index = np.unique(zoo.groups, return_inverse=True)[1].astype(float)
     zoo.data = zoo.data.copy()
     zoo.data[:, 0] = index
+    zoo.columns["train_loss"] = index * zoo.columns["null_loss"]
     for table, number in zip(zoo.tables, index, strict=True):
         table.context[next(iter(CONTEXT_MEASURES))] = float(number)
-    evaluate_zoo(zoo, GroupWatcher(), n_folds=3)
+        table.network["log_trace"] = float(number)
+    for family in ("weights__first__weights_mean", "weightwatcher__first__alpha"):
+        zoo.rivals[family] = index
+    result = evaluate(zoo, GroupWatcher())
+    assert all(protocol["rows"] for protocol in result["protocols"].values())
 
 
-def test_row_that_knows_the_label_scores_one_and_dummy_a_third():
-    zoo = make_zoo()
-    zoo.data = (zoo.target[:, None] == DIAGNOSES).astype(float)
-    result = evaluate_zoo(zoo, DecisionTreeClassifier(random_state=0), n_folds=3)
-    rows = result["protocols"]["leave_datasets_out"]["rows"]
+def test_row_that_knows_the_label_scores_one_and_dummy_a_third(made_up_zoo):
+    zoo = made_up_zoo()
+    zoo.data = (zoo.target[:, None] == np.array(DIAGNOSES)).astype(float)
+    rows = main_rows(evaluate(zoo))
     assert rows["hessdiag"]["balanced_accuracy"] == 1
     assert rows["hessdiag"]["interval"] == [1, 1]
     assert rows["hessdiag"]["log_loss"] < 1e-6
     assert rows["hessdiag"]["confusion"] == [[21, 0, 0], [0, 21, 0], [0, 0, 21]]
-    # One diagnosis for each fold: on average a third, exactly so where folds are balanced.
-    zoo.target = np.resize(DIAGNOSES, 63).astype(object)[np.argsort(np.arange(63) % 9)]
-    dummy = evaluate_zoo(zoo, DecisionTreeClassifier(random_state=0), n_folds=3)
-    scores = dummy["protocols"]["leave_datasets_out"]["rows"]["dummy"]
-    assert scores["balanced_accuracy"] == pytest.approx(1 / 3, abs=0.05)
+    assert rows["hessdiag"]["sure_labels"] == 1
 
 
-def test_dummy_is_a_third_where_one_class_prevails():
-    zoo = make_zoo()
+def test_dummy_is_a_third_where_one_class_prevails(made_up_zoo):
+    zoo = made_up_zoo()
     zoo.target = np.array(["well-fit"] * 45 + ["overfitting"] * 9 + ["underparameterized"] * 9)
-    zoo.groups = np.array([f"set-{index % 9}" for index in range(63)])
-    result = evaluate_zoo(zoo, DecisionTreeClassifier(random_state=0), n_folds=3)
-    scores = result["protocols"]["leave_datasets_out"]["rows"]["dummy"]
-    assert scores["balanced_accuracy"] == pytest.approx(1 / 3)
+    assert main_rows(evaluate(zoo))["dummy"]["balanced_accuracy"] == pytest.approx(1 / 3)
 
 
-def test_only_named_rows_look_at_validation():
-    zoo, scrambled = make_zoo(), make_zoo()
+def test_column_that_equals_the_label_only_where_it_is_asked_cannot_help(made_up_zoo):
+    zoo = made_up_zoo(400, 18)
+    columns = zoo.columns
+    asked = {
+        "teacher_student": columns["teacher_width"] > 0,
+        "clean_to_noisy": columns["label_noise"] > 0,
+    }
+    label = np.searchsorted(DIAGNOSES, zoo.target.astype(str))
+    noise = np.random.default_rng(0).integers(0, 3, (len(label), 8))
+    for name, where in asked.items():
+        leak = np.where(where, label, noise[:, 0])
+        zoo.data = np.column_stack([leak, noise[:, 1:]]).astype(float)
+        rows = evaluate(zoo)["protocols"][name]["rows"]
+        assert abs(rows["hessdiag"]["balanced_accuracy"] - 1 / 3) < 0.12, name
+        # The detector works: the same column on both sides says everything.
+        zoo.data = label[:, None].astype(float)
+        rows = evaluate(zoo)["protocols"][name]["rows"]
+        assert rows["hessdiag"]["balanced_accuracy"] == 1
+
+
+def test_only_named_rows_look_at_validation(made_up_zoo):
+    zoo, scrambled = made_up_zoo(), made_up_zoo()
     rng = np.random.default_rng(1)
     for name in ("valid_loss", "valid_error"):
         scrambled.columns[name] = rng.permutation(scrambled.columns[name])
     before, after = evaluation_rows(zoo), evaluation_rows(scrambled)
-    for name in ("dummy", "train_loss_sizes", "hessdiag"):
-        np.testing.assert_array_equal(before[name], after[name])
-    for name in ("validation", "hessdiag_validation"):
-        assert (before[name] != after[name]).any()
-    # Columns that no row may read at all are not even needed.
-    assert not {"gain_widening", "test_error"} & set(zoo.columns)
+    assert list(before) == [name for name in ROWS if name not in ("dummy", "rules")]
+    for name, table in before.items():
+        same = np.array_equal(table, after[name])
+        assert same != (name in ("validation", "hessdiag_validation")), name
+    # What only the test set tells is not even there.
+    for name in ("gain_widening", "gain_constraining", "unsure"):
+        del zoo.columns[name]
+    for name, table in evaluation_rows(zoo).items():
+        np.testing.assert_array_equal(table, before[name])
 
 
-def test_evaluation_is_reproducible_and_printed():
-    zoo = make_zoo()
-    tree = DecisionTreeClassifier(random_state=0)
-    first, second = evaluate_zoo(zoo, tree, n_folds=3), evaluate_zoo(zoo, tree, n_folds=3)
+def test_json_has_the_promised_shape(made_up_zoo):
+    result = json.loads(json.dumps(evaluate(made_up_zoo(300, 18)), allow_nan=False))
+    assert list(result["protocols"]) == [
+        "leave_datasets_out",
+        "leave_family_out",
+        "leave_activation_out",
+        "shallow_to_deep",
+        "narrow_to_wide",
+        "clean_to_noisy",
+        "tabular_to_image",
+        "classification_to_regression",
+        "teacher_student",
+    ]
+    for name, protocol in result["protocols"].items():
+        assert list(protocol["rows"]) == ROWS, name
+        for scores in protocol["rows"].values():
+            for figure in ("balanced_accuracy", "macro_f1", "log_loss", "ece", "surer_half"):
+                assert isinstance(scores[figure], float)
+            assert set(scores["recall"]) == set(DIAGNOSES)
+            low, high = scores["interval"]
+            assert 0 <= low <= high <= 1
+    assert result["label_reliability"] == 0.8
+    assert result["n_networks"] == 300
+    assert result["n_datasets"] == 18
+    assert result["n_tasks"] == 36
+
+
+def test_teacher_is_known(made_up_zoo):
+    zoo = made_up_zoo(300, 18)
+    narrower = zoo.columns["width"] < 8  # the made-up teacher's width
+    zoo.target = np.where(narrower, "underparameterized", zoo.target).astype(object)
+    zoo.data = narrower[:, None].astype(float)
+    taught = zoo.columns["teacher_width"] > 0
+    protocol = evaluate(zoo)["protocols"]["teacher_student"]
+    found = protocol["rows"]["hessdiag"]["teacher"]
+    assert found["narrower_called_underparameterized"] == 1
+    assert found["n_narrower"] == (narrower & taught).sum()
+    assert found["n_others"] == (~narrower & taught).sum()
+    labelled = protocol["teacher_of_labels"]
+    expected = (zoo.target[taught & ~narrower] != "underparameterized").mean()
+    assert labelled["others_not_called_so"] == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
+def test_evaluation_is_reproducible_and_printed(made_up_zoo):
+    zoo = made_up_zoo()
+    first, second = (evaluate(zoo, studies=True) for _ in range(2))
     assert first == second
-    assert first["n_networks"] == 63
-    assert first["n_datasets"] == 9
     text = format_evaluation(first)
-    for words in ("dummy", "training loss + sizes", "validation set", "hessdiag", "0.800"):
+    for words in ("63 networks, 9 data sets", "training loss + sizes", "0.800", "not answered"):
         assert words in text
+    for words in ("only alignment", "Learning curve", "Spearman", "teacher_student"):
+        assert words in text
+    studies = first["studies"]
+    ablation = studies["ablation"]
+    assert ablation["all"] == main_rows(first)["hessdiag"]["balanced_accuracy"]
+    # Of 9 data sets 6 are left to learn from.
+    assert [number for number, _ in studies["learning_curve"]["n_datasets"]["hessdiag"]] == [5, 6]
+    assert studies["learning_curve"]["n_networks"]["hessdiag"][-1][0] == 42
 
 
-@given(
-    st.lists(st.tuples(st.booleans(), st.floats(0, 1, exclude_min=True)), min_size=1, max_size=60)
-)
-def test_calibration_error_naive_twin(pairs):
-    right = np.array([pair[0] for pair in pairs])
-    confidence = np.array([pair[1] for pair in pairs])
-    total = 0.0
-    for low in range(10):
-        inside = [
-            (r, c) for r, c in pairs if int(c * 10) == low or (low == 9 and int(c * 10) == 10)
-        ]
-        if inside:
-            share = sum(r for r, _ in inside) / len(inside)
-            mean = sum(c for _, c in inside) / len(inside)
-            total += len(inside) / len(pairs) * abs(mean - share)
-    assert expected_calibration_error(right, confidence) == pytest.approx(total, abs=1e-12)
+def test_studied_gains_and_their_intervals(made_up_zoo):
+    zoo = made_up_zoo(400, 16)
+    rng = np.random.default_rng(0)
+    gains = 0.1 * rng.normal(size=(400, 2)) ** 3
+    columns = {"gain_widening": gains[:, 0], "gain_constraining": gains[:, 1]}
+    target = label_gains(*gains.T)
+    index = np.unique(zoo.groups, return_inverse=True)[1]
+    splits = [(np.flatnonzero(index % 4 != k), np.flatnonzero(index % 4 == k)) for k in range(4)]
+    known = study_gains(gains, columns, target, zoo.groups, splits)
+    blind = study_gains(rng.normal(size=(400, 3)), columns, target, zoo.groups, splits)
+    for name in columns:
+        assert known[name]["spearman"] > 0.9
+        assert abs(blind[name]["spearman"]) < 0.2
+        assert 0.82 < blind[name]["coverage"] < 0.97
 
 
-@settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 1000))
-def test_bootstrap_naive_twin(seed):
-    rng = np.random.default_rng(seed)
-    target, predicted = DIAGNOSES[rng.integers(0, 3, (2, 60))]
-    groups = rng.integers(0, 6, 60)
-    found = bootstrap_interval(target, predicted, groups, random_state=seed, n_bootstrap=40)
+def test_search_takes_what_is_right_on_unseen_data_sets():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 20)
+    target = np.array(DIAGNOSES)[rng.integers(0, 3, 240)]
+    table = (target[:, None] == np.array(DIAGNOSES)).astype(float)
 
-    twin_rng = np.random.default_rng(seed)
-    names = np.unique(groups)
-    draws = twin_rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=40)
-    scores = []
-    for draw in draws:
-        rows = np.concatenate(
-            [np.tile(np.flatnonzero(groups == g), k) for g, k in zip(names, draw, strict=True)]
-        ).astype(int)
-        if len(set(target[rows])) == len(set(target)):
-            recalls = [(predicted[rows][target[rows] == c] == c).mean() for c in np.unique(target)]
-            scores.append(np.mean(recalls))
-    np.testing.assert_allclose(found, np.quantile(scores, [0.025, 0.975]))
+    class Memory(DecisionTreeClassifier):
+        """Right on what it has seen, blind elsewhere."""
 
+        def predict(self, X):
+            return np.full(len(X), DIAGNOSES[0])
 
-@given(st.integers(0, 1000))
-def test_balanced_accuracy_is_sklearns(seed):
-    rng = np.random.default_rng(seed)
-    target = DIAGNOSES[np.append(rng.integers(0, 3, 30), [0, 1, 2])]
-    predicted = DIAGNOSES[rng.integers(0, 3, 33)]
-    expected = balanced_accuracy_score(target, predicted)
-    assert balanced_accuracy(target, predicted) == pytest.approx(expected)
+    candidates = {"memory": Memory(), "tree": TREE, "dummy": DummyClassifier()}
+    fitted, name = search_classifier(candidates, table, target, groups)
+    assert name == "tree"
+    assert (fitted.predict(table) == target).all()
+    # One candidate, or one data set, leaves nothing to choose by.
+    assert search_classifier({"only": TREE}, table, target, groups)[1] == "only"
+    assert search_classifier(candidates, table, target, np.zeros(240))[1] == "memory"
 
 
-def test_diagnosis_missing_from_a_fold_gets_no_probability():
-    zoo = make_zoo()
+def test_candidates_take_gaps():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(60, 4))
+    table[rng.random((60, 4)) < 0.3] = np.nan
+    table[:, 3] = np.nan
+    target = np.resize(DIAGNOSES, 60)
+    for candidate in default_candidates().values():
+        probabilities = candidate.fit(table, target).predict_proba(table)
+        assert np.isfinite(probabilities).all()
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
+def test_diagnosis_missing_from_a_fold_gets_no_probability(made_up_zoo):
+    zoo = made_up_zoo()
     zoo.target = np.where(zoo.groups == "set-0", "well-fit", zoo.target).astype(object)
     zoo.target[(zoo.groups != "set-0") & (zoo.target == "well-fit")] = "overfitting"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # sklearn's, of rare classes
-        result = evaluate_zoo(zoo, DecisionTreeClassifier(random_state=0), n_folds=9)
-    scores = result["protocols"]["leave_datasets_out"]["rows"]["hessdiag"]
-    assert scores["recall"]["well-fit"] == 0
+    assert main_rows(evaluate(zoo, n_folds=9))["hessdiag"]["recall"]["well-fit"] == 0
 
 
 @pytest.mark.parametrize("n_folds", [1, 10])
-def test_more_folds_than_data_sets(n_folds):
+def test_more_folds_than_data_sets(n_folds, made_up_zoo):
     with pytest.raises(ValueError, match=r"data sets \(9\)"):
-        evaluate_zoo(make_zoo(), n_folds=n_folds)
+        evaluate_zoo(made_up_zoo(), n_folds=n_folds)

@@ -1,0 +1,146 @@
+"""The classifier search that every row of the evaluation gets."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.validation import has_fit_parameter
+
+from hessdiag.diagnosis import TableClassifier, TableDiagnoser
+from hessdiag.zoo._scores import balanced_accuracy
+
+N_INNER_FOLDS = 3
+
+
+def default_candidates(random_state=0):
+    """Return the classifiers that the search chooses from.
+
+    Parameters
+    ----------
+    random_state : int, default=0
+        Seed of the trees.
+
+    Returns
+    -------
+    candidates : dict of str to sklearn classifier
+        Kernel regression (`TableDiagnoser`) with its default kernel and with a narrower one, trees
+        with small and with large leaves, and a linear model on standardized, clipped columns
+        (medians where a value is missing).
+    """
+    return {
+        "kernel": TableDiagnoser(),
+        "narrow_kernel": TableDiagnoser(gamma=1.0),
+        "trees": TableClassifier(n_estimators=100, random_state=random_state),
+        "large_leaves": TableClassifier(
+            n_estimators=100, min_samples_leaf=10, max_features=0.2, random_state=random_state
+        ),
+        "linear": make_pipeline(
+            SimpleImputer(strategy="median", keep_empty_features=True),
+            StandardScaler(),
+            FunctionTransformer(np.clip, kw_args={"a_min": -3, "a_max": 3}),
+            LogisticRegression(C=0.02, class_weight="balanced", max_iter=500, tol=1e-3),
+        ),
+    }
+
+
+def search_classifier(candidates, table, target, groups, random_state=0):
+    """Choose a classifier by cross-validation over data sets, and fit it on everything given.
+
+    Parameters
+    ----------
+    candidates : dict of str to sklearn classifier
+        To choose from; a single one is not tried first.
+    table : ndarray of shape (n_networks, n_columns)
+        What the row knows of the networks to learn from.
+    target : ndarray of str of shape (n_networks,)
+        Their diagnoses.
+    groups : ndarray of shape (n_networks,)
+        Their data sets, which the inner folds keep together.
+    random_state : int, default=0
+        Seed of the inner folds.
+
+    Returns
+    -------
+    fitted : sklearn classifier
+        The candidate with the highest balanced accuracy, fitted.
+    name : str
+        Its name.
+    """
+    n_folds = min(N_INNER_FOLDS, len(np.unique(groups)))
+    names = list(candidates)
+    best = names[0]
+    if len(names) > 1 and n_folds > 1:
+        folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
+        splits = [
+            (train, test)
+            for train, test in folds.split(target, target, groups)
+            if len(np.unique(target[train])) > 1 and len(test)
+        ]
+        scores = {
+            name: _inner_score(candidates[name], table, target, groups, splits) if splits else 0.0
+            for name in names
+        }
+        best = max(names, key=scores.get)  # the first of equals
+    return fit_classifier(candidates[best], table, target, groups), best
+
+
+def fit_classifier(classifier, table, target, groups):
+    """Fit a copy of a classifier, which is told the data sets if it asks for them.
+
+    Parameters
+    ----------
+    classifier : sklearn classifier
+        Unfitted.
+    table : ndarray of shape (n_networks, n_columns)
+        What is known of the networks.
+    target : ndarray of str of shape (n_networks,)
+        Their diagnoses.
+    groups : ndarray of shape (n_networks,)
+        Their data sets.
+
+    Returns
+    -------
+    fitted : sklearn classifier
+        The fitted copy.
+    """
+    # A single data set leaves nothing to leave out.
+    if has_fit_parameter(classifier, "groups") and len(np.unique(groups)) > 1:
+        return clone(classifier).fit(table, target, groups=groups)
+    return clone(classifier).fit(table, target)
+
+
+def align_probabilities(fitted, table, classes):
+    """Give probabilities in the columns of all classes, also of those never learned.
+
+    Parameters
+    ----------
+    fitted : sklearn classifier
+        A fitted classifier.
+    table : ndarray of shape (n_networks, n_columns)
+        The networks to ask about.
+    classes : ndarray of str of shape (n_classes,)
+        Sorted classes.
+
+    Returns
+    -------
+    probabilities : ndarray of shape (n_networks, n_classes)
+        Zero for classes that were not learned.
+    """
+    probabilities = np.zeros((len(table), len(classes)))
+    probabilities[:, np.searchsorted(classes, fitted.classes_)] = fitted.predict_proba(table)
+    return probabilities
+
+
+def _inner_score(candidate, table, target, groups, splits):
+    """Balanced accuracy of one candidate over the inner folds, taken together."""
+    answers = [
+        fit_classifier(candidate, table[train], target[train], groups[train]).predict(table[test])
+        for train, test in splits
+    ]
+    asked = np.concatenate([test for _, test in splits])
+    return balanced_accuracy(target[asked], np.concatenate(answers))
