@@ -23,7 +23,7 @@ WIDTHS = {
     "residual_mlp": (2, 4, 8, 24, 72, 216),
     "cnn1d": (1, 2, 4, 8, 16, 48),
     "cnn2d": (1, 2, 4, 8, 16, 48),
-    "attention": (2, 4, 8, 16, 32, 48),
+    "attention": (2, 4, 8, 12, 24, 48),
 }
 
 # Nothing, some, plenty: decoupled decay acts through the learning rate alone, an L2 penalty through
