@@ -166,8 +166,8 @@ def choose_tasks(names=None, datasets=None):
         if not children:
             known = sorted({task.parent for task in TASKS.values()})
             raise ValueError(
-                f"Unknown data set {parent!r}. Expected one of {', '.join(known)}, or the name of "
-                "a single task among the tasks."
+                f"Unknown data set {parent!r}. Expected one of hessdiag.zoo.list_datasets() or a "
+                f"family of generated tasks: {', '.join(known)}."
             )
         chosen += children
     return list(dict.fromkeys(chosen))

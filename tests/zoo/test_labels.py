@@ -10,6 +10,7 @@ from hessdiag.zoo import choose_networks, label_networks, label_reliability
 pd = pytest.importorskip("pandas")
 
 NULL_LOSS = 2.0
+GAINS = ("widening", "constraining", "narrowing", "decay", "stopping")
 
 
 def make_records(losses, seeds=3, groups=1, status=None):
@@ -54,20 +55,23 @@ def twin(records, delta=0.05):
         own = mean(width, decay)
         widths = sorted({r["width"] for r in group})
         decays = sorted({r["weight_decay"] for r in group})
-        wider = [mean(w, decay) for w in widths if w > width]
-        held_back = [mean(w, decay) for w in widths if w < width]
-        held_back += [mean(width, d) for d in decays if d > decay]
-        held_back += [mean(width, decay, at) for at in range(len(row["test_losses"]) - 1)]
+        wider = [mean(w, d) for w in widths for d in decays if w > width]
+        narrower = [mean(w, d) for w in widths for d in decays if w < width]
+        stiffer = [mean(width, d) for d in decays if d > decay]
+        earlier = [mean(width, decay, at) for at in range(len(row["test_losses"]) - 1)]
         if not wider:
-            result[row["config"]] = (np.nan, np.nan, "")
+            result[row["config"]] = (*[np.nan] * 5, "")
             continue
-        up = (own - min(wider)) / NULL_LOSS
-        down = (own - min(held_back)) / NULL_LOSS
+        up, *parts = (
+            (own - min(losses)) / NULL_LOSS if losses else np.nan
+            for losses in (wider, narrower, stiffer, earlier)
+        )
+        down = max(part for part in parts if part == part)
         if up < delta and down < delta:
             name = "well-fit"
         else:
             name = "underparameterized" if up > down else "overfitting"
-        result[row["config"]] = (up, down, name)
+        result[row["config"]] = (up, down, *parts, name)
     return result
 
 
@@ -85,9 +89,9 @@ def test_brute_force_twin(seed, spread):
     labelled = label_networks(records)
     expected = twin(records)
     for row in labelled.to_dict("records"):
-        up, down, name = expected[row["config"]]
-        np.testing.assert_allclose(row["gain_widening"], up, atol=1e-12)
-        np.testing.assert_allclose(row["gain_constraining"], down, atol=1e-12)
+        *gains, name = expected[row["config"]]
+        for column, gain in zip(GAINS, gains, strict=True):
+            np.testing.assert_allclose(row[f"gain_{column}"], gain, atol=1e-12)
         assert row["diagnosis"] == name
 
 
@@ -130,12 +134,25 @@ def test_standard_error_is_that_of_the_paired_difference():
     )
     labels = configurations(records)
     own = np.array([curves[0, 8, 0.0, seed][-1] for seed in range(5)])
-    wider = np.array([curves[0, 32, 0.0, seed][-1] for seed in range(5)])
-    gains = (own - wider) / NULL_LOSS
+    wider = [np.array([curves[0, 32, d, seed][-1] for seed in range(5)]) for d in (0.0, 1.0)]
+    gains = (own - min(wider, key=np.mean)) / NULL_LOSS
     row = labels.loc[(8, 0.0)]
     np.testing.assert_allclose(row["gain_widening"], gains.mean())
     np.testing.assert_allclose(row["se_widening"], gains.std(ddof=1) / np.sqrt(5))
     assert row["n_seeds"] == 5
+
+
+def test_wider_with_other_decay_counts():
+    # Widening alone does harm; widening with more decay helps most.
+    final = {(8, 0.0): 1.0, (8, 1.0): 0.9, (32, 0.0): 1.4, (32, 1.0): 0.6}
+    records = make_records(lambda g, w, d, s: [1.5, final.get((w, d), 1.5)])
+    row = configurations(records).loc[(8, 0.0)]
+    np.testing.assert_allclose(row["gain_widening"], 0.4 / NULL_LOSS)
+    np.testing.assert_allclose(row["gain_constraining"], 0.1 / NULL_LOSS)
+    np.testing.assert_allclose(row["gain_decay"], 0.1 / NULL_LOSS)
+    np.testing.assert_allclose(row["gain_narrowing"], -0.5 / NULL_LOSS)
+    np.testing.assert_allclose(row["gain_stopping"], -0.5 / NULL_LOSS)
+    assert row["diagnosis"] == "underparameterized"
 
 
 def test_widest_diverged_and_single_seeds_stay_empty(small_zoo):
