@@ -7,6 +7,7 @@ import json
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -53,7 +54,13 @@ def _parser():
     diagnose.add_argument("cases", nargs="+", help="folders written by hessdiag.save_case")
     diagnose.add_argument("--html", help="write a report page")
     diagnose.add_argument("--figures", help="folder for a PNG of each network's layer spectra")
-    diagnose.add_argument("--json", help="write diagnoses and probabilities")
+    diagnose.add_argument("--json", help="write diagnoses, probabilities and gains")
+    diagnose.add_argument(
+        "--min-confidence",
+        type=float,
+        metavar="P",
+        help='answer "undecided" where no diagnosis has this probability',
+    )
     diagnose.add_argument("--on-error", choices=["raise", "warn"], default="raise")
     diagnose.add_argument(
         "--fail-on",
@@ -84,6 +91,12 @@ def _parser():
     evaluate.add_argument("--table", help="a table of zoo build (default: the shipped one)")
     evaluate.add_argument("--folds", type=int, default=7)
     evaluate.add_argument("--json", help="write the figures")
+    evaluate.add_argument(
+        "--no-studies",
+        action="store_true",
+        help="leave out ablation, learning curves and gains",
+    )
+    evaluate.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
     evaluate.set_defaults(run=_zoo_evaluate)
     return parser
 
@@ -106,8 +119,12 @@ def _diagnose(arguments):
     unknown = sorted(set(arguments.fail_on) - set(DIAGNOSES))
     if unknown:
         raise ValueError(f"Expected --fail-on among {DIAGNOSES}, found {unknown}.")
+    floor = arguments.min_confidence
+    if floor is not None and not 0 <= floor <= 1:
+        raise ValueError(f"Expected --min-confidence between 0 and 1, found {floor:g}.")
     cases = [load_case(folder) for folder in arguments.cases]
     diagnoser = load_reference_diagnoser()
+    diagnoser.set_params(min_confidence=floor)
     reports = []
     for case in cases:
         try:
@@ -126,18 +143,26 @@ def _diagnose(arguments):
         for path in write_figures(reports, arguments.figures):
             print(f"Spectra: {Path(path).resolve()}")
     if arguments.json:
-        content = [
-            {
-                "name": report.name,
-                "diagnosis": report.diagnosis,
-                "probabilities": report.probabilities,
-                "action": report.recommendation.action,
-                "layers": {layer.name: layer.weight for layer in report.layers},
-            }
-            for report in reports
-        ]
+        content = [_report_content(report) for report in reports]
         Path(arguments.json).write_text(json.dumps(content, indent=1))
-    return int(any(report.diagnosis in arguments.fail_on for report in reports))
+    return int(any(report.answer in arguments.fail_on for report in reports))
+
+
+def _report_content(report):
+    """What a program may want to know of a report, as JSON."""
+    gains = {"widening": report.gain_widening, "constraining": report.gain_constraining}
+    return {
+        "name": report.name,
+        "diagnosis": report.answer,
+        "probabilities": report.probabilities,
+        "gains": {word: gain and asdict(gain) for word, gain in gains.items()},
+        "constraints": report.constraints,
+        "action": report.recommendation.action,
+        "change": report.recommendation.change,
+        "domain_score": report.domain_score,
+        "notes": list(report.notes),
+        "layers": {layer.name: layer.weight for layer in report.layers},
+    }
 
 
 def _zoo_build(arguments):
@@ -167,7 +192,13 @@ def _zoo_evaluate(arguments):
     from hessdiag.zoo import evaluate_zoo, format_evaluation, load_reference_zoo
 
     zoo = load_reference_zoo(path=arguments.table)
-    result = evaluate_zoo(zoo, n_folds=arguments.folds)
+    result = evaluate_zoo(
+        zoo,
+        n_folds=arguments.folds,
+        studies=not arguments.no_studies,
+        n_jobs=arguments.n_jobs,
+        progress=True,
+    )
     print(format_evaluation(result))
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(result, indent=1))

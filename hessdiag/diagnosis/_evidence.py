@@ -243,8 +243,9 @@ def _notes(table, reference, domain_score):
             excess[name] = beyond / ((high - low) or 1.0)
     outside = sorted((name for name in excess if excess[name] > 0), key=lambda name: -excess[name])
     note = (
-        f"This network lies outside the reference: it is {domain_score:.2g} times as far from the "
-        "nearest reference network as 99 % of those are from networks of other data sets. "
+        "This network lies outside the reference: it is further from the nearest reference "
+        "network than 99 % of those are from networks of other data sets "
+        f"({domain_score:.2f} times that distance). "
     )
     if outside:
         shown = "; ".join(in_words(name) for name in outside[:3])

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from hessdiag.diagnosis._gain_intervals import GainIntervals
 from hessdiag.diagnosis._gains import check_gains, from_learning_scale, to_learning_scale
 from hessdiag.diagnosis._kernel_regression import KernelRegression, kernel_predict
 from hessdiag.diagnosis._labels import DIAGNOSES, nearest_gains
@@ -19,9 +20,6 @@ from hessdiag.diagnosis._normal_scores import NormalScores
 
 # Networks further from the reference than all but this share of its own networks lie outside.
 DOMAIN_QUANTILE = 0.99
-
-# Errors are never taken to be smaller than this share of the median error.
-_LEAST_SPREAD = 0.25
 
 
 class TableDiagnoser(ClassifierMixin, BaseEstimator):
@@ -34,8 +32,9 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     sets never seen:
 
     - probabilities: multinomial logistic regression on the left-out predictions;
-    - intervals of the gains: quantiles of the left-out errors, in units of their expected size at
-      the network in question (conformal prediction with locally weighted errors [2]_);
+    - intervals of the gains: quantiles of what those networks gained that were predicted alike
+      while their data set was left out, at levels that are calibrated (distributional conformal
+      prediction [2]_);
     - the threshold of `domain_score`.
 
     Diagnosis and gains agree: where the rule `label_gains` would name the expected gains
@@ -43,11 +42,11 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    gamma : float, default=0.25
+    gamma : float, default=0.2
         Inverse scale of the kernel ``exp(-gamma * d^2)``, d^2 the mean squared difference of two
         networks' normal scores. On the reference zoo with data sets left out, values from 0.1 to
         0.5 differ by 0.01 in balanced accuracy.
-    ridge : float, default=0.3
+    ridge : float, default=0.5
         Regularization: variance of the labels' noise in units of the signal's. 0.1 to 1 differ by
         0.01 in balanced accuracy likewise.
     class_weight : dict, "balanced" or None, default="balanced"
@@ -78,8 +77,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     References
     ----------
     .. [1] Rasmussen, Williams (2006). Gaussian processes for machine learning. MIT Press.
-    .. [2] Lei, G'Sell, Rinaldo, Tibshirani, Wasserman (2018). Distribution-free predictive
-       inference for regression. JASA 113.
+    .. [2] Chernozhukov, Wuethrich, Zhu (2021). Distributional conformal prediction. PNAS 118.
 
     Examples
     --------
@@ -98,7 +96,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    def __init__(self, gamma=0.25, ridge=0.3, class_weight="balanced"):
+    def __init__(self, gamma=0.2, ridge=0.5, class_weight="balanced"):
         self.gamma = gamma
         self.ridge = ridge
         self.class_weight = class_weight
@@ -174,19 +172,14 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         self.calibration_ = LogisticRegression(max_iter=1000)
         self.calibration_.fit(scaled, y, sample_weight=weight)
         self.left_out_probabilities_ = self.calibration_.predict_proba(scaled)
-        solutions = [solved]
         self.left_out_gains_ = None
         if gains is not None:
-            left_out = solved.left_out[:, n_classes : n_classes + 2]
-            self.left_out_gains_ = from_learning_scale(left_out)
-            errors = np.abs(targets[:, n_classes : n_classes + 2] - left_out)
-            spread = kernel.solve(errors)
-            self.least_spread_ = _LEAST_SPREAD * np.median(errors, axis=0) + 1e-12
-            expected = np.maximum(spread.left_out, self.least_spread_)
-            self.relative_errors_ = np.sort(errors / expected, axis=0)
-            solutions.append(spread)
-        self.mean_ = np.concatenate([solution.mean for solution in solutions])
-        self.coefficients_ = np.hstack([solution.coefficients for solution in solutions])
+            self.left_out_gains_ = from_learning_scale(
+                solved.left_out[:, n_classes : n_classes + 2]
+            )
+            alike = self._alike(scaled, self.left_out_probabilities_)
+            self.intervals_ = GainIntervals().fit(alike, gains, groups)
+        self.mean_, self.coefficients_ = solved.mean, solved.coefficients
         threshold = np.quantile(kernel.nearest_left_out_, DOMAIN_QUANTILE)
         self.domain_threshold_ = float(threshold) or 1.0
         return self
@@ -252,18 +245,18 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         if not 0 < coverage < 1:
             raise ValueError(f"Expected a coverage between 0 and 1, found {coverage!r}. Try 0.9.")
         answers, _ = self._answers(X)
-        start = len(self.classes_)
-        centre = answers[:, start : start + 2]
+        probabilities = self._probabilities(answers)
         if diagnoses is None:
-            diagnoses = self.classes_[np.argmax(self._probabilities(answers), axis=1)]
-        gains = nearest_gains(from_learning_scale(centre), diagnoses)
+            diagnoses = self.classes_[np.argmax(probabilities, axis=1)]
+        start = len(self.classes_)
+        gains = nearest_gains(from_learning_scale(answers[:, start : start + 2]), diagnoses)
         if not return_interval:
             return gains
-        spread = np.maximum(answers[:, -2:], self.least_spread_)
-        half = spread * _conformal_quantile(self.relative_errors_, coverage)
-        low = np.minimum(from_learning_scale(centre - half), gains)
-        high = np.maximum(from_learning_scale(centre + half), gains)
-        return gains, np.stack([low, high], axis=2)
+        scaled = answers[:, : start + 2] / self.left_out_scale_
+        intervals = self.intervals_.predict(self._alike(scaled, probabilities), coverage)
+        intervals[:, :, 0] = np.minimum(intervals[:, :, 0], gains)
+        intervals[:, :, 1] = np.maximum(intervals[:, :, 1], gains)
+        return gains, intervals
 
     def predict_constraints(self, X):
         """Estimate how far each way of constraining would lower held-out loss.
@@ -328,6 +321,10 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         scaled = answers[:, : len(self.left_out_scale_)] / self.left_out_scale_
         return self.calibration_.predict_proba(scaled)
 
+    def _alike(self, scaled, probabilities):
+        """Predictions by which networks are alike: gains in standard deviations, probabilities."""
+        return np.hstack([scaled[:, len(self.classes_) :], 2 * probabilities])
+
 
 def _check_groups(groups, X):
     """Groups as an array; a group for each network where None."""
@@ -341,10 +338,3 @@ def _check_groups(groups, X):
             "Pass groups=None to leave out single networks."
         )
     return groups
-
-
-def _conformal_quantile(sorted_errors, coverage):
-    """Quantile of the errors that holds a further one with the given probability."""
-    n = len(sorted_errors)
-    place = min(n, int(np.ceil((n + 1) * coverage)))
-    return sorted_errors[place - 1]

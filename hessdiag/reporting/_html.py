@@ -10,10 +10,9 @@ from hessdiag._optional import import_optional
 from hessdiag._version import __version__
 from hessdiag.reporting._view import network_view
 from hessdiag.reporting._words import (
-    RANGE_EXPLANATION,
-    WEIGHT_EXPLANATION,
     case_names,
     check_reports,
+    explanations,
     summary,
 )
 
@@ -77,7 +76,7 @@ def render_html(reports, title=DEFAULT_TITLE, fragment=False):
         title=title,
         summary=summary(reports),
         networks=networks,
-        explanations=(WEIGHT_EXPLANATION, RANGE_EXPLANATION),
+        explanations=explanations(reports),
         version=__version__,
         whole_page=not fragment,
         marker=marker,

@@ -8,18 +8,22 @@ from importlib.util import find_spec
 
 from hessdiag.reporting._words import (
     DIAGNOSIS_ORDER,
-    RANGE_EXPLANATION,
-    WEIGHT_EXPLANATION,
+    answer,
     case_names,
     check_reports,
     close_call,
     driving_layers,
     evidence_sentence,
+    explanations,
+    gain_number,
+    gain_range,
+    known_gains,
     one_line,
     parameters,
     percent,
     points,
     summary,
+    verdict,
 )
 
 #: Columns of the plain text: what a terminal, an e-mail and a code review show without wrapping.
@@ -79,8 +83,8 @@ def render_text(reports):
     lines = [summary(reports), "", *_table(reports, names)]
     for report, name in zip(reports, names):
         lines += ["", *_details(report, name)]
-    if any(report.layers for report in reports):
-        lines += ["", *textwrap.wrap(f"{WEIGHT_EXPLANATION} {RANGE_EXPLANATION}", WIDTH)]
+    if explained := explanations(reports):
+        lines += ["", *textwrap.wrap(" ".join(explained), WIDTH)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -136,7 +140,7 @@ def _table(reports, names):
     for report, name in zip(reports, names):
         shares = [report.probabilities.get(heading) for heading in headings]
         rows.append(
-            [name, report.diagnosis, *("" if p is None else percent(float(p)) for p in shares)]
+            [name, answer(report), *("" if p is None else percent(float(p)) for p in shares)]
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     widths[0] = max(8, min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
@@ -152,9 +156,8 @@ def _table(reports, names):
 
 def _details(report, name):
     """Lay out what one network's report says besides its line in the table."""
-    share = percent(float(report.probabilities[report.diagnosis]))
-    heading = _shorten(name, WIDTH - len(report.diagnosis) - 12)
-    heading = f"{heading}: {report.diagnosis} ({share})"
+    finding = verdict(report)
+    heading = f"{_shorten(name, WIDTH - len(finding) - 2)}: {finding}"
     lines = [heading, "=" * len(heading)]
     for label, paragraphs in _paragraphs(report):
         for index, (indent, paragraph) in enumerate(paragraphs):
@@ -171,6 +174,9 @@ def _details(report, name):
 def _paragraphs(report):
     """List label and paragraphs (indent, text) of a network's report, the advice first."""
     yield "What to try next", [("", one_line(report.recommendation.text))]
+    if gains := known_gains(report):
+        said = [f"{word} {gain_number(gain.value)} ({gain_range(gain)})" for word, gain in gains]
+        yield "Expected gains", [("", f"{', '.join(said)} of the null loss")]
     if report.layers:
         yield "Driving layers", list(_driving(report))
     if report.evidence:
@@ -216,17 +222,14 @@ def _print_rich(console, reports):
     for name in shown:
         table.add_column(name, justify="right")
     for report, name in zip(reports, names):
-        style = _STYLES.get(report.diagnosis, "magenta")
+        style = _STYLES.get(answer(report), "magenta")
         shares = [percent(float(report.probabilities.get(key, float("nan")))) for key in shown]
-        table.add_row(Text(name), Text(report.diagnosis, style=f"bold {style}"), *shares)
+        table.add_row(Text(name), Text(answer(report), style=f"bold {style}"), *shares)
     console.print(table)
     for report, name in zip(reports, names):
-        style = _STYLES.get(report.diagnosis, "magenta")
-        share = percent(float(report.probabilities[report.diagnosis]))
+        style = _STYLES.get(answer(report), "magenta")
         console.print()
-        console.print(
-            Text.assemble((name, "bold"), ": ", (f"{report.diagnosis} ({share})", f"bold {style}"))
-        )
+        console.print(Text.assemble((name, "bold"), ": ", (verdict(report), f"bold {style}")))
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="bold", no_wrap=True)
         grid.add_column()
@@ -236,6 +239,6 @@ def _print_rich(console, reports):
                 depth = len(indent) - len(indent.lstrip())
                 grid.add_row("" if index else label, Padding(cell, (0, 0, 0, depth)))
         console.print(grid)
-    if any(report.layers for report in reports):
+    if explained := explanations(reports):
         console.print()
-        console.print(Text(f"{WEIGHT_EXPLANATION} {RANGE_EXPLANATION}", style="dim"))
+        console.print(Text(" ".join(explained), style="dim"))

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from hessdiag.diagnosis import DELTA
 from hessdiag.reporting._figures import drawn_layers, has_spectra
 from hessdiag.reporting._words import (
     ACTIONS,
     DIAGNOSIS_ORDER,
+    answer,
     close_call,
+    gain_number,
+    gain_range,
+    known_gains,
     number,
     one_line,
     ordered_probabilities,
@@ -66,12 +73,14 @@ def network_view(report, name, anchor):
     return {
         "anchor": anchor,
         "name": name,
-        "diagnosis": one_line(report.diagnosis),
-        "style": _style(report.diagnosis),
+        "diagnosis": answer(report),
+        "style": _style(answer(report)),
+        "lean": "" if answer(report) == report.diagnosis else one_line(report.diagnosis),
         "confidence": percent(float(report.probabilities[report.diagnosis])),
         "close_call": close_call(report),
         "segments": [_segment(*pair) for pair in ordered_probabilities(report)],
         "action": ACTIONS.get(report.recommendation.action, ""),
+        "gains": _gains_view(known_gains(report)),
         "advice": one_line(report.recommendation.text),
         "advised_layers": [one_line(layer) for layer in report.recommendation.layers],
         "notes": [one_line(note) for note in report.notes],
@@ -102,6 +111,32 @@ def _segment(name, share):
         "label": percent(share) if share >= _MIN_LABELLED else "",
         "words": percent(share),
     }
+
+
+def _gains_view(gains):
+    """Place expected gains and their intervals on one axis, in percent of its length."""
+    if not gains:
+        return []
+    # Gains span decades: the axis is linear up to what is worth a change, logarithmic beyond.
+    ends = [end for _, gain in gains for end in (gain.low, gain.high)]
+    ticks = np.arcsinh(np.array([min(*ends, -DELTA), max(*ends, 2 * DELTA)]) / DELTA)
+
+    def place(value):
+        return 100 * (np.arcsinh(value / DELTA) - ticks[0]) / (ticks[1] - ticks[0])
+
+    return [
+        {
+            "name": word.capitalize(),
+            "value": gain_number(gain.value),
+            "range": gain_range(gain),
+            "coverage": percent(gain.coverage),
+            "left": f"{place(gain.low):.1f}",
+            "width": f"{place(gain.high) - place(gain.low):.1f}",
+            "place": f"{place(gain.value):.1f}",
+            "zero": f"{place(0.0):.1f}",
+        }
+        for word, gain in gains
+    ]
 
 
 def _layer_view(layer, reach):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from hessdiag.diagnosis import DELTA
+
 #: In the order in which probabilities are listed: what to widen, what to keep, what to constrain.
 DIAGNOSIS_ORDER = ("underparameterized", "well-fit", "overfitting")
 
@@ -17,6 +19,12 @@ WEIGHT_EXPLANATION = (
 
 RANGE_EXPLANATION = (
     "Well-fit: the range of the middle half of the well-fit networks in the reference."
+)
+
+GAIN_EXPLANATION = (
+    "Expected gain: how far widening or constraining should lower the loss on new data, in units "
+    "of the null loss, that of the best constant output; below {least:g} it is not worth it. "
+    "{coverage} of measured gains lie in such ranges."
 )
 
 # Two diagnoses whose probabilities are closer than this are called close.
@@ -115,6 +123,47 @@ def evidence_sentence(evidence):
     return f"{words}: {value}, {where} the well-fit {span}"
 
 
+def answer(report):
+    """Name what was answered: the diagnosis, or undecided."""
+    return one_line(getattr(report, "answer", report.diagnosis))
+
+
+def verdict(report):
+    """Say the answer and its probability."""
+    share = percent(float(report.probabilities[report.diagnosis]))
+    if answer(report) == report.diagnosis:
+        return f"{report.diagnosis} ({share})"
+    return f"{answer(report)} (most probable: {report.diagnosis}, {share})"
+
+
+def known_gains(report):
+    """List pairs of intervention and expected gain; empty where none is known."""
+    pairs = [(word, getattr(report, f"gain_{word}", None)) for word in ("widening", "constraining")]
+    return [(word, gain) for word, gain in pairs if gain is not None]
+
+
+def gain_number(value):
+    """Write a gain with two decimals, as many as count, and a true minus sign."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\u2212")
+
+
+def gain_range(gain):
+    """Write the interval of a gain."""
+    return f"{gain_number(gain.low)} to {gain_number(gain.high)}"
+
+
+def explanations(reports):
+    """Explain the numbers that the reports show."""
+    parts = []
+    if any(report.layers for report in reports):
+        parts += [WEIGHT_EXPLANATION, RANGE_EXPLANATION]
+    gains = [gain for report in reports for _, gain in known_gains(report)]
+    if gains:
+        coverage = percent(gains[0].coverage)
+        parts.append(GAIN_EXPLANATION.format(least=DELTA, coverage=coverage))
+    return parts
+
+
 def ordered_probabilities(report):
     """List pairs of diagnosis and probability in a fixed order; unknown names come last."""
     known = [name for name in DIAGNOSIS_ORDER if name in report.probabilities]
@@ -157,7 +206,7 @@ def summary(reports):
     """Say how many networks have which diagnosis."""
     counts = {}
     for report in reports:
-        counts[report.diagnosis] = counts.get(report.diagnosis, 0) + 1
+        counts[answer(report)] = counts.get(answer(report), 0) + 1
     order = [*DIAGNOSIS_ORDER, *sorted(set(counts) - set(DIAGNOSIS_ORDER))]
     parts = [f"{counts[name]} {name}" for name in order if name in counts]
     return f"{len(reports)} network{'s' * (len(reports) != 1)}: " + ", ".join(parts)
