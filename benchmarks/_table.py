@@ -10,16 +10,23 @@ __all__ = ["growth_table", "network_tables"]
 def network_tables(networks):
     """Return the tables of all networks."""
     tools = [t for t in TOOLS if any(t in entry["seconds"] for entry in networks.values())]
-    rows = [["network", *[f"{t}, s" for t in tools], "fastest peer / hessdiag"]]
+    titles = [f"{t}{'' if TOOLS[t].as_released else ' †'}, s" for t in tools]
+    rows = [["network", *titles, "fastest peer / hessdiag", "with † too"]]
     for name, entry in networks.items():
         rows.append(
             [
                 name + _star(entry),
                 *[_number(entry["seconds"].get(t)) for t in tools],
                 _number(entry["ratio_to_fastest_peer"]),
+                _number(entry["ratio_with_mended_peers"]),
             ]
         )
     parts = ["SLQ of the true Hessian, all layers: median seconds\n\n" + markdown(rows)]
+    if any(not TOOLS[t].as_released for t in tools):
+        parts.append(
+            "† Does not run as released with this torch, which has no `torch.eig` any more; "
+            "timed with one put back, and not counted among the peers."
+        )
     if any(_star(entry) for entry in networks.values()):
         parts.append(
             "\\* Peers were timed on one layer of each group of consecutive layers, at moving "
