@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hessdiag as hd
-from hessdiag.diagnosis import DIAGNOSES, TableClassifier
+from hessdiag.diagnosis import DIAGNOSES, TableClassifier, label_gains
 from hessdiag.features import LAYER_MEASURES, in_words, layer_table
 from hessdiag.features._measures import CONTEXT_MEASURES
 from hessdiag.testing import make_case
@@ -136,10 +136,69 @@ def test_explain_takes_an_examination(diagnoser, nine_cases):
 
 
 def test_a_network_unlike_the_reference_is_called_out(diagnoser, nine_cases):
-    assert diagnoser.explain(nine_cases[0][0]).notes == ()
+    report = diagnoser.explain(nine_cases[0][0])
+    assert report.notes == ()
+    assert report.domain_score < 1e-6
     strange = make_case(n_samples=200, n_features=30, width=40, depth=5, fit=False)
-    (note,) = diagnoser.explain(strange).notes
+    report = diagnoser.explain(strange)
+    assert report.domain_score == pytest.approx(diagnoser.domain_score([strange])[0])
+    assert report.domain_score > 1
+    (note,) = report.notes
     assert "outside" in note
+    assert "measures are unusual, most of all: " in note
+
+
+def test_no_gains_no_estimates(diagnoser, nine_cases):
+    report = diagnoser.explain(nine_cases[0][0])
+    assert report.gain_widening is None
+    assert report.gain_constraining is None
+    assert report.constraints == {}
+
+
+@pytest.mark.parametrize(
+    ("best", "change"),
+    [
+        ("narrowing", {"width_factor": 0.25}),
+        ("decay", {"weight_decay": "increase"}),
+        ("stopping", {"stop_earlier": True}),
+    ],
+)
+def test_gains_choose_the_advice(best, change, nine_cases):
+    cases, y = nine_cases
+    gains = {
+        "gain_widening": np.where(y == "underparameterized", 0.4, -0.1),
+        "gain_constraining": np.where(y == "overfitting", 0.5, -0.1),
+    }
+    gains |= {f"gain_{way}": np.full(9, 0.1) for way in ("narrowing", "decay", "stopping")}
+    gains[f"gain_{best}"] = np.full(9, 0.5)
+    floor = 0.0
+    diagnoser = hd.FitDiagnoser(min_confidence=floor).fit(cases, y, gains=gains)
+    reports = [diagnoser.explain(case) for case in cases]
+    assert {report.diagnosis for report in reports} == set(DIAGNOSES)
+    for report in reports:
+        widening, constraining = report.gain_widening, report.gain_constraining
+        assert label_gains(widening.value, constraining.value) == report.diagnosis
+        assert widening.low <= widening.value <= widening.high
+        assert constraining.coverage == 0.9
+        assert max(report.constraints, key=report.constraints.get) == best
+        advice = report.recommendation
+        if report.diagnosis == "overfitting":
+            assert advice.change == change
+            assert f"{0.5:.2g} null losses" in advice.text
+        elif report.diagnosis == "underparameterized":
+            assert advice.change == {"width_factor": 4}
+        else:
+            assert advice.change == {}
+
+
+def test_undecided_reports_say_so(nine_cases):
+    diagnoser = hd.FitDiagnoser(min_confidence=1.0).fit(*nine_cases)
+    report = diagnoser.explain(nine_cases[0][0])
+    assert report.undecided
+    assert report.answer == "undecided"
+    assert report.diagnosis in DIAGNOSES
+    assert "100%" in report.notes[0]
+    assert "undecided (most probable: " in str(report)
 
 
 def test_reference_ranges(diagnoser, nine_cases, medians):

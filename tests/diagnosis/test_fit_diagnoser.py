@@ -16,7 +16,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 import hessdiag as hd
-from hessdiag.diagnosis import NOT_EXAMINED, TableClassifier
+from hessdiag.diagnosis import (
+    NOT_EXAMINED,
+    UNDECIDED,
+    TableClassifier,
+    TableDiagnoser,
+    label_gains,
+)
 from hessdiag.features import SkippedCase, SkippedCaseWarning, layer_table
 from hessdiag.zoo import read_reference
 
@@ -28,6 +34,7 @@ def imputed(estimator):
 @pytest.mark.parametrize(
     "estimator",
     [
+        TableDiagnoser(),
         TableClassifier(n_estimators=20, random_state=0),
         RandomForestClassifier(10, random_state=0),
         HistGradientBoostingClassifier(max_iter=3, random_state=0),
@@ -132,3 +139,87 @@ def test_explanation_needs_probabilities(nine_cases):
     diagnoser = hd.FitDiagnoser(imputed(LinearSVC())).fit(cases, y)
     with pytest.raises(AttributeError, match="CalibratedClassifierCV"):
         diagnoser.explain(cases[0])
+
+
+#: Gains of the nine cases, which come in turns: what overfitting, widening and neither would mean.
+GAINS_OF = {"overfitting": (-0.1, 0.4), "underparameterized": (0.3, 0.0), "well-fit": (0.0, 0.01)}
+
+
+def gains_of(y):
+    jitter = 0.001 * np.arange(len(y))
+    return np.array([GAINS_OF[name] for name in y]) + jitter[:, None]
+
+
+@pytest.mark.parametrize("estimator", [None, TableClassifier(20, random_state=0)])
+def test_gains(estimator, nine_cases):
+    cases, y = nine_cases
+    spectra = hd.LayerSpectra(on_error="warn")
+    diagnoser = hd.FitDiagnoser(estimator, spectra=spectra)
+    diagnoser.fit(cases, y, gains=gains_of(y), groups=np.arange(9) // 2)
+    assert isinstance(diagnoser.table_diagnoser_, TableDiagnoser)
+    gains, intervals = diagnoser.predict_gains(cases, return_interval=True)
+    assert (label_gains(*gains.T) == diagnoser.predict(cases)).all()
+    assert (intervals[:, :, 0] <= gains).all()
+    assert (intervals[:, :, 1] >= gains).all()
+    columns = diagnoser.features_.transform(diagnoser.spectra_.transform(cases))
+    named = diagnoser.estimator_.predict(columns)
+    expected = diagnoser.table_diagnoser_.predict_gains(columns, diagnoses=named)
+    np.testing.assert_array_equal(gains, expected)
+    np.testing.assert_array_equal(diagnoser.predict_gains(cases), gains)
+    with pytest.warns(SkippedCaseWarning):
+        some = diagnoser.predict_gains([sick(cases[0]), cases[1]])
+    assert np.isnan(some[0]).all()
+    np.testing.assert_allclose(some[1], gains[1])
+    with pytest.warns(SkippedCaseWarning):
+        scores = diagnoser.domain_score([sick(cases[0]), cases[1]])
+    assert np.isnan(scores[0])
+    assert scores[1] < 1e-6
+
+
+def test_gains_of_skipped_networks_are_left_out(nine_cases):
+    cases, y = nine_cases
+    diagnoser = hd.FitDiagnoser(spectra=hd.LayerSpectra(on_error="warn"))
+    given = gains_of(y)
+    broken = [sick(cases[0]), *cases[1:]]
+    with pytest.warns(SkippedCaseWarning):
+        diagnoser.fit(broken, y, gains=given, groups=np.arange(9))
+    other = hd.FitDiagnoser().fit(cases[1:], y[1:], gains=given[1:], groups=np.arange(8))
+    np.testing.assert_allclose(diagnoser.predict_gains(cases), other.predict_gains(cases))
+
+
+def test_gains_need_gains(nine_cases):
+    cases, y = nine_cases
+    with pytest.raises(ValueError, match="Pass gains"):
+        hd.FitDiagnoser().fit(cases, y).predict_gains(cases)
+    with pytest.raises(ValueError, match=r"shape \(9, 2\)"):
+        hd.FitDiagnoser().fit(cases, y, gains=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="inconsistent"):
+        hd.FitDiagnoser().fit(cases, y, groups=[1, 2])
+
+
+@pytest.mark.parametrize("estimator", [None, TableClassifier(20, random_state=0)])
+def test_abstention(estimator, nine_cases):
+    cases, y = nine_cases
+    sure = hd.FitDiagnoser(estimator).fit(cases, y)
+    probabilities = sure.predict_proba(cases)
+    confidence = probabilities.max(axis=1)
+    for floor in (None, 0.0, float(np.median(confidence)), 1.0):
+        diagnoser = hd.FitDiagnoser(estimator, min_confidence=floor).fit(cases, y)
+        expected = [
+            UNDECIDED if p < (floor or 0) else name
+            for p, name in zip(confidence, sure.predict(cases), strict=True)
+        ]
+        assert diagnoser.predict(cases).tolist() == expected
+        np.testing.assert_array_equal(diagnoser.predict_proba(cases), probabilities)
+        assert [diagnoser.explain(case).answer for case in cases] == expected
+
+
+@pytest.mark.parametrize("floor", [-0.1, 1.5, "high"])
+def test_bad_min_confidence(floor, nine_cases):
+    with pytest.raises(ValueError, match="min_confidence"):
+        hd.FitDiagnoser(min_confidence=floor).fit(*nine_cases)
+
+
+def test_abstention_needs_probabilities(nine_cases):
+    with pytest.raises(ValueError, match="CalibratedClassifierCV"):
+        hd.FitDiagnoser(imputed(LinearSVC()), min_confidence=0.5).fit(*nine_cases)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hessdiag.diagnosis import DELTA, DIAGNOSES, is_unsure, label_gains
+from hessdiag.diagnosis import DELTA, DIAGNOSES, is_unsure, label_gains, nearest_gains
 
 O, U, W = DIAGNOSES  # noqa: E741
 
@@ -72,3 +72,17 @@ def test_arrays_are_their_elements(rows):
     w, c, ew, ec = np.array(rows).T
     assert label_gains(w, c).tolist() == [str(label_gains(a, b)) for a, b, _, _ in rows]
     assert is_unsure(w, c, ew, ec).tolist() == [bool(is_unsure(*row)) for row in rows]
+
+
+@given(gains, gains, st.sampled_from(DIAGNOSES))
+def test_nearest_gains_by_brute_force(widening, constraining, diagnosis):
+    point = np.array([widening, constraining])
+    (moved,) = nearest_gains(point[None], [diagnosis])
+    assert label_gains(*moved) == diagnosis
+    if label_gains(*point) == diagnosis:
+        assert (moved == point).all()
+    grid = np.linspace(-0.25, 0.35, 121)
+    others = np.array([(w, c) for w in grid for c in grid])
+    others = others[label_gains(*others.T) == diagnosis]
+    nearest = np.linalg.norm(others - point, axis=1).min()
+    assert np.linalg.norm(moved - point) <= nearest + 1e-9

@@ -1,9 +1,17 @@
 """Reports of networks that never were, with real spectra."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hessdiag.diagnosis import DiagnosisReport, Evidence, LayerFinding, Recommendation
+from hessdiag.diagnosis import (
+    DiagnosisReport,
+    Evidence,
+    GainEstimate,
+    LayerFinding,
+    Recommendation,
+)
 from hessdiag.examination import Examination, LayerExamination
 from hessdiag.spectra import Spectrum
 
@@ -100,6 +108,21 @@ def make_report(name="net", diagnosis="overfitting", n_layers=3, seed=0, notes=(
     )
 
 
+def with_gains(report, undecided=False):
+    """The same report of a diagnoser that knows gains."""
+    return replace(
+        report,
+        gain_widening=GainEstimate(-0.125, -0.4, 0.021, 0.9),
+        gain_constraining=GainEstimate(0.314, 0.001, 2.5, 0.9),
+        undecided=undecided,
+    )
+
+
+@pytest.fixture(scope="session")
+def report_with_gains():
+    return with_gains
+
+
 @pytest.fixture(scope="session")
 def report_factory():
     return make_report
@@ -114,5 +137,7 @@ def reports():
     return [
         make_report("too small", "underparameterized", 2, seed=1),
         make_report("sound", "well-fit", 3, seed=2),
-        make_report("too big, on noisy labels", "overfitting", 5, 3, [note], exact=False),
+        with_gains(
+            make_report("too big, on noisy labels", "overfitting", 5, 3, [note], exact=False)
+        ),
     ]

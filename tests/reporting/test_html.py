@@ -260,3 +260,25 @@ def test_strips_put_values_where_they_lie():
         np.testing.assert_allclose(strip["value"] - strip["left"], scale * (value - low), atol=0.2)
         assert 0 < strip["value"] < 100
         assert 0 < strip["left"] < strip["left"] + strip["width"] < 100
+
+
+def test_gains_on_the_page(reports, report_with_gains):
+    html = render_html(reports)
+    assert html.count('<table class="hd-gains">') == 1
+    table = html.split('<table class="hd-gains">')[1].split("</table>")[0]
+    minus = "\N{MINUS SIGN}"
+    for words in ("Widening", f"{minus}0.12", f"{minus}0.40 to 0.02", "0.31", "0.00 to 2.50"):
+        assert words in table
+    shares = [float(share) for share in re.findall(r"(?:left|width):(-?[\d.]+)%", table)]
+    assert len(shares) == 8
+    assert all(0 <= share <= 100 for share in shares)
+    # Zero lies right of a loss and left of a gain.
+    zero, _, _, loss, _, _, _, gain = shares
+    assert loss < zero < gain
+    assert "90 % of measured gains" in html
+
+
+def test_undecided_on_the_page(reports, report_with_gains):
+    html = render_html([report_with_gains(reports[1], undecided=True)])
+    assert "<span>undecided</span>" in html
+    assert "most probable: well-fit, <strong>42 %</strong>" in html

@@ -49,6 +49,23 @@ def test_driving_layers_are_the_three_strongest_that_speak_for_it(report_factory
     assert "none stands out" in render_text([against])
 
 
+def test_says_gains_and_what_they_are(reports):
+    text = " ".join(render_text(reports).split())
+    minus = "\N{MINUS SIGN}"
+    said = f"widening {minus}0.12 ({minus}0.40 to 0.02), constraining 0.31 (0.00 to 2.50)"
+    assert text.count("Expected gains ") == 1
+    assert f"Expected gains {said} of the null loss" in text
+    assert "90 % of measured gains lie in such ranges" in text
+    assert "gain" not in render_text(reports[:1]).replace("constraining should gain much", "")
+
+
+def test_undecided(report_factory, report_with_gains):
+    report = report_with_gains(report_factory("net", "well-fit"), undecided=True)
+    text = render_text([report])
+    assert text.startswith("1 network: 1 undecided")
+    assert "net: undecided (most probable: well-fit, 42 %)" in text
+
+
 def test_names_cannot_break_the_table(report_factory):
     names = ["a\nb\x1b[31m\tc", "x" * 300, None, "", "日本語 " * 40]
     text = render_text([replace(report_factory(), name=name) for name in names])

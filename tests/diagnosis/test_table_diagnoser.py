@@ -1,0 +1,163 @@
+"""Diagnoses, gains, intervals and domain from one table; sklearn's own suite in full."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+
+from hessdiag.diagnosis import (
+    CONSTRAINTS,
+    DIAGNOSES,
+    GAINS,
+    TableDiagnoser,
+    label_gains,
+)
+from hessdiag.diagnosis._gains import check_gains, from_learning_scale, to_learning_scale
+
+
+@parametrize_with_checks([TableDiagnoser(), TableDiagnoser(class_weight=None)])
+def test_sklearn_suite(estimator, check):
+    check(estimator)
+
+
+def test_suite_is_run_in_full():
+    names = [check.func.__name__ for _, check in estimator_checks_generator(TableDiagnoser())]
+    assert len(names) > 45
+    for name in (
+        "check_classifiers_train",
+        "check_n_features_in",
+        "check_class_weight_classifiers",
+    ):
+        assert name in names
+
+
+def make_table(seed=0, n_groups=24, size=12, n_features=6):
+    """Networks whose gains follow two columns, up to noise and an offset of their data set."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(n_groups), size)
+    X = rng.normal(size=(len(groups), n_features)) + 0.3 * rng.normal(size=(n_groups, 1))[groups]
+    noise = 0.05 * rng.normal(size=(len(groups), 2))
+    gains = 0.15 * X[:, :2] + 0.03 * rng.normal(size=(n_groups, 2))[groups] + noise
+    return X, label_gains(*gains.T), gains, groups
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y, gains, groups = make_table(n_groups=80, size=8)
+    return TableDiagnoser().fit(X, y, gains=gains, groups=groups)
+
+
+def test_answers_on_unseen_groups(fitted):
+    X, y, gains, _ = make_table(1, n_groups=80)
+    predicted, intervals = fitted.predict_gains(X, return_interval=True)
+    for column in range(2):
+        assert np.corrcoef(predicted[:, column], gains[:, column])[0, 1] > 0.8
+    inside = (gains >= intervals[:, :, 0]) & (gains <= intervals[:, :, 1])
+    np.testing.assert_allclose(inside.mean(axis=0), 0.9, atol=0.06)
+    assert fitted.score(X, y) > 0.7
+    probabilities = fitted.predict_proba(X)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    # Calibration in the large, class by class, at equal weight of the classes.
+    weight = (1 / np.unique(y, return_counts=True)[1])[np.searchsorted(DIAGNOSES, y)]
+    mean = np.average(probabilities, axis=0, weights=weight)
+    np.testing.assert_allclose(mean, 1 / 3, atol=0.06)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1, 3])
+def test_gains_and_diagnoses_agree(fitted, scale):
+    X = scale * np.random.default_rng(3).normal(size=(300, 6))
+    gains, intervals = fitted.predict_gains(X, return_interval=True, coverage=0.05)
+    assert (label_gains(*gains.T) == fitted.predict(X)).all()
+    assert (gains >= intervals[:, :, 0]).all()
+    assert (gains <= intervals[:, :, 1]).all()
+    for diagnosis in DIAGNOSES:
+        asked = np.full(len(X), diagnosis)
+        assert (label_gains(*fitted.predict_gains(X, diagnoses=asked).T) == diagnosis).all()
+
+
+def test_answers_for_left_out_groups_are_those_of_a_refit():
+    X, y, gains, groups = make_table(2)
+    model = TableDiagnoser().fit(X, y, gains=gains, groups=groups)
+    differences = []
+    for group in range(4):
+        own = groups == group
+        other = clone(model).fit(X[~own], y[~own], gains=gains[~own], groups=groups[~own])
+        # Scaling, mean and class weights were learned with the group: a small difference.
+        raw = other._answers(X[own])[0][:, 3:5]
+        differences.append(to_learning_scale(model.left_out_gains_[own]) - raw)
+    assert np.abs(np.concatenate(differences)).mean() < 0.1
+
+
+def test_ways_of_constraining_with_gaps():
+    X, y, gains, groups = make_table()
+    rng = np.random.default_rng(0)
+    parts = 0.2 * X[:, 2:5] + 0.02 * rng.normal(size=(len(X), 3))
+    parts[rng.random(parts.shape) < 0.2] = np.nan
+    frame = pd.DataFrame(np.hstack([gains, parts]), columns=[*GAINS, *CONSTRAINTS])
+    models = [
+        TableDiagnoser().fit(X, y, gains=given, groups=groups)
+        for given in (frame, frame.to_numpy(), frame.to_dict("list"))
+    ]
+    found = [model.predict_constraints(X) for model in models]
+    for column in range(3):
+        assert np.corrcoef(found[0][:, column], X[:, 2 + column])[0, 1] > 0.85
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    two = TableDiagnoser().fit(X, y, gains=gains, groups=groups)
+    np.testing.assert_allclose(two.predict_gains(X), models[0].predict_gains(X))
+    with pytest.raises(ValueError, match="knows only two"):
+        two.predict_constraints(X)
+    never = np.hstack([gains, parts])
+    never[:, 4] = np.nan
+    assert check_gains(never, len(X))[1] is None
+
+
+def test_domain(fitted):
+    X, *_ = make_table(5)
+    assert (fitted.domain_score(X) > 1).mean() < 0.1
+    assert (fitted.domain_score(X + 30) > 1).all()
+    assert (fitted.domain_score(make_table(n_groups=80, size=8)[0]) < 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gains": np.zeros((288, 3))}, r"shape \(288, 2\)"),
+        ({"gains": np.zeros((5, 2))}, r"found shape \(5, 2\)"),
+        ({"gains": np.full((288, 2), np.nan)}, "576 that are NaN"),
+        ({"gains": {"gain_widening": np.zeros(288)}}, "gain_constraining"),
+        ({"groups": np.zeros(288)}, "at least two groups"),
+        ({"groups": np.arange(5)}, "inconsistent"),
+        ({"y": np.arange(288) % 2}, "where gains are given"),
+        ({"y": np.full(288, "well-fit")}, "one class"),
+    ],
+)
+def test_bad_input(change, words):
+    X, y, gains, groups = make_table()
+    given = {"y": y, "gains": gains, "groups": groups} | change
+    with pytest.raises(ValueError, match=words):
+        TableDiagnoser().fit(X, **given)
+
+
+@pytest.mark.parametrize("parameters", [{"gamma": 0}, {"ridge": -1}, {"class_weight": "even"}])
+def test_bad_parameters(parameters):
+    X, y, *_ = make_table()
+    with pytest.raises(ValueError, match=next(iter(parameters))):
+        TableDiagnoser(**parameters).fit(X, y)
+
+
+def test_gains_need_gains(fitted):
+    X, y, *_ = make_table()
+    with pytest.raises(ValueError, match="was fitted without"):
+        TableDiagnoser().fit(X, y).predict_gains(X)
+    with pytest.raises(NotFittedError):
+        TableDiagnoser().predict_gains(X)
+    with pytest.raises(ValueError, match="coverage between 0 and 1"):
+        fitted.predict_gains(X, return_interval=True, coverage=1.0)
+
+
+def test_learning_scale_is_undone():
+    gains = np.array([-2.0, -0.01, 0.0, 0.05, 30.0])
+    np.testing.assert_allclose(from_learning_scale(to_learning_scale(gains)), gains)
