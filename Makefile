@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Small matrices: one thread for each of the worker processes is fastest.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint evaluate zoo bench docs clean
+.PHONY: help demo test lint evaluate advise zoo bench docs clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,6 +28,9 @@ lint: $(VENV)/.installed-tests  ## ruff; docstrings are validated by the tests
 
 evaluate: $(VENV)/.installed-all  ## score the diagnosis on unseen data sets, beside its rivals
 	$(BIN)/hessdiag zoo evaluate --json benchmarks/evaluation.json
+
+advise: $(VENV)/.installed-all  ## test the advice by doing it, on unseen data sets; resumes
+	$(BIN)/hessdiag zoo advise --out advice --n-networks 100 --json benchmarks/advice.json
 
 zoo: $(VENV)/.installed-all  ## build the reference zoo and its table; resumes
 	$(BIN)/hessdiag zoo build --out zoo --groups 2 --table hessdiag/zoo/data/reference_zoo.npz

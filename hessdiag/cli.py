@@ -1,4 +1,4 @@
-"""The command line: hessdiag demo | diagnose | zoo build | zoo evaluate."""
+"""The command line: hessdiag demo | diagnose | zoo build | zoo evaluate | zoo advise."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _parser():
     )
     diagnose.set_defaults(run=_diagnose)
 
-    zoo = commands.add_parser("zoo", help="build or evaluate a model zoo")
+    zoo = commands.add_parser("zoo", help="build or evaluate a model zoo, or test the advice")
     actions = zoo.add_subparsers(required=True, metavar="ACTION")
     build = actions.add_parser("build", help="train, label and examine networks; resumes")
     build.add_argument("--out", default="zoo", help="folder of the zoo (%(default)s)")
@@ -98,6 +98,16 @@ def _parser():
     )
     evaluate.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
     evaluate.set_defaults(run=_zoo_evaluate)
+    advise = actions.add_parser("advise", help="test the advice by doing it; resumes")
+    advise.add_argument("--table", help="a table of zoo build (default: the shipped one)")
+    advise.add_argument("--out", default="advice", help="folder of new networks (%(default)s)")
+    advise.add_argument("--n-networks", type=int, default=60, help="%(default)s")
+    advise.add_argument("--seeds", type=int, default=3, help="new networks for each recipe")
+    advise.add_argument("--min-confidence", type=float, default=0.0, help="%(default)s")
+    advise.add_argument("--random-state", type=int, default=0)
+    advise.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
+    advise.add_argument("--json", help="write the figures")
+    advise.set_defaults(run=_zoo_advise)
     return parser
 
 
@@ -200,6 +210,26 @@ def _zoo_evaluate(arguments):
         progress=True,
     )
     print(format_evaluation(result))
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(result, indent=1))
+        print(f"Figures: {Path(arguments.json).resolve()}")
+    return 0
+
+
+def _zoo_advise(arguments):
+    """hessdiag zoo advise."""
+    from hessdiag.zoo import format_advice, load_reference_zoo, try_advice
+
+    result = try_advice(
+        load_reference_zoo(path=arguments.table),
+        arguments.out,
+        n_networks=arguments.n_networks,
+        n_seeds=arguments.seeds,
+        min_confidence=arguments.min_confidence,
+        random_state=arguments.random_state,
+        n_jobs=arguments.n_jobs,
+    )
+    print(format_advice(result))
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(result, indent=1))
         print(f"Figures: {Path(arguments.json).resolve()}")

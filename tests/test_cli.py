@@ -183,16 +183,29 @@ def test_zoo_evaluate(small_zoo, tmp_path):
     options = ["--table", small_zoo.table, "--folds", 3, "--json", content]
     run = hessdiag("zoo", "evaluate", *options)
     assert run.returncode == 0, run.stderr
-    for words in ("12 networks, 3 data sets, 3 folds", "dummy", "validation set", "hessdiag"):
+    for words in ("12 networks, 3 data sets", "dummy", "validation set", "hessdiag", "Spearman"):
         assert words in run.stdout
     rows = json.loads(content.read_text())["protocols"]["leave_datasets_out"]["rows"]
     assert list(rows) == [
         "dummy",
         "train_loss_sizes",
+        "weights",
+        "weightwatcher",
+        "global_hessian",
+        "rules",
         "validation",
         "hessdiag",
         "hessdiag_validation",
     ]
+
+
+def test_zoo_advise(small_zoo, tmp_path):
+    content = tmp_path / "advice.json"
+    options = ["--table", small_zoo.table, "--out", tmp_path / "advice", "--json", content]
+    run = hessdiag("zoo", "advise", *options, "--n-networks", 1, "--seeds", 2, "--n-jobs", 1)
+    assert run.returncode == 0, run.stderr
+    assert "1 networks of 1 data sets never seen" in run.stdout
+    assert len(json.loads(content.read_text())["networks"]) == 1
 
 
 def test_stopped_by_the_user(monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The zoo: recipes to trained networks to labels, the reference table and its evaluation."""
 
+from hessdiag.zoo._advice import format_advice, try_advice
 from hessdiag.zoo._attention import AttentionNet
 from hessdiag.zoo._batches import TensorBatches
 from hessdiag.zoo._builder import train_zoo
@@ -48,6 +49,7 @@ __all__ = [
     "evaluate_zoo",
     "examine_zoo",
     "flip_labels",
+    "format_advice",
     "format_evaluation",
     "label_networks",
     "label_reliability",
@@ -62,5 +64,6 @@ __all__ = [
     "split_dataset",
     "train_recipe",
     "train_zoo",
+    "try_advice",
     "write_reference",
 ]

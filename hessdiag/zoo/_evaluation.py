@@ -75,7 +75,8 @@ def evaluate_zoo(
         for row in tables
         for split in protocol.splits
     ]
-    workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+    # Memory maps of the tables would outlive workers that are stopped.
+    workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes=None)
     answers = workers(
         joblib.delayed(_answer)(table, target, zoo.groups, split, candidates, random_state)
         for _, _, split, table in jobs

@@ -63,7 +63,7 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
     for row in STUDIED_ROWS:
         for (what, step), thinned in curves.items():
             tasks[what, row, step] = (tables[row], thinned)
-    workers = joblib.Parallel(n_jobs=n_jobs)
+    workers = joblib.Parallel(n_jobs=n_jobs, max_nbytes=None)
     scores = workers(
         joblib.delayed(_score)(estimator, table, target, zoo.groups, some)
         for table, some in tasks.values()
