@@ -14,14 +14,22 @@ from hessdiag.curvature._alo import (
 )
 from hessdiag.curvature._checks import UnfittedNetworkError
 from hessdiag.curvature._gram_statistics import gram_statistics
+from hessdiag.curvature._wide_kernel import (
+    arc_cosine_kernel,
+    left_out_residuals,
+    wide_kernel_statistics,
+)
 
 __all__ = [
     "LeaveOneOut",
     "UnfittedNetworkError",
     "WeightedGram",
+    "arc_cosine_kernel",
     "gram_statistics",
     "leave_one_out",
+    "left_out_residuals",
     "output_hessian_roots",
     "weighted_gram",
     "weighted_gram_from_jacobian",
+    "wide_kernel_statistics",
 ]

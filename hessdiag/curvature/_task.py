@@ -83,6 +83,18 @@ class Task:
         total = ((self.values - self.values.mean(dim=0)) ** 2).sum(dim=1).mean()
         return ((predicted - self.values) ** 2).sum(dim=1) / total
 
+    def in_target_space(self, outputs):
+        """Return targets and predictions (N, D), probabilities for classes, at outputs (N, D)."""
+        if self.kind == "classification":
+            predicted = outputs.reshape(self.shape).softmax(dim=1)
+            return self.values, predicted.reshape(len(outputs), -1)
+        if self.kind == "binary":
+            hot = (self.values > 0.5 * self.values.max()).to(torch.float64)
+            return hot, outputs.sigmoid() if self.threshold == 0 else outputs
+        if isinstance(self.criterion, nn.PoissonNLLLoss) and self.criterion.log_input:
+            return self.values, outputs.exp()
+        return self.values, outputs
+
     def constant_start(self):
         """Guess the best constant output (D,), in the coordinates examined."""
         if self.values is None:

@@ -16,6 +16,9 @@ constant output), ranks by the largest rank possible, and what spans decades ent
     Approximate leave-one-out loss and error [5]_, and leverages.
 ``alignment``
     Alignment of the layer's tangent kernel with the targets and with the residuals [6]_.
+``attainable``
+    What a layer of unlimited width would make of the same inputs, by its kernel in closed form
+    [7]_: how well it predicts each sample from all others, against what the net has made of them.
 ``context``
     What a user knows without any curvature: loss and error on the given data, sizes.
 
@@ -29,6 +32,7 @@ References
 .. [5] Rad, Maleki (2020). A scalable estimate of the out-of-sample prediction error via
    approximate leave-one-out cross-validation. JRSS B 82(4).
 .. [6] Cristianini et al. (2001). On kernel-target alignment. NeurIPS.
+.. [7] Cho, Saul (2009). Kernel methods for deep learning. NeurIPS.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ import numpy as np
 
 from hessdiag.spectra import MEASURES
 
-FAMILIES = ("shape", "scale", "noise", "loo", "alignment", "context")
+FAMILIES = ("shape", "scale", "noise", "loo", "alignment", "attainable", "context")
 
 _FLOOR = 1e-12
 
@@ -173,6 +177,25 @@ ALIGNMENT = {
     "residual_energy_tenth": _statistic("residual_energy_tenth"),
 }
 
+ATTAINABLE = {
+    name: _statistic(name)
+    for name in (
+        "attainable_r2",
+        "attainable_gap",
+        "attainable_r2_linear",
+        "attainable_gap_linear",
+        "attainable_r2_deep",
+        "attainable_gap_deep",
+        "attainable_log10_ridge",
+        "memorized_share",
+        "missed_share",
+        "residual_predictability",
+        "recoverable_share",
+        "prediction_predictability",
+        "disagreement",
+    )
+}
+
 CONTEXT_MEASURES = {
     "loss_over_null_loss": lambda context: context["loss"] / context["null_loss"],
     "log_loss_over_null_loss": lambda context: _log10(
@@ -194,6 +217,7 @@ LAYER_FAMILIES = {
     "noise": NOISE,
     "loo": LOO,
     "alignment": ALIGNMENT,
+    "attainable": ATTAINABLE,
 }
 
 LAYER_MEASURES = {

@@ -39,8 +39,9 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    families : tuple of str, default=("shape", "scale", "noise", "loo", "alignment", "context")
-        Families of measures to use; `hessdiag.features.FAMILIES` describes them.
+    families : tuple of str, default=hessdiag.features.FAMILIES
+        Families of measures to use, all of them unless told otherwise: ``"shape"``, ``"scale"``,
+        ``"noise"``, ``"loo"``, ``"alignment"``, ``"attainable"``, ``"context"``.
     pooling : tuple of str, default=("first", "last", "min", "max", "mean", "trend")
         Ways to pool over layers. ``trend`` is the least-squares slope over relative depth.
     include_network : bool, default=True
@@ -72,7 +73,7 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        families=("shape", "scale", "noise", "loo", "alignment", "context"),
+        families=FAMILIES,
         pooling=("first", "last", "min", "max", "mean", "trend"),
         include_network=True,
     ):

@@ -17,6 +17,7 @@ from hessdiag.spectra._layer_statistics import LayerStatistics
 from hessdiag.spectra._local_operators import LocalOperators
 from hessdiag.spectra._local_spectra import check_factors, local_spectra, operator_spectra
 from hessdiag.spectra._settings import SpectrumSettings
+from hessdiag.spectra._wide_layers import wide_layer_statistics
 
 __all__ = ["examine"]
 
@@ -136,12 +137,13 @@ def examine(
             net, X, y, layers=layers, device=device, dtype=dtype, random_state=random_state
         )
         context = _context(problem, X)
+        wide = wide_layer_statistics(problem, random_state)
         problem = _restrict(problem, max_samples, max_gram_size, random_state)
         context["n_samples_examined"] = problem.n_samples
         if problem.outputs is None:
             examined, network = _examine_whole(problem, options)
         else:
-            examined, network = _examine_factored(problem, options)
+            examined, network = _examine_factored(problem, options, *wide)
     return Examination(name, digest, examined, network, context, settings)
 
 
@@ -217,7 +219,7 @@ def _examine_whole(problem, options):
     return layers, _layer(problem, block, spectrum, None, {"gn_gap": math.nan})
 
 
-def _examine_factored(problem, options):
+def _examine_factored(problem, options, wide_layers, wide_network):
     """Examine by factors: one decomposition per layer serves its spectrum and its statistics."""
     generator = torch.Generator().manual_seed(options.seed)
     factors, outputs = problem.factors(), problem.outputs
@@ -246,6 +248,7 @@ def _examine_factored(problem, options):
         ggn = statistics_of.ggn_spectrum(eig, weighted[block.name], options.curvature, gap)
         ridge = block.n_params / norm**2 if norm > 0 else math.inf
         statistics = statistics_of(gram, ridge, eig) | {"gn_gap": gap}
+        statistics |= wide_layers.get(block.name, {})
         spectrum = spectra.get(block.name, ggn)
         layers.append(_layer(problem, block, spectrum, ggn, statistics))
         summed = summed + gram
@@ -254,6 +257,7 @@ def _examine_factored(problem, options):
     block = problem.network_block()
     spectrum = statistics_of.gram_spectrum(summed, block.n_params)
     statistics = statistics_of(rescaled, 1.0, None, block.n_params) | {"gn_gap": network_gap}
+    statistics |= wide_network
     return tuple(layers), _layer(problem, block, spectrum, spectrum, statistics)
 
 

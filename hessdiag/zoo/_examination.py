@@ -14,7 +14,7 @@ from hessdiag.zoo._store import ZooStore, write_atomically
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES, weight_statistics
 
 #: Settings of the shipped reference; `load_reference_diagnoser` examines new networks alike.
-REFERENCE_SPECTRA = LayerSpectra(max_gram_size=1000)
+REFERENCE_SPECTRA = LayerSpectra(max_gram_size=1000, method="lanczos")
 
 
 def choose_networks(labelled):
