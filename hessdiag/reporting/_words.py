@@ -143,8 +143,9 @@ def known_gains(report):
 
 
 def gain_number(value):
-    """Write a gain with two decimals, as many as count, and a true minus sign."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\u2212")
+    """Write a gain with two decimals, as many as count."""
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def gain_range(gain):
