@@ -13,8 +13,9 @@ from hessdiag.zoo._builder import run_resumable
 from hessdiag.zoo._store import ZooStore, write_atomically
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES, weight_statistics
 
-#: Settings of the shipped reference; `load_reference_diagnoser` examines new networks alike.
-REFERENCE_SPECTRA = LayerSpectra(max_gram_size=1000, method="lanczos")
+#: Settings of the shipped reference; `load_reference_diagnoser` examines new networks alike. More
+#: samples, and dense Hessians beside exact Gauss-Newton spectra, cost several times the time.
+REFERENCE_SPECTRA = LayerSpectra(max_samples=500, max_gram_size=1000, method="lanczos")
 
 
 def choose_networks(labelled):
