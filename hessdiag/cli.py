@@ -90,6 +90,7 @@ def _parser():
     evaluate = actions.add_parser("evaluate", help="score the diagnosis on unseen data sets")
     evaluate.add_argument("--table", help="a table of zoo build (default: the shipped one)")
     evaluate.add_argument("--folds", type=int, default=7)
+    evaluate.add_argument("--protocols", nargs="+", help="names of protocols (default: all)")
     evaluate.add_argument("--json", help="write the figures")
     evaluate.add_argument(
         "--no-studies",
@@ -208,6 +209,7 @@ def _zoo_evaluate(arguments):
         studies=not arguments.no_studies,
         n_jobs=arguments.n_jobs,
         progress=True,
+        protocols=arguments.protocols,
     )
     print(format_evaluation(result))
     if arguments.json:

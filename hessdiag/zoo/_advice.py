@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from hessdiag.diagnosis import DELTA, WELL_FIT, FitDiagnoser, LayerFinding
 from hessdiag.diagnosis._evidence import _gains
 from hessdiag.diagnosis._recommendation import recommend
 from hessdiag.zoo._builder import train_zoo
+from hessdiag.zoo._folds import split_by_groups
 from hessdiag.zoo._layout import WEIGHT_DECAYS, WIDTHS
 from hessdiag.zoo._recipes import Recipe
 
@@ -89,11 +89,11 @@ def choose_advised(zoo, n_networks=60, min_confidence=0.0, n_folds=N_FOLDS, rand
     """
     target = np.asarray(zoo.target).astype(str)
     n_folds = min(n_folds, len(np.unique(zoo.groups)))
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
+    splits = split_by_groups(n_folds, target, zoo.groups, random_state)
     diagnosers, fold_of = [], np.empty(len(target), dtype=int)
     named = np.empty(len(target), dtype=object)
     confidence = np.zeros(len(target))
-    for number, (train, test) in enumerate(folds.split(target, target, zoo.groups)):
+    for number, (train, test) in enumerate(splits):
         gains = {
             name: values[train] for name, values in zoo.columns.items() if name.startswith("gain_")
         }

@@ -19,7 +19,14 @@ N_FOLDS = 7
 
 
 def evaluate_zoo(
-    zoo, estimator=None, n_folds=N_FOLDS, random_state=0, studies=True, n_jobs=None, progress=False
+    zoo,
+    estimator=None,
+    n_folds=N_FOLDS,
+    random_state=0,
+    studies=True,
+    n_jobs=None,
+    progress=False,
+    protocols=None,
 ):
     """Score every row under every protocol that the zoo supports.
 
@@ -45,6 +52,8 @@ def evaluate_zoo(
         Worker processes, as in joblib.
     progress : bool, default=False
         Whether to show a progress bar.
+    protocols : list of str or None, default=None
+        Names of the protocols to run; None runs all.
 
     Returns
     -------
@@ -57,7 +66,7 @@ def evaluate_zoo(
     Raises
     ------
     ValueError
-        If there are fewer data sets than folds.
+        If there are fewer data sets than folds, or a protocol is not known.
     """
     n_datasets = len(np.unique(zoo.groups))
     if not 2 <= n_folds <= n_datasets:
@@ -67,11 +76,18 @@ def evaluate_zoo(
         )
     target = np.asarray(zoo.target).astype(str)
     candidates = default_candidates(random_state) if estimator is None else {"given": estimator}
-    protocols = make_protocols(zoo.columns, target, zoo.groups, n_folds, random_state)
+    known = make_protocols(zoo.columns, target, zoo.groups, n_folds, random_state)
+    asked = [protocol for protocol in known if protocols is None or protocol.name in protocols]
+    unknown = sorted(set(protocols or ()) - {protocol.name for protocol in known})
+    if unknown:
+        raise ValueError(
+            f"Expected protocols among {', '.join(protocol.name for protocol in known)}, found "
+            f"{', '.join(unknown)}. Leave them out."
+        )
     tables = evaluation_rows(zoo)
     jobs = [
         (protocol.name, row, split, tables[row])
-        for protocol in protocols
+        for protocol in asked
         for row in tables
         for split in protocol.splits
     ]
@@ -94,7 +110,7 @@ def evaluate_zoo(
             protocol.name: _score_protocol(
                 protocol, zoo, target, found, chosen, rules, random_state
             )
-            for protocol in protocols
+            for protocol in asked
         },
         "label_reliability": zoo.provenance.get("label_reliability"),
         "n_networks": len(target),
@@ -103,7 +119,7 @@ def evaluate_zoo(
         "provenance": zoo.provenance,
     }
     if studies:
-        splits = protocols[0].splits
+        splits = known[0].splits
         result["studies"] = run_studies(zoo, target, splits, random_state, n_jobs, estimator)
     return result
 

@@ -51,7 +51,8 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
         ``ablation`` (balanced accuracy with each family of features alone, and with all but it;
         of single layers alone, and of the whole net alone), ``learning_curve`` (``n_datasets`` and
         ``n_networks``: pairs of the mean number to learn from and the balanced accuracy, by row)
-        and ``gains`` (as from `study_gains`, by row).
+        and ``gains`` (as from `study_gains`, by row). None stands where a split has too little to
+        learn from.
     """
     if estimator is None:
         estimator = next(iter(default_candidates(random_state).values()))
@@ -113,6 +114,8 @@ def study_gains(table, columns, target, groups, splits):
         For each of `GAINS` the ``spearman`` between predicted and measured gains, and the
         ``coverage`` of the 90 % interval.
     """
+    if not _learnable(target, groups, splits):
+        return {name: {"spearman": None, "coverage": None} for name in GAINS}
     measured = np.column_stack([columns[name] for name in GAINS])
     predicted = np.full(measured.shape, np.nan)
     held = np.zeros(measured.shape, dtype=bool)
@@ -126,11 +129,25 @@ def study_gains(table, columns, target, groups, splits):
     asked = np.isfinite(predicted).all(axis=1)
     return {
         name: {
-            "spearman": float(spearmanr(predicted[asked, k], measured[asked, k]).statistic),
+            "spearman": _spearman(predicted[asked, k], measured[asked, k]),
             "coverage": float(held[asked, k].mean()),
         }
         for k, name in enumerate(GAINS)
     }
+
+
+def _learnable(target, groups, splits):
+    """Whether each split has two diagnoses, and two data sets, to learn from."""
+    return all(
+        min(len(np.unique(target[train])), len(np.unique(groups[train]))) > 1 for train, _ in splits
+    )
+
+
+def _spearman(predicted, measured):
+    """Rank correlation; None where one side is constant."""
+    if min(np.ptp(predicted), np.ptp(measured)) == 0:
+        return None
+    return float(spearmanr(predicted, measured).statistic)
 
 
 def _ablated_tables(zoo):
@@ -180,7 +197,9 @@ def _mean_size(groups, splits, what):
 
 
 def _score(estimator, table, target, groups, splits):
-    """Balanced accuracy of one classifier on one table."""
+    """Balanced accuracy of one classifier on one table; None where there is too little."""
+    if not _learnable(target, groups, splits):
+        return None
     classes = np.array(DIAGNOSES)
     predicted = np.empty(len(target), dtype=classes.dtype)
     for train, test in splits:

@@ -87,16 +87,17 @@ def _teacher_in_words(protocol):
 def _studies_in_words(studies):
     """Ablation, learning curves and gains."""
     lines = ["", "Families of features (balanced accuracy, data sets never seen)"]
-    lines += [f"  {name:32s} {value:.3f}" for name, value in studies["ablation"].items()]
+    lines += [f"  {name:32s} {_figure(value, 5, 3)}" for name, value in studies["ablation"].items()]
     for what, curves in studies["learning_curve"].items():
         lines += ["", f"Learning curve over {what} (number learned from: balanced accuracy)"]
         for row, points in curves.items():
-            shown = "  ".join(f"{number:.0f}: {value:.3f}" for number, value in points)
+            shown = "  ".join(f"{number:.0f}: {_figure(value, 5, 3)}" for number, value in points)
             lines.append(f"  {ROW_TITLES[row]:42s} {shown}")
     lines += ["", "Predicted against measured gains (Spearman; coverage of the 90 % interval)"]
     for row, gains in studies["gains"].items():
         shown = "  ".join(
-            f"{name.removeprefix('gain_')} {found['spearman']:.3f} ({found['coverage']:.2f})"
+            f"{name.removeprefix('gain_')} {_figure(found['spearman'], 5, 3)} "
+            f"({_figure(found['coverage'], 4, 2)})"
             for name, found in gains.items()
         )
         lines.append(f"  {ROW_TITLES[row]:42s} {shown}")

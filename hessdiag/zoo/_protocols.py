@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
+
+from hessdiag.zoo._folds import split_by_groups
 
 #: Folds of the protocols that also hold back a kind of network.
 N_CONDITION_FOLDS = 3
@@ -66,12 +67,8 @@ def make_protocols(columns, target, groups, n_folds, random_state=0):
     protocols : list of Protocol
         The first is ``leave_datasets_out``.
     """
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
-    whole = Protocol(
-        "leave_datasets_out",
-        "data sets never seen",
-        tuple(folds.split(target, target, groups)),
-    )
+    splits = split_by_groups(n_folds, target, groups, random_state)
+    whole = Protocol("leave_datasets_out", "data sets never seen", tuple(splits))
 
     def divide(name, title, pairs):
         return _conditional(name, title, pairs, target, groups, random_state)
@@ -139,9 +136,8 @@ def _parents_apart(source, asked, target, groups, random_state):
     n_folds = min(N_CONDITION_FOLDS, len(np.unique(groups)))
     if n_folds < 2:
         return []
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
     splits = []
-    for train, test in folds.split(target, target, groups):
+    for train, test in split_by_groups(n_folds, target, groups, random_state):
         train, test = train[source[train]], test[asked[test]]
         if len(train) and len(test):
             splits.append((train, test))

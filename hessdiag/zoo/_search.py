@@ -6,12 +6,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.validation import has_fit_parameter
 
 from hessdiag.diagnosis import TableClassifier, TableDiagnoser
+from hessdiag.zoo._folds import split_by_groups
 from hessdiag.zoo._scores import balanced_accuracy
 
 N_INNER_FOLDS = 3
@@ -75,10 +75,9 @@ def search_classifier(candidates, table, target, groups, random_state=0):
     names = list(candidates)
     best = names[0]
     if len(names) > 1 and n_folds > 1:
-        folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
         splits = [
             (train, test)
-            for train, test in folds.split(target, target, groups)
+            for train, test in split_by_groups(n_folds, target, groups, random_state)
             if len(np.unique(target[train])) > 1 and len(test)
         ]
         scores = {

@@ -9,8 +9,6 @@ from hessdiag.diagnosis import WELL_FIT, FitDiagnoser
 from hessdiag.zoo import Recipe, format_advice, load_reference_zoo, train_recipe, try_advice
 from hessdiag.zoo import _advice as advice
 
-pytestmark = pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
-
 MLP = Recipe("iris", 100, 0.1, "mlp", 2, "relu", 8, 0.1)
 
 

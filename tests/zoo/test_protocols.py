@@ -1,14 +1,11 @@
 """No protocol learns from a data set that it asks about, whatever the zoo is like."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessdiag.diagnosis import DIAGNOSES
 from hessdiag.zoo._protocols import DEEP, MIN_TEST, MIN_TRAIN, make_protocols
-
-pytestmark = pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 
 NAMES = [
     "leave_datasets_out",
