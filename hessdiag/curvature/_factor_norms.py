@@ -5,9 +5,19 @@ from __future__ import annotations
 import torch
 
 from hessdiag.curvature._embedding_factor import EmbeddingFactor
-from hessdiag.curvature._factors import MAX_BLOCK_ENTRIES, OuterFactor
+from hessdiag.curvature._factors import MAX_BLOCK_ENTRIES, DenseFactor, OuterFactor
 
-__all__ = ["squared_row_norms"]
+__all__ = ["rows_of", "squared_row_norms"]
+
+
+def rows_of(factor, part):
+    """Return the factor of some samples."""
+    if isinstance(factor, EmbeddingFactor):
+        return EmbeddingFactor(factor.index[part], factor.sweeps[part], factor.n_rows)
+    if isinstance(factor, OuterFactor):
+        inputs, sweeps = factor.inputs[part], factor.sweeps[part]
+        return OuterFactor(inputs, sweeps, factor.pieces, factor.transposed)
+    return DenseFactor(factor.jacobian[part])
 
 
 def squared_row_norms(factor):

@@ -119,9 +119,9 @@ class LayerProducts:
             images[name] = self._kept[name].products({name: v})[name]
         return images
 
-    def dense(self, name):
-        """Return the Hessian (p, p) of one block."""
-        return self._of(name).dense(name)
+    def dense(self, name, batch_size=64):
+        """Return the Hessian (p, p) of one block, some columns at once."""
+        return self._of(name).dense(name, batch_size)
 
     def _of(self, name):
         """Set up products with one block's Hessian."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from skorch import NeuralNetClassifier
 
-from hessdiag.curvature._blocks import Block, select_blocks
+from hessdiag.curvature._blocks import Block, owner_of, select_blocks
 from hessdiag.curvature._capture import (
     POSITION_WISE,
     activation_entries,
@@ -20,11 +20,12 @@ from hessdiag.curvature._capture import (
 from hessdiag.curvature._checks import check_data, check_net, check_parameters, tensors_of
 from hessdiag.curvature._data import Chunk, concatenate, load_chunks, sample_indices, take
 from hessdiag.curvature._determinism import check_deterministic
-from hessdiag.curvature._factors import join_factors
+from hessdiag.curvature._factors import DenseFactor, join_factors
+from hessdiag.curvature._footprint import dense_bytes, held_bytes, measure_footprint
 from hessdiag.curvature._hessian_products import HessianProducts
 from hessdiag.curvature._layer_scalars import LayerScalars
 from hessdiag.curvature._links import IDENTITY, find_link
-from hessdiag.curvature._memory import available_memory, second_graph_bytes
+from hessdiag.curvature._memory import available_memory
 from hessdiag.curvature._outputs import (
     NotSeparableError,
     OutputHessiansTooLargeError,
@@ -39,6 +40,7 @@ __all__ = ["LocalCurvature"]
 
 # Samples that pass through the net at once before it is known how much memory they take.
 LOOK_SIZE = 2048
+CAREFUL_LOOK_SIZE = 64
 # Bytes of sweeps that are always held together.
 SMALL_SWEEPS = 2**28
 
@@ -77,8 +79,11 @@ class LocalCurvature:
         indices = None
         if max_samples is not None:
             indices = sample_indices(len(net.get_dataset(X, y)), max_samples, random_state)
-        first_size = LOOK_SIZE if batch_size is None else batch_size
+        # What a sample takes is not known yet.
+        first_size = LOOK_SIZE if max_memory is None else CAREFUL_LOOK_SIZE
+        first_size = first_size if batch_size is None else batch_size
         self._hold(load_chunks(self.working_copy, X, y, indices, first_size))
+        self.look_size = max(chunk.n_samples for chunk in self.chunks)
         torch.manual_seed(0)
         collected, order, self.widths, self.entries = [], [], {}, {}
         for chunk in self.chunks:
@@ -88,6 +93,7 @@ class LocalCurvature:
             self.widths.update(widths)
             self.entries.update(entries)
         self.blocks = select_blocks(self.working_copy, order, layers)
+        self.may_cut = False
         if self.is_layerwise:
             self.scalar.match(self.blocks)
         check_deterministic(self.working_copy, self.chunks[0], collected[0])
@@ -116,38 +122,56 @@ class LocalCurvature:
             ) from error
 
     def _choose_chunks(self, max_memory):
-        """Cut the data into chunks whose graphs and sweeps fit in half of the memory given."""
-        if self.X is None or self.output_values is None:
+        """Cut the data into chunks whose graphs and sweeps fit in memory."""
+        if self.X is None or (self.output_values is None and not self.is_layerwise):
             return
+        size = self._free_chunk_size() if max_memory is None else self._chunk_size(max_memory)
+        size = int(min(max(1, size), self.n_samples))
+        self.may_cut = max_memory is not None
+        if size < self.n_samples or len(self.chunks) > 1:
+            self.cut(size)
+
+    def cut(self, size):
+        """Cut the data into chunks of so many samples."""
+        X, y = self.X, self.y
+        starts = range(0, self.n_samples, size)
+        parts = [slice(i, min(i + size, self.n_samples)) for i in starts]
+        self._hold([Chunk(take(X, s), take(y, s), s.stop - s.start) for s in parts])
+
+    def _free_chunk_size(self):
+        """Count the samples whose graphs and sweeps fit in half of the memory that is free."""
+        if self.is_layerwise:
+            return LOOK_SIZE
         if output_hessians_fit(self.output_values):
             one = Chunk(take(self.X, slice(0, 1)), None, 1)
             entries = activation_entries(self.working_copy, one)
             n_columns = flatten_outputs(self.output_values).shape[1]
             bytes_per_sample = entries * self.working_copy.dtype.itemsize * (4 + n_columns)
         else:
-            bytes_per_sample = self._bytes_of_second_graph()
-        if max_memory is None:
-            max_memory = available_memory(self.working_copy.device)
-        size = max(1, int(0.5 * max_memory // max(1, bytes_per_sample)))
-        if size >= self.n_samples and len(self.chunks) == 1:
-            return
-        X, y = self.X, self.y
-        starts = range(0, self.n_samples, size)
-        parts = [slice(i, min(i + size, self.n_samples)) for i in starts]
-        self._hold([Chunk(take(X, s), take(y, s), s.stop - s.start) for s in parts])
+            bytes_per_sample = self.footprint.second
+        return 0.5 * available_memory(self.working_copy.device) // max(1, bytes_per_sample)
 
-    def _bytes_of_second_graph(self):
-        """Measure what a graph kept for double backward holds per sample."""
-        parameters = [p for block in self.blocks for p in block.parameters]
-        n = min(2, self.n_samples)
-        held = []
-        for size in (1, 2)[:n]:
-            X = take(self.X, slice(0, size))
-            # Squares: a scalar with second derivatives everywhere.
-            held.append(
-                second_graph_bytes(lambda X=X: self.outputs_of(X).square().sum(), parameters)
-            )
-        return max(held[-1] - held[0], held[0] // 2) if n > 1 else held[0]
+    def _chunk_size(self, max_memory):
+        """Count the samples to take at once: all where that is safe, or a quarter's worth."""
+        found = self.footprint
+        separate = self.output_values is not None and self.outputs is not None
+        sweeps = [3 * self.sweep_bytes(block) if separate else 0.0 for block in self.blocks]
+        at_once = 2 * found.second + found.first + sum(sweeps)
+        if found.held + self.n_samples * at_once <= 0.5 * max_memory:
+            return self.n_samples
+        one_by_one = max(found.first + max(sweeps), found.second + found.first)
+        return 0.25 * (max_memory - found.held) // max(1.0, one_by_one)
+
+    def sweep_bytes(self, block):
+        """Count what one sample's backward sweeps leave at the outputs of a block."""
+        owner = owner_of(block.parameter_names[0])
+        entries = self.entries.get(owner, 0)
+        return self.outputs.rank * entries * self.working_copy.dtype.itemsize
+
+    @functools.cached_property
+    def footprint(self):
+        """What is held in memory throughout, and what every sample adds."""
+        return measure_footprint(self)
 
     def _hold(self, chunks):
         """Take these chunks as the data."""
@@ -220,6 +244,7 @@ class LocalCurvature:
         """Return the same problem on some of its samples, in one chunk."""
         part = copy.copy(self)
         part.__dict__.pop("outputs", None)
+        part.__dict__.pop("footprint", None)
         indices = torch.as_tensor(indices, device=self.working_copy.device)
         part._hold([Chunk(take(self.X, indices), take(self.y, indices), len(indices))])
         part.output_values = self.output_values[indices]
@@ -253,8 +278,11 @@ class LocalCurvature:
         """Map inputs to outputs (n, D) in the coordinates examined."""
         return flatten_outputs(self.link.forward(self.working_copy(X)))
 
-    def factors(self, weighted=False, blocks=None):
-        """Build the blocks' Jacobian factors; `weighted` applies the output factors B' to them."""
+    def factors(self, weighted=False, blocks=None, lean=False):
+        """Build the blocks' Jacobian factors; `weighted` applies the output factors B' to them.
+
+        `lean` keeps every chunk's part in the form that takes less memory, dense or not.
+        """
         blocks = self.blocks if blocks is None else blocks
         parts = {block.name: [] for block in blocks}
         for chunk, start in zip(self.chunks, self.offsets):
@@ -264,7 +292,10 @@ class LocalCurvature:
             built = capture_factors(
                 self.working_copy, chunk, blocks, self.outputs_of, self.n_samples, weights
             )
-            for name, factor in built.items():
+            for name in list(built):
+                factor = built.pop(name)
+                if lean and factor is not None and held_bytes(factor) > dense_bytes(factor):
+                    factor = DenseFactor(factor.dense())
                 parts[name].append(factor)
         return {name: join_factors(pieces) for name, pieces in parts.items()}
 
@@ -274,7 +305,7 @@ class LocalCurvature:
             for block in blocks:
                 yield from self.factors(weighted=True, blocks=[block]).items()
             return
-        for group in self._groups(blocks, max_memory):
+        for group in self.sweep_groups(blocks, max_memory):
             yield from each_factor(
                 self.working_copy,
                 self.chunks[0],
@@ -284,19 +315,14 @@ class LocalCurvature:
                 self.outputs.factors,
             )
 
-    def _groups(self, blocks, max_memory=None):
+    def sweep_groups(self, blocks, max_memory=None):
         """Cut blocks into runs whose sweeps are held together: less memory, but more sweeps.
 
         Unless told otherwise, a run's sweeps take at most one and a half times what a step of
         training takes (activations, gradients, two moments of Adam and their update).
         """
         itemsize = self.working_copy.dtype.itemsize
-        if max_memory is None:
-            n_params = sum(block.n_params for block in self.blocks)
-            activations = self.n_samples * sum(self.entries.values()) / 2
-            limit = max(SMALL_SWEEPS, 1.5 * itemsize * (4 * n_params + activations))
-        else:
-            limit = max_memory / 4
+        limit = self._free_sweeps() if max_memory is None else max_memory / 4
         groups, size = [[]], 0
         for block in blocks:
             owner = block.parameter_names[0].rpartition(".")[0]
@@ -310,6 +336,22 @@ class LocalCurvature:
             groups[-1].append(block)
             size += needed
         return groups
+
+    def _free_sweeps(self):
+        """Bytes of sweeps that need not be asked for: small, or as much as a step of training."""
+        n_params = sum(block.n_params for block in self.blocks)
+        activations = self.n_samples * sum(self.entries.values()) / 2
+        step = self.working_copy.dtype.itemsize * (4 * n_params + activations)
+        return max(SMALL_SWEEPS, 1.5 * step)
+
+    def vectors_at_once(self, most=64):
+        """Count the vectors that Hessians are multiplied by at once where memory is not asked for.
+
+        Every one takes about as much as what the modules send.
+        """
+        sent = self.working_copy.dtype.itemsize * sum(self.entries.values()) / 2
+        n_samples = max(chunk.n_samples for chunk in self.chunks)
+        return int(max(1, min(most, self._free_sweeps() // max(1.0, n_samples * sent))))
 
     def operations(self):
         """Estimate the floating-point operations of one pass through every layer, all samples."""

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-__all__ = ["available_memory", "second_graph_bytes"]
+__all__ = ["available_memory", "first_graph_bytes", "second_graph_bytes"]
 
 
 def available_memory(device=None):
@@ -22,6 +22,16 @@ def available_memory(device=None):
 
 def second_graph_bytes(scalar, parameters):
     """Count the bytes that the graph of a scalar and of its gradient keeps, parameters apart."""
+    return _graph_bytes(scalar, parameters, True)
+
+
+def first_graph_bytes(scalar, parameters):
+    """Count the bytes that the graph of a scalar keeps for one backward pass, parameters apart."""
+    return _graph_bytes(scalar, parameters, False)
+
+
+def _graph_bytes(scalar, parameters, twice):
+    """Count the bytes of the tensors that autograd saves, each storage once."""
     known, held = {p.untyped_storage().data_ptr() for p in parameters}, {}
 
     def note(tensor):
@@ -32,6 +42,6 @@ def second_graph_bytes(scalar, parameters):
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         value = scalar()
-        if value.requires_grad:
+        if twice and value.requires_grad:
             torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
     return sum(held.values())

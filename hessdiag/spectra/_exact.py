@@ -7,7 +7,10 @@ import math
 import numpy as np
 import torch
 
+from hessdiag.curvature._factor_norms import rows_of
+from hessdiag.curvature._factors import MAX_BLOCK_ENTRIES, DenseFactor, OuterFactor
 from hessdiag.spectra._spectrum import Spectrum
+from hessdiag.spectra._ways import slice_bytes
 
 __all__ = ["dense_spectrum", "ggn_spectrum", "symmetric_eigenvalues"]
 
@@ -28,23 +31,61 @@ def dense_spectrum(matrix, curvature, gn_gap):
     return Spectrum.from_eigenvalues(values, len(matrix), curvature, gn_gap, resolution)
 
 
-def ggn_spectrum(factor, signs, curvature, gn_gap):
-    """Return the spectrum of J' B diag(s) B' J from the factor of B' J, the smaller way."""
+def ggn_spectrum(factor, signs, curvature, gn_gap, max_memory=None):
+    """Return the spectrum of J' B diag(s) B' J from the factor of B' J, the smaller way.
+
+    Where `max_memory` is given, Jacobians are brought to float64 in small slices.
+    """
     n_rows = factor.n_samples * factor.n_outputs
     resolution = torch.finfo(factor.dtype).eps
     if n_rows == 0:
         return Spectrum.from_eigenvalues([], factor.n_params, curvature, gn_gap)
+    entries = MAX_BLOCK_ENTRIES
+    if max_memory is not None:
+        entries = int(slice_bytes(max_memory) / 16)
     if factor.n_params <= n_rows:
-        rows = factor.dense().reshape(n_rows, -1).double()
-        left = rows if signs is None else rows * signs.reshape(-1, 1)
-        values = symmetric_eigenvalues(left.T @ rows)
+        values = symmetric_eigenvalues(normal_matrix(factor, signs, entries))
     elif signs is None:
-        values = symmetric_eigenvalues(factor.gram())
+        values = symmetric_eigenvalues(gram_matrix(factor, max_memory, entries))
     else:
         # K^1/2 diag(s) K^1/2 has the nonzero eigenvalues of J' B diag(s) B' J.
-        squares, vectors = torch.linalg.eigh(factor.gram())
+        squares, vectors = torch.linalg.eigh(gram_matrix(factor, max_memory, entries))
         root = (vectors * squares.clamp(min=0).sqrt()) @ vectors.T
         values = symmetric_eigenvalues((root * signs.reshape(-1)) @ root)
     if signs is None:
         values = np.maximum(values, 0.0)
     return Spectrum.from_eigenvalues(values, factor.n_params, curvature, gn_gap, resolution)
+
+
+def normal_matrix(factor, signs, entries):
+    """Return J' diag(s) J (p, p) in float64, at most some entries of J at a time."""
+    n, p = factor.n_samples, factor.n_params
+    step = max(1, entries // max(1, factor.n_outputs * p))
+    total = 0.0
+    for start in range(0, n, step):
+        part = slice(start, min(n, start + step))
+        rows = rows_of(factor, part).dense().reshape(-1, p).double()
+        left = rows if signs is None else rows * signs[part].reshape(-1, 1)
+        product = left.T @ rows
+        total = product if start == 0 else total.add_(product)
+    return total
+
+
+def gram_matrix(factor, max_memory, entries):
+    """Return J J' (N D, N D) in float64; in slices of the parameters where memory is bounded."""
+    if max_memory is None or not isinstance(factor, DenseFactor | OuterFactor):
+        return factor.gram()
+    n_rows = factor.n_samples * factor.n_outputs
+    if isinstance(factor, DenseFactor):
+        columns = factor.jacobian.reshape(n_rows, -1)
+        parts = columns.split(max(1, entries // n_rows), dim=1)
+        grams = (rows @ rows.T for rows in (part.double() for part in parts))
+    else:
+        # The Gram matrix is a sum over what is sent, unit by unit.
+        parts = factor.sweeps.split(max(1, entries // (n_rows * factor.fan_in)), dim=4)
+        make, pieces, transposed = OuterFactor, factor.pieces, factor.transposed
+        grams = (make(factor.inputs, part, pieces, transposed).gram() for part in parts)
+    total = next(grams)
+    for gram in grams:
+        total += gram
+    return total

@@ -83,8 +83,9 @@ def layer_spectra(
         Lanczos stops early where the error bound of the eigenvalue of largest size falls below this
         share of it.
     max_memory : float or None, default=None
-        Bytes to keep within, by smaller chunks of samples and by Lanczos in place of large exact
-        decompositions; None sets no bound.
+        Bytes to keep within, beside what is taken already: by smaller chunks of samples, one layer
+        after the other, fewer vectors at once, and Lanczos in place of large exact decompositions.
+        None sets no bound.
 
     Returns
     -------
@@ -101,7 +102,8 @@ def layer_spectra(
     ValueError
         If parameters or data are not finite, X and y do not fit each other, the criterion cannot
         take y, the loss is not one number, a layer pattern matches nothing, forward passes differ,
-        or an exact spectrum that is asked for does not fit in memory.
+        an exact spectrum that is asked for does not fit in memory, or `max_memory` is too little;
+        the error then says how much would do.
 
     See Also
     --------

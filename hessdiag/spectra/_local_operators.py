@@ -9,7 +9,13 @@ import torch
 from hessdiag.curvature._factors import OuterFactor
 from hessdiag.curvature._linear_hessian import linear_hessians
 
-__all__ = ["LocalOperators", "coincidence_threshold", "gaps_of_few", "gaps_on_few"]
+__all__ = [
+    "LocalOperators",
+    "coincidence_threshold",
+    "gaps_of_few",
+    "gaps_on_few",
+    "large_enough_for_few",
+]
 
 
 # Sample-wise Hessians of more entries than this (160 MB in float64) are not kept.
@@ -34,11 +40,14 @@ def gaps_on_few(problem, generator):
     random. A layer is mistaken only if its residual part differs from zero on samples that were not
     drawn and on none that were.
     """
+    return gaps_of_few(problem, generator) if large_enough_for_few(problem) else {}
+
+
+def large_enough_for_few(problem):
+    """Say whether products on all samples take so long that a few samples are asked first."""
     if 3 * len(problem.blocks) * problem.operations() <= MAX_GAP_OPERATIONS:
-        return {}
-    if problem.n_samples <= 2 * FEW_SAMPLES:
-        return {}
-    return gaps_of_few(problem, generator)
+        return False
+    return problem.n_samples > 2 * FEW_SAMPLES
 
 
 def gaps_of_few(problem, generator):
@@ -82,6 +91,8 @@ class LocalOperators:
         self.spaces = {}
         self.linear = {}
         self.whole = None
+        # Columns of a Hessian that are formed at once.
+        self.vectors_at_once = 64
         self._seen = {}
 
     def by_factor(self, name):
@@ -156,6 +167,7 @@ class LocalOperators:
         products that `measure_gaps` saw.
         """
         chosen = []
+        self.vectors_at_once = problem.vectors_at_once()
         for name, block in self.blocks.items():
             factor = self.factors[name]
             if name in self._seen and isinstance(factor, OuterFactor) and factor.is_plain:
@@ -207,7 +219,8 @@ class LocalOperators:
         if name in self.linear:
             return self.linear[name].dense()
         if not self.by_factor(name):
-            return (self.beyond if self.whole is None else self.whole).dense(name)
+            products = self.beyond if self.whole is None else self.whole
+            return products.dense(name, self.vectors_at_once)
         rows = self.factors[name].dense()
         left = rows if self.signs is None else rows * self.signs.to(rows.dtype)[:, :, None]
         p = self.factors[name].n_params

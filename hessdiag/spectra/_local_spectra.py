@@ -10,7 +10,9 @@ import torch
 from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum
 from hessdiag.spectra._lanczos import lanczos, quadrature, random_probes
 from hessdiag.spectra._local_operators import LocalOperators, gaps_on_few
+from hessdiag.spectra._memory_plan import MemoryPlan
 from hessdiag.spectra._spectrum import Spectrum
+from hessdiag.spectra._tight_spectra import tight_spectra
 from hessdiag.spectra._ways import DENSE, FACTOR, LayerSizes, choose_way
 
 __all__ = ["local_spectra", "operator_spectra"]
@@ -19,13 +21,14 @@ __all__ = ["local_spectra", "operator_spectra"]
 def local_spectra(problem, settings):
     """Compute the spectra of all layers of a `LocalCurvature`."""
     generator = torch.Generator().manual_seed(settings.seed)
+    check_separable(problem, settings)
+    if settings.max_memory is not None:
+        plan = MemoryPlan(problem, settings)
+        if plan.is_tight:
+            return tight_spectra(problem, plan, _lanczos_spectra)
     if problem.outputs is None:
-        if settings.curvature == "ggn":
-            raise ValueError(
-                "Expected a loss of each sample's outputs for curvature='ggn', found that "
-                f"{problem.why_whole}. Use curvature='hessian'."
-            )
         operators = LocalOperators(problem.blocks, None, None, problem.whole_products())
+        operators.vectors_at_once = problem.vectors_at_once()
         gaps = {}
     else:
         blocks, done = problem.blocks, {}
@@ -46,6 +49,15 @@ def local_spectra(problem, settings):
         found = done | operator_spectra(operators, settings, gaps, generator)
         return {block.name: found[block.name] for block in problem.blocks}
     return operator_spectra(operators, settings, gaps, generator)
+
+
+def check_separable(problem, settings):
+    """Refuse Gauss-Newton matrices of a loss that has none."""
+    if problem.outputs is None and settings.curvature == "ggn":
+        raise ValueError(
+            "Expected a loss of each sample's outputs for curvature='ggn', found that "
+            f"{problem.why_whole}. Use curvature='hessian'."
+        )
 
 
 def _settled_spectra(problem, settings, generator):
@@ -95,8 +107,11 @@ def operator_spectra(operators, settings, gaps, generator):
     return {name: spectra[name] for name in operators.blocks}
 
 
-def _lanczos_spectra(operators, names, settings, gaps, generator):
-    """Run Lanczos on several operators at once, each in the smaller of its spaces."""
+def _lanczos_spectra(operators, names, settings, gaps, generator, n_vectors=None):
+    """Run Lanczos on several operators at once, each in the smaller of its spaces.
+
+    At most `n_vectors` of the probes run together; None lets all.
+    """
     starts, short = {}, set()
     for name in names:
         block = operators.blocks[name]
@@ -115,8 +130,13 @@ def _lanczos_spectra(operators, names, settings, gaps, generator):
             images[name] = operators.output_products(name, vectors[name])
         return images
 
-    spectra = {}
-    runs = lanczos(products, starts, settings.n_lanczos_steps, settings.tolerance)
+    spectra, runs = {}, {name: [] for name in names}
+    step = settings.n_probes if n_vectors is None else n_vectors
+    for first in range(0, settings.n_probes, step):
+        some = {name: start[first : first + step] for name, start in starts.items()}
+        found = lanczos(products, some, settings.n_lanczos_steps, settings.tolerance)
+        for name in names:
+            runs[name] += found[name]
     for name in names:
         n_params, size = operators.blocks[name].n_params, starts[name].shape[1]
         nodes, weights, trace, error = quadrature(runs[name], size)

@@ -10,9 +10,10 @@ import torch
 
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._working_copy import untouched_surroundings
-from hessdiag.spectra._local_operators import LocalOperators
+from hessdiag.spectra._local_spectra import check_separable
+from hessdiag.spectra._memory_plan import MemoryPlan
 from hessdiag.spectra._settings import SpectrumSettings
-from hessdiag.spectra._ways import FACTOR, LANCZOS, LayerSizes, choose_way
+from hessdiag.spectra._ways import DENSE
 
 __all__ = ["LayerPlan", "SpectraPlan", "plan_spectra"]
 
@@ -44,7 +45,7 @@ class LayerPlan:
     seconds : float
         Estimated time.
     bytes : float
-        Estimated memory beyond that of the forward pass.
+        Estimated memory while this layer is worked on, beyond what is held throughout.
 
     Examples
     --------
@@ -71,6 +72,11 @@ class SpectraPlan:
     ----------
     layers : tuple of LayerPlan
         The layers, in forward order.
+    peak : float or None, default=None
+        Estimated memory at its highest, in bytes, with the copy of the net, the data, and all that
+        layers share; None takes the largest of the layers' own.
+    n_chunks : int, default=1
+        Number of chunks of samples that pass through the net one after the other.
 
     Examples
     --------
@@ -82,6 +88,8 @@ class SpectraPlan:
     """
 
     layers: tuple[LayerPlan, ...]
+    peak: float | None = None
+    n_chunks: int = 1
 
     @property
     def seconds(self):
@@ -90,8 +98,8 @@ class SpectraPlan:
 
     @property
     def bytes(self):
-        """Estimated memory: the largest of the layers'."""
-        return max(layer.bytes for layer in self.layers)
+        """Estimated memory at its highest."""
+        return max(layer.bytes for layer in self.layers) if self.peak is None else self.peak
 
     def __str__(self):
         """Show a table with one row per layer."""
@@ -121,6 +129,8 @@ class SpectraPlan:
             ).rstrip()
             for row in (header, *rows)
         ]
+        if self.n_chunks > 1:
+            lines.append(f"Samples pass through the net in {self.n_chunks} chunks.")
         return "\n".join(lines)
 
 
@@ -230,44 +240,37 @@ def plan_spectra(
             dtype=dtype,
             max_memory=max_memory,
         )
+        check_separable(problem, settings)
+        memory = MemoryPlan(problem, settings)
         speed, pass_seconds = _speed(), _pass_seconds(problem)
-        coincident, rank = _look_ahead(problem, settings)
     plans = []
     for block in problem.blocks:
-        sizes = LayerSizes(block.n_params, problem.n_samples * rank, block.name in coincident)
-        way = choose_way(block.name, sizes, settings)
-        seconds = way.operations / speed + pass_seconds * (1 + rank)
-        if way.name != FACTOR:
-            # A Hessian-vector product costs about four passes forward and back.
-            n_products = way.side if way.name != LANCZOS else n_probes * n_lanczos_steps
+        way = memory.ways[block.name]
+        seconds = way.operations / speed
+        if way.by_factor:
+            # The columns' sweeps serve all layers at once, unless memory is short.
+            share = 1 if memory.is_tight else len(problem.blocks)
+            seconds += pass_seconds * (1 + 2 * memory.rank) / share
+        else:
+            # A Hessian-vector product costs about four passes forward and back, and three more
+            # where its graph is not kept.
+            n_products = way.side if way.name == DENSE else n_probes * n_lanczos_steps
             seconds += 4 * pass_seconds * n_products
+            if len(problem.chunks) > 1:
+                seconds += 3 * pass_seconds * n_products / way.n_vectors
         plans.append(
             LayerPlan(
                 block.name,
                 block.kind,
                 block.n_params,
-                sizes.n_rows,
+                problem.n_samples * memory.rank,
                 way.name,
                 way.side,
                 seconds,
-                way.bytes,
+                memory.bytes_of[block.name],
             )
         )
-    return SpectraPlan(tuple(plans))
-
-
-def _look_ahead(problem, settings):
-    """Measure on a few samples which layers go by factors, and the rank of the output Hessians."""
-    if problem.outputs is None:
-        return set(), 0
-    if settings.curvature == "ggn":
-        return {block.name for block in problem.blocks}, problem.outputs.rank
-    few = problem.restrict(np.arange(min(8, problem.n_samples)))
-    operators = LocalOperators(
-        few.blocks, few.factors(weighted=True), few.outputs.signs, few.residual_products()
-    )
-    operators.measure_gaps(torch.Generator().manual_seed(settings.seed))
-    return operators.coincident, problem.outputs.rank
+    return SpectraPlan(tuple(plans), memory.peak, len(problem.chunks))
 
 
 def _speed():

@@ -1,0 +1,87 @@
+"""What a net and its data take in memory: what is held throughout, and what a sample adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from hessdiag.curvature._checks import tensors_of
+from hessdiag.curvature._data import take
+from hessdiag.curvature._memory import first_graph_bytes, second_graph_bytes
+from hessdiag.curvature._outputs import flatten_outputs
+
+__all__ = ["Footprint", "dense_bytes", "held_bytes", "measure_footprint"]
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes of a problem.
+
+    `held` is there throughout: the copy of the net, data, what is known of the outputs. `start` is
+    the peak until then. A graph keeps `first` for every sample, and `second` where it is to be
+    differentiated twice.
+    """
+
+    held: float
+    start: float
+    first: float
+    second: float
+
+
+def measure_footprint(problem):
+    """Measure on one sample and on two what graphs keep; count the rest."""
+    copy = problem.working_copy
+    tensors = [*copy.parameters(), *copy.buffers()]
+    data = _bytes_of([*tensors_of(problem.X), *tensors_of(problem.y)])
+    held = _bytes_of(tensors) + data
+    start = held + data
+    if problem.output_values is not None and problem.outputs is not None:
+        n, d = flatten_outputs(problem.output_values).shape
+        known = 8 * n * d * (3 + d + problem.outputs.rank)
+        held, start = held + known, held + known + 3 * 8 * n * d * d
+    first, second = _graph_bytes_per_sample(problem)
+    # The largest chunk passes forward before all else.
+    return Footprint(held, max(start, held + first * problem.look_size), first, second)
+
+
+def _graph_bytes_per_sample(problem):
+    """Count what the graphs of one and of two samples keep; the difference is a sample's share."""
+    if problem.X is None:
+        return 0.0, 0.0
+    try:
+        counts = [_graph_bytes(problem, take(problem.X, slice(0, n))) for n in (1, 2)]
+    except (TypeError, RuntimeError, ValueError, IndexError):
+        # A net that mixes its samples may refuse so few.
+        return tuple(count / problem.n_samples for count in _graph_bytes(problem, problem.X))
+    if problem.n_samples == 1:
+        return counts[0]
+    return tuple(float(max(two - one, one // 2)) for one, two in zip(*counts))
+
+
+def _graph_bytes(problem, X):
+    """Count what the graphs of some samples keep for one backward pass, and for two."""
+    parameters = [p for block in problem.blocks for p in block.parameters]
+
+    def scalar():
+        outputs = tensors_of(problem.working_copy(X))
+        # Squares: a scalar with second derivatives everywhere.
+        return sum(t.square().sum() for t in outputs if t.is_floating_point())
+
+    return first_graph_bytes(scalar, parameters), second_graph_bytes(scalar, parameters)
+
+
+def _bytes_of(tensors):
+    """Count the bytes of tensors."""
+    return float(sum(tensor.numel() * tensor.element_size() for tensor in tensors))
+
+
+def held_bytes(factor):
+    """Count the bytes of the tensors that a factor holds."""
+    tensors = [value for value in vars(factor).values() if isinstance(value, torch.Tensor)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def dense_bytes(factor):
+    """Count the bytes of the Jacobian that a factor stands for."""
+    return factor.n_samples * factor.n_outputs * factor.n_params * factor.dtype.itemsize

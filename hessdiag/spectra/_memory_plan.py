@@ -1,0 +1,246 @@
+"""How the spectra of all layers are come by within the memory given, and what that takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+
+from hessdiag.curvature._capture import POSITION_WISE
+from hessdiag.curvature._factors import MAX_BLOCK_ENTRIES, OuterFactor
+from hessdiag.curvature._footprint import dense_bytes, held_bytes
+from hessdiag.curvature._linear_hessian import COLUMNS_AT_ONCE
+from hessdiag.curvature._rules import find_rule
+from hessdiag.spectra._local_operators import (
+    FEW_SAMPLES,
+    LocalOperators,
+    coincidence_threshold,
+    large_enough_for_few,
+)
+from hessdiag.spectra._ways import (
+    DENSE,
+    FACTOR,
+    LayerSizes,
+    Surroundings,
+    allowed_ways,
+    choose_way,
+    ways,
+)
+
+__all__ = ["LayerLook", "MemoryPlan", "look_ahead"]
+
+
+@dataclass(frozen=True)
+class LayerLook:
+    """What a few samples show of a layer.
+
+    `gap` is None where it was not measured; `by_factor` says whether the layer's matrix is known by
+    its factor, `held`, `lean` and `capture` how many bytes that takes for every sample: as it is,
+    in the form that takes least, and at the peak of building it.
+    """
+
+    gap: float | None = None
+    by_factor: bool = False
+    held: float = 0.0
+    lean: float = 0.0
+    capture: float = 0.0
+    ruled: bool = True
+    plain_width: int = 0
+
+
+def look_ahead(problem, settings):
+    """Return {name: LayerLook} from a few samples, drawn at random, one layer after the other."""
+    if problem.outputs is None:
+        return {block.name: LayerLook() for block in problem.blocks}
+    generator = torch.Generator().manual_seed(settings.seed)
+    few = problem
+    if problem.n_samples > FEW_SAMPLES:
+        drawn = torch.randperm(problem.n_samples, generator=generator)[:FEW_SAMPLES]
+        few = problem.restrict(drawn)
+    looks = {}
+    for block in few.blocks:
+        factor = few.factors(weighted=True, blocks=[block])[block.name]
+        if factor is None:
+            looks[block.name] = LayerLook()
+            continue
+        gap, by_factor = None, True
+        if settings.curvature == "hessian":
+            beyond = few.residual_products([block])
+            part = LocalOperators([block], {block.name: factor}, few.outputs.signs, beyond)
+            gap = part.measure_gaps(generator)[block.name]
+            by_factor = gap <= 0.5 * coincidence_threshold(few.working_copy.dtype)
+        held = held_bytes(factor) / few.n_samples
+        dense = dense_bytes(factor) / few.n_samples
+        ruled, n_outputs = _has_rule(block), few.outputs.factors.shape[1]
+        capture = 3 * problem.sweep_bytes(block) + held
+        if ruled and not isinstance(block.module, POSITION_WISE):
+            capture = 3 * problem.sweep_bytes(block) / max(1, few.outputs.rank) + 2 * held
+        elif not ruled:
+            # Jacobians of all outputs, joined; the vectorized passes that give them.
+            wide = n_outputs * block.n_params * factor.dtype.itemsize
+            capture = 2 * wide + held + n_outputs * problem.footprint.first
+        plain = isinstance(factor, OuterFactor) and factor.is_plain
+        looks[block.name] = LayerLook(
+            gap, by_factor, held, min(held, dense), capture, ruled, factor.width if plain else 0
+        )
+    return looks
+
+
+def _has_rule(block):
+    """Say whether a block's factor follows from a closed rule."""
+    if block.module is None:
+        return False
+    pieces = [name.rpartition(".")[2] for name in block.parameter_names]
+    return find_rule(block.module, pieces) is not None
+
+
+class MemoryPlan:
+    """The way of every layer, and the bytes that all will take.
+
+    `is_tight` says whether layers are worked on one after the other, in chunks of samples, to keep
+    `max_memory`; else they share what they can. `peak` is the most that is held at any time, and
+    `bytes_of` what each layer adds to it at its own peak.
+    """
+
+    def __init__(self, problem, settings):
+        self.problem, self.settings = problem, settings
+        self.found = problem.footprint
+        self.looks = look_ahead(problem, settings)
+        self.rank = 0 if problem.outputs is None else problem.outputs.rank
+        self.itemsize = problem.working_copy.dtype.itemsize
+        self.chunk = self._largest_chunk()
+        self.held = self.found.held
+        if problem.is_layerwise:
+            self.held += problem.n_samples * self.found.first
+        self.is_tight = False
+        self._in_one_go()
+        limit = settings.max_memory
+        if limit is not None and (self.peak > limit or len(problem.chunks) > 1):
+            self.is_tight = True
+            least, name = self._one_by_one()
+            may_cut = problem.may_cut and (
+                problem.output_values is not None or problem.is_layerwise
+            )
+            while least > limit and self.chunk > 1 and may_cut:
+                problem.cut(self.chunk // 2)
+                self.chunk = self._largest_chunk()
+                least, name = self._one_by_one()
+            if least > limit:
+                self._refuse(least, name)
+
+    def _largest_chunk(self):
+        """Count the samples that pass through the net at once, at most."""
+        if self.problem.output_values is None and not self.problem.is_layerwise:
+            return self.problem.n_samples
+        return max(chunk.n_samples for chunk in self.problem.chunks)
+
+    def sizes(self, block, tight=False):
+        """Return what the cost of a layer's spectrum depends on."""
+        look, n = self.looks[block.name], self.problem.n_samples
+        kept = n * (look.lean if tight else look.held)
+        if len(self.problem.chunks) > 1:
+            kept *= 2  # the chunks' parts, and what they are joined to
+        n_rows = n * self.rank
+        convex = self.problem.outputs is None or self.problem.outputs.convex
+        plain = look.plain_width > 0
+        return LayerSizes(
+            block.n_params, n_rows, look.by_factor, kept, self.itemsize, convex, plain
+        )
+
+    def _in_one_go(self):
+        """Plan for all layers together, no bound set on memory."""
+        problem, n = self.problem, self.problem.n_samples
+        self.ways = {
+            b.name: choose_way(b.name, self.sizes(b), self.settings, Surroundings())
+            for b in problem.blocks
+        }
+        settled = set()
+        if self.settings.curvature == "hessian" and self.rank and large_enough_for_few(problem):
+            settled = {name for name, look in self.looks.items() if look.by_factor}
+        together = [b for b in problem.blocks if b.name not in settled]
+        apart = [b for b in problem.blocks if b.name in settled]
+        self.bytes_of = {block.name: self._own_bytes(block) for block in problem.blocks}
+        peaks = [self.found.start]
+        if apart:
+            for group in problem.sweep_groups(apart[::-1], self.settings.max_memory):
+                looks = [self.looks[b.name] for b in group]
+                building = n * (self.found.first + sum(look.held for look in looks))
+                building += n * max(look.capture for look in looks)
+                working = max(self.bytes_of[b.name] for b in group)
+                peaks.append(self.held + max(building, n * looks[0].held + working))
+        if together:
+            looks = [self.looks[b.name] for b in together]
+            factors = n * sum(look.held for look in looks)
+            capture = min(self.chunk, n) * (self.found.first + max(look.capture for look in looks))
+            bent = [b for b in together if not self.looks[b.name].by_factor]
+            graphs = 0.0
+            if self.settings.curvature == "hessian":
+                graphs = self.chunk * self.found.second * (2 if bent and self.rank else 1)
+            exact = [self.bytes_of[b.name] for b in together if not self._pending(b)]
+            pending = [self.bytes_of[b.name] for b in together if self._pending(b)]
+            working = max([sum(pending), *exact])
+            peaks.append(self.held + factors + max(capture, graphs + working))
+        self.peak = max(peaks)
+
+    def _pending(self, block):
+        """Say whether a layer goes by Lanczos."""
+        return self.ways[block.name].name not in (DENSE, FACTOR)
+
+    def _own_bytes(self, block):
+        """Count what a layer's decomposition or basis takes, beside factors and graphs."""
+        way, look = self.ways[block.name], self.looks[block.name]
+        n, p = self.problem.n_samples, block.n_params
+        size = way.bytes - (self.sizes(block).kept if way.by_factor else 0.0)
+        if self._pending(block) and way.by_factor:
+            size += min(n * self.rank * p, MAX_BLOCK_ENTRIES) * self.itemsize
+        elif self._pending(block):
+            size += self.settings.n_probes * self.chunk * self.found.first
+        elif way.name == DENSE:
+            width = look.plain_width
+            if width and width <= self.settings.n_probes * self.settings.n_lanczos_steps:
+                size += 2 * n * width**2 * self.itemsize
+                size += min(COLUMNS_AT_ONCE, width) * self.chunk * self.found.first
+            else:
+                size += self.problem.vectors_at_once() * self.chunk * self.found.first
+        return size
+
+    def _one_by_one(self):
+        """Plan for one layer after the other; return the least bound that would do, and why."""
+        limit = self.settings.max_memory
+        self.ways, self.bytes_of, least = {}, {}, (self.found.start, None)
+        for block in self.problem.blocks:
+            look = self.looks[block.name]
+            capture = self.chunk * (self.found.first + look.capture)
+            around = Surroundings(
+                capture=capture + self.sizes(block, True).kept,
+                graph=self.chunk * self.found.second,
+                vector=self.chunk * self.found.first,
+                limit=limit - self.held,
+            )
+            sizes = self.sizes(block, True)
+            # With a bound of nothing, every way is as small as can be.
+            options = ways(sizes, self.settings, dataclasses.replace(around, limit=0.0))
+            smallest = min(way.bytes for way in allowed_ways(options, self.settings))
+            least = max(least, (self.held + smallest, block.name), key=lambda pair: pair[0])
+            self.ways[block.name] = way = choose_way(block.name, sizes, self.settings, around)
+            self.bytes_of[block.name] = way.bytes
+        self.peak = max(self.found.start, self.held + max(self.bytes_of.values()))
+        return least
+
+    def _refuse(self, least, name):
+        """Say what would do."""
+        limit, settings = self.settings.max_memory, self.settings
+        what = "the net, its data and what is known of its outputs"
+        if name is not None:
+            what += f", and layer {name!r} beside them"
+        advice = ["Raise max_memory", "pass max_samples to look at fewer samples"]
+        if self.chunk > 1 and len(self.problem.chunks) > 1:
+            advice.append(f"a batch_size below {self.chunk}")
+        if settings.n_lanczos_steps > 10:
+            advice.append("fewer n_lanczos_steps")
+        raise ValueError(
+            f"Expected max_memory of at least {least:.0f} bytes ({least / 2**20:.1f} MiB), which "
+            f"{what} take at the least, found {limit:.0f} ({limit / 2**20:.1f} MiB). "
+            f"{', '.join(advice[:-1])} or {advice[-1]}."
+        )
