@@ -34,6 +34,8 @@ class WorkingCopy(torch.nn.Module):
                 _detach_cached_tensors(original, memo)
             originals[name] = original
         copies = {name: copy.deepcopy(original, memo) for name, original in originals.items()}
+        for duplicate in copies.values():
+            _uncompile(duplicate)
         first = next(p for name in modules for p in copies[name].parameters() if p.requires_grad)
         self.device = torch.device(first.device if device is None else device)
         self.dtype = _resolve_dtype(dtype, first.dtype)
@@ -156,6 +158,16 @@ def _resolve_dtype(dtype, found):
             "Use 'float64' for exact numbers, None to follow the net."
         )
     return resolved
+
+
+def _uncompile(module):
+    """Put back what torch.compile wraps, within a module, and let calls in place be as written."""
+    if not isinstance(module, torch.nn.Module):
+        return
+    for part in list(module.modules()):
+        part._compiled_call_impl = None
+        for name, child in part._modules.items():
+            part._modules[name] = getattr(child, "_orig_mod", child)
 
 
 def _detach_cached_tensors(module, memo):

@@ -1,0 +1,130 @@
+"""Nets and surroundings are left as they were found, whatever happens."""
+
+import numpy as np
+import pytest
+import torch
+from dense_oracle import tabular_net
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from hessdiag.cases import NetworkCase
+from hessdiag.curvature._hessian_products import HessianProducts
+from hessdiag.spectra import examine, layer_spectra, layer_traces, plan_spectra
+from hessdiag.testing import network_state, state_changes, surroundings_state
+
+OWN = {"scalar": {"*": lambda output, y: (output**2).mean()}}
+DOORS = {
+    "layer_spectra": layer_spectra,
+    "of chunks": lambda *case: layer_spectra(*case, batch_size=7),
+    "within a bound": lambda *case: layer_spectra(*case, max_memory=100_000),
+    "of own outputs": lambda *case: layer_spectra(*case, **OWN),
+    "layer_traces": lambda *case: layer_traces(*case, method="hutchinson"),
+    "plan_spectra": plan_spectra,
+    "examine": examine,
+}
+
+
+class Failing(nn.Module):
+    """Passes on what it gets, until it has been called often enough."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls_left = [10**9]
+
+    def __deepcopy__(self, memo):
+        twin = Failing()
+        twin.calls_left = self.calls_left
+        return twin
+
+    def forward(self, x):
+        self.calls_left[0] -= 1
+        if self.calls_left[0] < 0:
+            raise RuntimeError("in the middle of a pass")
+        return x
+
+
+def make_case():
+    """A net in the midst of training: gradients, a frozen layer, a hook, statistics, dropout."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Linear(4, 6),
+        nn.BatchNorm1d(6),
+        nn.Tanh(),
+        nn.Dropout(0.5),
+        Failing(),
+        nn.Linear(6, 5),
+        nn.GELU(),
+        nn.Linear(5, 3),
+    )
+    module[5].bias.requires_grad_(False)
+    module[0].register_forward_hook(lambda m, args, out: 2 * out)
+    net = tabular_net(module, NeuralNetClassifier, criterion=nn.CrossEntropyLoss)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 4)).astype("float32"), rng.integers(0, 3, 20)
+    module.train()
+    nn.functional.cross_entropy(module(torch.as_tensor(X)), torch.as_tensor(y)).backward()
+    return net, X, y
+
+
+class Watch:
+    """Compares what is before and after, the flags of single modules included."""
+
+    def __init__(self, net, X, y):
+        self.net, self.case = net, NetworkCase(net, X, y)
+        self.before = self.look()
+
+    def look(self):
+        modules = list(self.net.module_.modules())
+        flags = {
+            "modes": [m.training for m in modules],
+            "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules],
+            "requires_grad": [p.requires_grad for p in self.net.module_.parameters()],
+            "versions": [p._version for p in self.net.module_.parameters()],
+            "attention": (
+                torch.backends.cuda.flash_sdp_enabled(),
+                torch.backends.cuda.mem_efficient_sdp_enabled(),
+                torch.backends.mha.get_fastpath_enabled(),
+            ),
+            "precision": torch.get_float32_matmul_precision(),
+        }
+        return network_state(self.case) | surroundings_state() | flags
+
+    def check(self):
+        assert state_changes(self.before, self.look()) == []
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_nothing_changes(door):
+    net, X, y = make_case()
+    watch = Watch(net, X, y)
+    DOORS[door](net, X, y)
+    watch.check()
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_nothing_changes_after_an_error_in_a_pass(door):
+    net, X, y = make_case()
+    failing = net.module_[4]
+    DOORS[door](net, X, y)
+    n_calls = 10**9 - failing.calls_left[0]
+    for calls in {1, 2, n_calls // 2, n_calls - 2}:
+        failing.calls_left[0] = calls
+        watch = Watch(net, X, y)
+        with pytest.raises((RuntimeError, ValueError), match="in the middle of a pass"):
+            DOORS[door](net, X, y)
+        watch.check()
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_nothing_changes_after_an_interrupt_in_a_product(door, monkeypatch):
+    net, X, y = make_case()
+
+    def broken(*args):
+        raise KeyboardInterrupt
+
+    for method in ("products", "dense"):
+        monkeypatch.setattr(HessianProducts, method, broken)
+    watch = Watch(net, X, y)
+    with pytest.raises(KeyboardInterrupt):
+        DOORS[door](net, X, y)
+    watch.check()
