@@ -33,7 +33,7 @@ advise: $(VENV)/.installed-all  ## test the advice by doing it, on unseen data s
 	$(BIN)/hessdiag zoo advise --out advice --n-networks 100 --json benchmarks/advice.json
 
 zoo: $(VENV)/.installed-all  ## build the reference zoo and its table; resumes
-	$(BIN)/hessdiag zoo build --out zoo --groups 2 --table hessdiag/zoo/data/reference_zoo.npz
+	$(BIN)/hessdiag zoo build --out zoo --groups 1 --table hessdiag/zoo/data/reference_zoo.npz
 
 # The peers pin other packages than hessdiag does, so they get an environment of their own.
 $(VENV)-bench/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt
