@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.validation import has_fit_parameter
 
 from hessdiag.diagnosis import TableClassifier, TableDiagnoser
@@ -28,23 +24,11 @@ def default_candidates(random_state=0):
     Returns
     -------
     candidates : dict of str to sklearn classifier
-        Kernel regression (`TableDiagnoser`) with its default kernel and with a narrower one, trees
-        with small and with large leaves, and a linear model on standardized, clipped columns
-        (medians where a value is missing).
+        Kernel regression (`TableDiagnoser`) and trees (`TableClassifier`), with their defaults.
     """
     return {
         "kernel": TableDiagnoser(),
-        "narrow_kernel": TableDiagnoser(gamma=1.0),
         "trees": TableClassifier(n_estimators=100, random_state=random_state),
-        "large_leaves": TableClassifier(
-            n_estimators=100, min_samples_leaf=10, max_features=0.2, random_state=random_state
-        ),
-        "linear": make_pipeline(
-            SimpleImputer(strategy="median", keep_empty_features=True),
-            StandardScaler(),
-            FunctionTransformer(np.clip, kw_args={"a_min": -3, "a_max": 3}),
-            LogisticRegression(C=0.02, class_weight="balanced", max_iter=500, tol=1e-3),
-        ),
     }
 
 
