@@ -16,7 +16,7 @@ class Peer:
 
     distribution = ""
     note = ""
-    # Whether it runs as released; one that was mended here to run at all is timed beside the others.
+    # Whether it runs as released; one that was mended to run at all is timed beside the others.
     as_released = True
 
     def __init__(self, workload, n_samples=None):
