@@ -58,7 +58,8 @@ def evaluate_zoo(
     Returns
     -------
     result : dict
-        JSON: ``protocols`` -> name -> ``rows`` -> figures of each row as from `score_row`; where
+        JSON: ``protocols`` -> name -> ``rows`` -> figures of each row as from `score_row`, with
+        intervals over data sets (over tasks where one generator made all); where
         the zoo cannot answer, ``rows`` is None and ``reason`` says why. With ``n_networks``,
         ``n_datasets`` (parents), ``n_tasks``, ``label_reliability``, the table's ``provenance``
         and ``studies``.
@@ -139,6 +140,8 @@ def _score_protocol(protocol, zoo, target, found, chosen, rules, random_state):
         return {"title": protocol.title, "rows": None, "reason": protocol.reason}
     classes = np.array(DIAGNOSES)
     asked = np.sort(np.concatenate([test for _, test in protocol.splits]))
+    # The tasks of one generator are resampled where there is nothing else to resample.
+    units = zoo.groups if len(np.unique(zoo.groups[asked])) > 1 else zoo.columns["dataset"]
     rows = {}
     for row in ROW_TITLES:
         if row == "dummy":
@@ -151,7 +154,7 @@ def _score_protocol(protocol, zoo, target, found, chosen, rules, random_state):
             target[asked],
             probabilities[asked],
             classes,
-            zoo.groups[asked],
+            units[asked],
             random_state,
             ~zoo.columns["unsure"][asked],
         )
@@ -166,6 +169,7 @@ def _score_protocol(protocol, zoo, target, found, chosen, rules, random_state):
         "title": protocol.title,
         "n_folds": len(protocol.splits),
         "n_networks": len(asked),
+        "n_datasets": len(np.unique(zoo.groups[asked])),
         "n_train": int(np.mean([len(train) for train, _ in protocol.splits])),
         "rows": rows,
     }

@@ -35,8 +35,7 @@ def score_row(target, probabilities, classes, groups, random_state=0, sure=None)
         ``log_loss``, ``ece``, ``recall`` by class (None where the class does not occur),
         ``coverage`` (balanced accuracy on the surest 10, 20, ... 100 %: the fewest networks of the
         highest confidence that make up the share), ``surer_half`` (that at 50 %), ``sure_labels``
-        (balanced accuracy where the label is certain), ``confusion``, ``n_networks``,
-        ``n_datasets``.
+        (balanced accuracy where the label is certain), ``confusion``, ``n_networks``.
     """
     predicted = classes[probabilities.argmax(axis=1)]
     confidence = probabilities.max(axis=1)
@@ -65,7 +64,6 @@ def score_row(target, probabilities, classes, groups, random_state=0, sure=None)
     return scores | {
         "confusion": confusion_matrix(target, predicted, labels=classes).tolist(),
         "n_networks": len(target),
-        "n_datasets": len(np.unique(groups)),
     }
 
 

@@ -162,6 +162,14 @@ def test_teacher_is_known(made_up_zoo):
     labelled = protocol["teacher_of_labels"]
     expected = (zoo.target[taught & ~narrower] != "underparameterized").mean()
     assert labelled["others_not_called_so"] == pytest.approx(expected)
+    # One generator made all: its tasks are resampled, as there is no other data set.
+    zoo.columns["parent"][taught] = "teacher"
+    noise = np.random.default_rng(0).random((300, 1))
+    zoo.data = np.where(noise < 0.5, noise, zoo.data)
+    protocol = evaluate(zoo, protocols=["teacher_student"])["protocols"]["teacher_student"]
+    low, high = protocol["rows"]["hessdiag"]["interval"]
+    assert protocol["n_datasets"] == 1
+    assert low < high
 
 
 def test_evaluation_is_reproducible_and_printed(made_up_zoo):

@@ -91,7 +91,7 @@ def test_surest_are_the_most_confident():
     assert scores["coverage"]["1.0"] == pytest.approx((2 / 4 + 2 / 3 + 2 / 3) / 3)
     assert scores["coverage"]["1.0"] == scores["balanced_accuracy"]
     assert scores["sure_labels"] == 1
-    assert scores["n_datasets"] == 10
+    assert scores["n_networks"] == 10
 
 
 def test_diagnosis_that_does_not_occur_has_no_recall():
