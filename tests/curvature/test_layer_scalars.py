@@ -234,7 +234,7 @@ def test_the_plan_knows():
         ({"*": lambda z, y: 1.0}, "layer '0', found an object of type float"),
         ({"*": lambda z, y: nn.functional.cross_entropy(z, y[:, None])}, r"layer '0'.*\(30, 6\)"),
     ],
-    ids=str,
+    ids=range(8),
 )
 def test_what_is_wrong_is_said(scalar, message):
     net, X, y = problem()
