@@ -62,13 +62,15 @@ def _graph_bytes_per_sample(problem):
 def _graph_bytes(problem, X):
     """Count what the graphs of some samples keep for one backward pass, and for two."""
     parameters = [p for block in problem.blocks for p in block.parameters]
+    known = [*problem.working_copy.parameters(), *tensors_of(problem.X)]
 
     def scalar():
         outputs = tensors_of(problem.working_copy(X))
         # Squares: a scalar with second derivatives everywhere.
         return sum(t.square().sum() for t in outputs if t.is_floating_point())
 
-    return first_graph_bytes(scalar, parameters), second_graph_bytes(scalar, parameters)
+    once = first_graph_bytes(scalar, parameters, known)
+    return once, second_graph_bytes(scalar, parameters, known)
 
 
 def _bytes_of(tensors):

@@ -20,19 +20,19 @@ def available_memory(device=None):
         return 4.0 * 2**30
 
 
-def second_graph_bytes(scalar, parameters):
-    """Count the bytes that the graph of a scalar and of its gradient keeps, parameters apart."""
-    return _graph_bytes(scalar, parameters, True)
+def second_graph_bytes(scalar, parameters, known=()):
+    """Count the bytes that the graph of a scalar and of its gradient keeps beside what is known."""
+    return _graph_bytes(scalar, parameters, known, True)
 
 
-def first_graph_bytes(scalar, parameters):
-    """Count the bytes that the graph of a scalar keeps for one backward pass, parameters apart."""
-    return _graph_bytes(scalar, parameters, False)
+def first_graph_bytes(scalar, parameters, known=()):
+    """Count the bytes that a graph keeps for one backward pass beside what is known."""
+    return _graph_bytes(scalar, parameters, known, False)
 
 
-def _graph_bytes(scalar, parameters, twice):
+def _graph_bytes(scalar, parameters, known, twice):
     """Count the bytes of the tensors that autograd saves, each storage once."""
-    known, held = {p.untyped_storage().data_ptr() for p in parameters}, {}
+    known, held = {t.untyped_storage().data_ptr() for t in (*parameters, *known)}, {}
 
     def note(tensor):
         storage = tensor.untyped_storage()

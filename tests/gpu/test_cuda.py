@@ -242,7 +242,7 @@ def test_net_and_gpu_are_left_as_they_were(fails, monkeypatch):
         surroundings.check()
 
 
-@pytest.mark.parametrize("limit", [48 * MIB, 96 * MIB, 256 * MIB])
+@pytest.mark.parametrize("limit", [96 * MIB, 160 * MIB, 400 * MIB])
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.GELU])
 def test_max_memory_is_kept(activation, limit):
     net, X, y = classifier(mlp(512, activation, n_inputs=64, n_classes=10), 1024, 64, 10)

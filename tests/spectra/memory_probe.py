@@ -66,7 +66,7 @@ def make(network, activation):
         module = cnn(ACTIVATIONS[activation])
         X = rng.normal(size=(128, 1, 16, 16)).astype("float32")
     else:
-        module, X = Transformer(ACTIVATIONS[activation]), rng.integers(0, 100, (64, 32))
+        module, X = Transformer(ACTIVATIONS[activation]), rng.integers(0, 100, (48, 16))
     net = NeuralNetClassifier(
         module, criterion=nn.CrossEntropyLoss, verbose=0, train_split=None
     ).initialize()

@@ -20,7 +20,7 @@ from hessdiag.spectra import layer_spectra, layer_traces, plan_spectra
 
 MIB = 2**20
 # What the interpreter and its libraries may take besides.
-OVERHEAD = 3 * MIB
+OVERHEAD = 5 * MIB
 
 
 def probe(network, activation, several):
@@ -43,10 +43,10 @@ def probe(network, activation, several):
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks the Linux kernel")
 @pytest.mark.parametrize(
     ("network", "activation", "limits"),
-    [("mlp", "gelu", (24, 64)), ("cnn", "relu", (24, 64)), ("transformer", "gelu", (32, 80))],
+    [("mlp", "gelu", (24, 64)), ("cnn", "relu", (24, 64)), ("transformer", "gelu", (28, 48))],
 )
 def test_memory_stays_within_the_bound_and_is_as_planned(network, activation, limits):
-    few = {"n_lanczos_steps": 8, "n_probes": 2}
+    few = {"n_lanczos_steps": 6, "n_probes": 2}
     several = [few | {"max_memory": limit * MIB} for limit in limits]
     free, *bound = probe(network, activation, [few, *several])
     assert free["planned"] >= 0.7 * free["peak"]
