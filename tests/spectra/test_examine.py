@@ -10,7 +10,7 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, Ne
 from torch import nn
 
 from hessdiag.cases import NetworkCase
-from hessdiag.curvature import gram_statistics
+from hessdiag.curvature import gram_statistics, wide_kernel_statistics
 from hessdiag.spectra import examine, layer_spectra
 
 
@@ -93,6 +93,9 @@ def test_statistics_equal_those_of_plain_jacobians(activation, reduction):
             ridge,
             n_parameters=weights.size,
         )
+        with torch.no_grad():
+            received = module[: int(name)](torch.as_tensor(X).double()).numpy()
+        expected |= wide_kernel_statistics(received @ received.T, hot, p)
         found = examination[name].statistics
         assert found["weight_norm"] == pytest.approx(np.linalg.norm(weights))
         assert_same_statistics(found, expected)
@@ -101,6 +104,7 @@ def test_statistics_equal_those_of_plain_jacobians(activation, reduction):
     expected = gram_statistics(
         rescaled, hessians, p - hot, z.numpy(), hot - hot.mean(0), losses, 1.0, n_parameters=84
     )
+    expected |= wide_kernel_statistics(X.astype(float) @ X.astype(float).T, hot, p)
     assert_same_statistics(examination.network.statistics, expected)
     # One direction of all parameters against double backward through the whole net.
     if activation is nn.ReLU:
