@@ -20,6 +20,23 @@ __all__ = ["arc_cosine_kernel", "left_out_residuals", "wide_kernel_statistics"]
 #: Ridges of the regression, in units of the kernel's mean eigenvalue.
 RIDGES = 10.0 ** np.arange(-3, 3.5, 0.5)
 
+#: Names of what `wide_kernel_statistics` returns, in its order.
+STATISTICS = (
+    "attainable_r2",
+    "attainable_gap",
+    "attainable_r2_linear",
+    "attainable_gap_linear",
+    "attainable_r2_deep",
+    "attainable_gap_deep",
+    "attainable_log10_ridge",
+    "memorized_share",
+    "missed_share",
+    "residual_predictability",
+    "recoverable_share",
+    "prediction_predictability",
+    "disagreement",
+)
+
 
 def arc_cosine_kernel(kernel, depth=1):
     """Map the kernel of a layer's inputs to that of infinitely wide ReLU layers behind it.
@@ -142,27 +159,12 @@ def wide_kernel_statistics(inner_products, targets, predictions):
     >>> found["attainable_gap"] > 0.9
     True
     """
-    names = (
-        "attainable_r2",
-        "attainable_gap",
-        "attainable_r2_linear",
-        "attainable_gap_linear",
-        "attainable_r2_deep",
-        "attainable_gap_deep",
-        "attainable_log10_ridge",
-        "memorized_share",
-        "missed_share",
-        "residual_predictability",
-        "recoverable_share",
-        "prediction_predictability",
-        "disagreement",
-    )
     centred = targets - targets.mean(axis=0)
     total = np.square(centred).sum()
     scale = np.trace(inner_products) / len(inner_products)
     arrays = (inner_products, targets, predictions)
     if len(targets) < 3 or not all(np.isfinite(a).all() for a in arrays) or total <= 0:
-        return dict.fromkeys(names, np.nan)
+        return dict.fromkeys(STATISTICS, np.nan)
     kernel = inner_products / (scale if scale > 0 else 1.0) + 1.0
     residuals = targets - predictions
     own = np.square(residuals).sum(axis=1)
@@ -192,4 +194,4 @@ def wide_kernel_statistics(inner_products, targets, predictions):
         "prediction_predictability": 1.0 - sizes[2].min() / spread if spread > 0 else 0.0,
         "disagreement": np.square(predictions - targets.mean(axis=0) - forecast).sum() / total,
     }
-    return {name: float(found[name]) for name in names}
+    return {name: float(found[name]) for name in STATISTICS}

@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hessdiag.curvature._wide_kernel import STATISTICS as WIDE_STATISTICS
 from hessdiag.spectra import MEASURES
 
 FAMILIES = ("shape", "scale", "noise", "loo", "alignment", "attainable", "context")
@@ -177,24 +178,7 @@ ALIGNMENT = {
     "residual_energy_tenth": _statistic("residual_energy_tenth"),
 }
 
-ATTAINABLE = {
-    name: _statistic(name)
-    for name in (
-        "attainable_r2",
-        "attainable_gap",
-        "attainable_r2_linear",
-        "attainable_gap_linear",
-        "attainable_r2_deep",
-        "attainable_gap_deep",
-        "attainable_log10_ridge",
-        "memorized_share",
-        "missed_share",
-        "residual_predictability",
-        "recoverable_share",
-        "prediction_predictability",
-        "disagreement",
-    )
-}
+ATTAINABLE = {name: _statistic(name) for name in WIDE_STATISTICS}
 
 CONTEXT_MEASURES = {
     "loss_over_null_loss": lambda context: context["loss"] / context["null_loss"],
