@@ -1,0 +1,209 @@
+"""The design of the study: data sets, widths, checkpoints, and the networks to train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hessdiag.zoo import Recipe, load_dataset
+
+#: The 37 largest real data sets of the zoo, one for each parent, and what is learned on each: its
+#: classes, or one of its columns where the task is a regression.
+DATA_SETS = {
+    "banana": "banana",
+    "bands": "bands",
+    "breast": "breast",
+    "bupa": "bupa",
+    "chess": "chess",
+    "china": "china-next-pixel",
+    "contraceptive": "contraceptive",
+    "crx": "crx",
+    "diabetes": "diabetes",
+    "flower": "flower",
+    "german": "german",
+    "ionosphere": "ionosphere",
+    "led7digit": "led7digit",
+    "letter": "letter-predict-x7",
+    "magic": "magic-predict-x9",
+    "mammographic": "mammographic",
+    "marketing": "marketing",
+    "mnist1d": "mnist1d",
+    "monk-2": "monk-2",
+    "mushroom": "mushroom",
+    "optdigits": "optdigits",
+    "penbased": "penbased",
+    "phoneme": "phoneme-predict-x1",
+    "pima": "pima",
+    "ring": "ring",
+    "saheart": "saheart",
+    "satimage": "satimage",
+    "segment": "segment-predict-x0",
+    "spambase": "spambase",
+    "splice": "splice",
+    "tic-tac-toe": "tic-tac-toe",
+    "titanic": "titanic",
+    "twonorm": "twonorm",
+    "vehicle": "vehicle-predict-x0",
+    "vowel": "vowel",
+    "wdbc": "wdbc-predict-x28",
+    "wisconsin": "wisconsin",
+}
+
+#: Three of them for a quick look: classes, a regression, images.
+QUICK_DATA_SETS = ("satimage", "vehicle", "optdigits")
+
+#: Teachers whose needed width is known, two of each.
+TEACHERS = (
+    "teacher-2-relu-noisy-10",
+    "teacher-2-tanh-noisy-20",
+    "teacher-4-relu-noisy-20",
+    "teacher-4-tanh-noisy-10",
+    "teacher-8-relu-noisy-10",
+    "teacher-8-tanh-noisy-20",
+    "teacher-16-relu-noisy-10",
+    "teacher-16-tanh-noisy-15",
+)
+
+FAMILIES = {"tabular": "mlp", "series": "cnn1d", "image": "cnn2d"}
+ACTIVATIONS = ("relu", "gelu", "tanh")
+
+
+@dataclass(frozen=True)
+class StudyDesign:
+    """All that determines a study.
+
+    Parameters
+    ----------
+    data_sets : tuple of str, default=all 37
+        Names among `DATA_SETS`.
+    mlp_widths : tuple of int, default=(2, 4, 8, 16, 32, 64, 128)
+        Widths of hidden layers that the pilot tries.
+    cnn_widths : tuple of int, default=(1, 2, 4, 8, 16)
+        Numbers of channels that the pilot tries.
+    weight_decays : tuple of float, default=(0.0, 0.01)
+        L2 penalties that the sound network is chosen among; the others have none.
+    n_pilot_seeds : int, default=2
+        Networks of each kind in the pilot; their seeds are not those of the experiments.
+    n_train : int, default=300
+        Training samples, at most half of a set.
+    n_steps : int, default=1024
+        Optimizer steps of every run.
+    max_gram_size : int, default=1000
+        Largest side of a Gram matrix, see `hessdiag.examine`.
+    dense_limit : int, default=600
+        Parameters up to which a Hessian that is not a Gauss-Newton matrix is decomposed exactly.
+    n_coupling_probes : int, default=100
+        Probes for the norms of Hessian blocks in networks of more than 1,500 parameters.
+    teachers : tuple of str, default=8 tasks
+        Teacher-student tasks of the expressivity runs.
+    ratios : tuple of float, default=(0.25, 0.5, 1, 2, 4, 8)
+        Student width over teacher width.
+    n_student_seeds : int, default=2
+        Students of each teacher and width.
+    """
+
+    data_sets: tuple = tuple(DATA_SETS)
+    mlp_widths: tuple = (2, 4, 8, 16, 32, 64, 128)
+    cnn_widths: tuple = (1, 2, 4, 8, 16)
+    weight_decays: tuple = (0.0, 0.01)
+    n_pilot_seeds: int = 2
+    n_train: int = 300
+    n_steps: int = 1024
+    max_gram_size: int = 1000
+    dense_limit: int = 600
+    n_coupling_probes: int = 100
+    teachers: tuple = TEACHERS
+    ratios: tuple = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+    n_student_seeds: int = 2
+
+    @classmethod
+    def quick(cls):
+        """Return a design of 3 data sets for a first look, in a minute or two."""
+        return cls(
+            data_sets=QUICK_DATA_SETS,
+            mlp_widths=(2, 8, 64),
+            cnn_widths=(1, 4, 16),
+            n_pilot_seeds=1,
+            n_steps=512,
+            max_gram_size=300,
+            dense_limit=200,
+            n_coupling_probes=20,
+            teachers=TEACHERS[4:6],
+            ratios=(0.25, 1.0, 4.0),
+            n_student_seeds=1,
+        )
+
+    @property
+    def checkpoints(self):
+        """tuple of int : Steps at which networks are looked at: 0, and two for each doubling."""
+        steps, step = {0, 1}, float(self.n_steps)
+        while step > 1:
+            steps.add(round(step))
+            step /= 2**0.5
+        return tuple(sorted(steps))
+
+    def widths(self, task):
+        """Return the widths that a task's pilot tries."""
+        return self.mlp_widths if _family(task) == "mlp" else self.cnn_widths
+
+    def recipe(self, dataset, width=0, weight_decay=0.0, seed=0):
+        """Return the recipe of a network on a data set.
+
+        Activations take turns over the alphabetical list of data sets, so that each is met on a
+        third of them.
+        """
+        task = DATA_SETS[dataset]
+        return Recipe(
+            dataset=task,
+            n_train=self.n_train,
+            label_noise=0.0,
+            family=_family(task),
+            depth=2,
+            activation=ACTIVATIONS[sorted(DATA_SETS).index(dataset) % len(ACTIVATIONS)],
+            width=width,
+            weight_decay=weight_decay,
+            learning_rate=0.03,
+            n_steps=self.n_steps,
+            optimizer="sgd",
+            seed=seed,
+        )
+
+    def pilot(self, dataset):
+        """Return the recipes from whose held-out losses the regimes of a data set are chosen."""
+        base = self.recipe(dataset)
+        return [
+            replace(base, width=width, weight_decay=decay, seed=seed)
+            for width in self.widths(base.dataset)
+            for decay in self.weight_decays
+            for seed in range(1, 1 + self.n_pilot_seeds)
+        ]
+
+    def students(self):
+        """Return the recipes of the students, each of one hidden layer like its teacher."""
+        recipes = []
+        for teacher in self.teachers:
+            needed = load_dataset(teacher).teacher_width
+            widths = [round(ratio * needed) for ratio in self.ratios if ratio * needed >= 1]
+            recipes += [
+                Recipe(
+                    dataset=teacher,
+                    n_train=1000,
+                    label_noise=0.0,
+                    family="mlp",
+                    depth=1,
+                    activation=teacher.split("-")[2],
+                    width=width,
+                    weight_decay=0.0,
+                    learning_rate=0.03,
+                    n_steps=2 * self.n_steps,
+                    optimizer="sgd",
+                    seed=seed,
+                )
+                for width in widths
+                for seed in range(self.n_student_seeds)
+            ]
+        return recipes
+
+
+def _family(task):
+    """Architecture family that suits the form of a task's samples."""
+    return FAMILIES[load_dataset(task).form]
