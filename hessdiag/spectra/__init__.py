@@ -1,6 +1,7 @@
 """Spectra of local Hessians: computing them, and reading them."""
 
 from hessdiag.spectra._examine import examine
+from hessdiag.spectra._layer_coupling import LayerCoupling, layer_coupling
 from hessdiag.spectra._layer_spectra import layer_spectra
 from hessdiag.spectra._layer_traces import LayerTrace, layer_traces
 from hessdiag.spectra._measures import (
@@ -23,6 +24,7 @@ from hessdiag.spectra._spectrum import Spectrum
 
 __all__ = [
     "MEASURES",
+    "LayerCoupling",
     "LayerPlan",
     "LayerTrace",
     "SpectraPlan",
@@ -31,6 +33,7 @@ __all__ = [
     "effective_dimension",
     "effective_rank",
     "examine",
+    "layer_coupling",
     "layer_spectra",
     "layer_traces",
     "max_eigenvalue",
