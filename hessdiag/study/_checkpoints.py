@@ -121,12 +121,12 @@ def raw_measures(layer: LayerExamination, examination: Examination):
     context = examination.context
     n_outputs = context["n_outputs"] - (context["task"] == "classification")
     bound = min(layer.n_params, context["n_samples_examined"] * max(1, n_outputs))
-    values = ggn.eigenvalues
+    filled = ggn.nodes > RANK_TOLERANCE * ggn.nodes.max()
     found = {name: MEASURES[name](spectrum) for name in ("trace", "max_eigenvalue")}
     found["min_eigenvalue"] = MEASURES["min_eigenvalue"](spectrum)
     for name in ("stable_rank", "participation_ratio", "effective_rank", "n_outliers"):
         found[name] = MEASURES[name](ggn)
-    found["rank_fraction"] = np.sum(values > RANK_TOLERANCE * values.max()) / bound
+    found["rank_fraction"] = ggn.n_params * ggn.weights[filled].sum() / bound
     found["effective_dimension"] = layer.statistics.get("effective_dimension_1", np.nan)
     return found
 
@@ -175,7 +175,7 @@ def rival_statistics(net, X, y, null_loss):
         module.train(was_training)
     return {
         "gradient_norm": norm / null_loss,
-        "sharpness": (float(there) - float(loss)) / null_loss,
+        "sharpness": float(there - loss.detach()) / null_loss,
     }
 
 

@@ -1,0 +1,246 @@
+"""Rank correlations of every measure with held-out loss and generalization gap."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.stats import false_discovery_control, rankdata
+from scipy.stats import t as student_t
+
+from hessdiag._optional import import_optional
+from hessdiag.features._measures import FAMILY_OF
+from hessdiag.study._runs import nearest_checkpoint
+from hessdiag.study._tables import PLACES
+
+TIMES = (0.1, 0.25, 0.5, 1.0)
+TARGETS = ("held_out_loss", "gap")
+
+#: What needs no layer-wise curvature; of the whole net.
+RIVALS = (
+    "train_loss",
+    "train_error",
+    "gradient_norm",
+    "weight_norm",
+    "trace",
+    "max_eigenvalue",
+    "sharpness",
+)
+
+#: Family of each raw measure, which the diagnosis knows by other names.
+RAW_FAMILIES = {
+    "trace": "scale",
+    "max_eigenvalue": "scale",
+    "min_eigenvalue": "scale",
+    "stable_rank": "shape",
+    "participation_ratio": "shape",
+    "effective_rank": "shape",
+    "n_outliers": "shape",
+    "rank_fraction": "shape",
+    "effective_dimension": "noise",
+    "gradient_norm": "noise",
+    "weight_norm": "scale",
+}
+
+N_BOOTSTRAP = 2000
+
+
+def measure_families(place):
+    """Return the measures of a place, and the family of each.
+
+    Parameters
+    ----------
+    place : str
+        One of `PLACES`.
+
+    Returns
+    -------
+    families : dict of str to str
+        Family by measure; "rival" for what needs no layer-wise curvature.
+    """
+    layerwise = {name: family for name, family in FAMILY_OF.items() if family != "context"}
+    families = RAW_FAMILIES | layerwise
+    return families | dict.fromkeys(RIVALS, "rival") if place == "network" else families
+
+
+def correlate(experiments, evolution, random_state=0):
+    """Correlate every measure with how well networks generalize.
+
+    Within a data set, the values of its experiments are replaced by their ranks minus the mean
+    rank; Spearman's correlation of all data sets together ("within") is that of these ranks [1]_.
+    The correlation "across" is that of ranks over all experiments. Given the training loss at the
+    same time, both are partial correlations, ``(r_xy - r_xz r_yz) / sqrt((1 - r_xz^2)(1 -
+    r_yz^2))``. Intervals are percentiles over 2,000 bootstrap samples of data sets. The p-value is
+    that of a score test whose variance is taken over data sets, by Student's t with one degree of
+    freedom less than there are data sets; it is adjusted for all tests of the table by Benjamini
+    and Hochberg's rule [2]_. Data sets in which a measure is missing are left out of its row.
+
+    Parameters
+    ----------
+    experiments, evolution : pandas.DataFrame
+        Tables of a study.
+    random_state : int, default=0
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        A row per measure, place, time, target, ``given`` and ``scope``; see `StudyTables`.
+
+    References
+    ----------
+    .. [1] Quade (1967). Rank analysis of covariance. JASA 62(320).
+    .. [2] Benjamini, Hochberg (1995). Controlling the false discovery rate. JRSS B 57(1).
+    """
+    experiments = experiments.reset_index(drop=True)
+    names = experiments["dataset"].to_numpy()
+    codes = np.unique(names, return_inverse=True)[1]
+    rows = []
+    for place in PLACES:
+        at_place = evolution[evolution["place"] == place]
+        families = {k: v for k, v in measure_families(place).items() if k in at_place}
+        for time in TIMES:
+            values = _values_at(at_place, experiments["experiment"], time)
+            given = values["train_loss"].to_numpy(dtype=float)
+            matrix = values[list(families)].to_numpy(dtype=float)
+            for target in TARGETS:
+                y = experiments[target].to_numpy(dtype=float)
+                for scope in ("within", "across"):
+                    found = _rank_correlations(matrix, y, given, codes, scope, random_state)
+                    head = {"place": place, "time": time, "target": target, "scope": scope}
+                    rows += [
+                        {"measure": name, "family": family} | head | row
+                        for (name, family), rs in zip(families.items(), found, strict=True)
+                        for row in rs
+                        if not (name == "train_loss" and row["given"] == "train_loss")
+                    ]
+    table = import_optional("pandas", "zoo", "The study").DataFrame(rows)
+    known = table["p_value"].notna()
+    table.loc[known, "p_adjusted"] = false_discovery_control(table.loc[known, "p_value"])
+    return table
+
+
+def _values_at(evolution, order, time):
+    """Rows of the checkpoint nearest to a share of training; the mean over layers of a place."""
+    shares = np.unique(evolution["share"].to_numpy(dtype=float))
+    chosen = evolution[evolution["share"] == shares[nearest_checkpoint(shares, time)]]
+    return chosen.groupby("experiment").mean(numeric_only=True).reindex(order)
+
+
+def _rank_correlations(matrix, y, given, codes, scope, random_state):
+    """Correlations of each column with y, plain and given the third, as two dicts a column."""
+    results = []
+    for column in matrix.T:
+        kept = np.isfinite(column) & np.isfinite(y) & np.isfinite(given)
+        whole = np.isin(codes, np.setdiff1d(codes, codes[~kept]))
+        groups = np.unique(codes[whole], return_inverse=True)[1]
+        ranks = [_ranks(v[whole], groups, scope) for v in (column, y, given)]
+        sizes = {"n_experiments": int(whole.sum()), "n_data_sets": len(np.unique(groups))}
+        sums = _sums_by_group(*ranks, groups)
+        results.append(
+            [
+                {"given": name} | sizes | _estimate(sums, ranks, groups, partial, random_state)
+                for name, partial in (("nothing", False), ("train_loss", True))
+            ]
+        )
+    return results
+
+
+def _ranks(values, groups, scope):
+    """Centred ranks, within each group or over all."""
+    if scope == "across":
+        ranks = rankdata(values) if len(values) else values
+        return ranks - ranks.mean() if len(values) else ranks
+    ranks = np.empty(len(values))
+    for group in range(groups.max() + 1 if len(groups) else 0):
+        members = groups == group
+        found = rankdata(values[members])
+        ranks[members] = found - found.mean()
+    return ranks
+
+
+def _sums_by_group(x, y, z, groups):
+    """Sums of products of x, y, z for each group: (n_groups, 6)."""
+    n_groups = groups.max() + 1 if len(groups) else 0
+    products = (x * y, x * x, y * y, x * z, y * z, z * z)
+    return np.stack([np.bincount(groups, p, minlength=n_groups) for p in products], axis=1)
+
+
+def _estimate(sums, ranks, groups, partial, random_state):
+    """Correlation, bootstrap interval and p-value."""
+    nothing = dict.fromkeys(("rho", "low", "high", "p_value"), np.nan)
+    n_groups = len(sums)
+    if n_groups < 2:
+        return nothing
+    rho = _correlation(sums.sum(axis=0), partial)
+    if not np.isfinite(rho):
+        return nothing
+    low, high, _ = bootstrap_interval(sums, partial, random_state)
+    return {"rho": rho, "low": low, "high": high, "p_value": _p_value(ranks, groups, partial)}
+
+
+def bootstrap_interval(sums, partial, random_state):
+    """Return the 95 % interval and the standard error of a correlation over groups.
+
+    Parameters
+    ----------
+    sums : ndarray of shape (n_groups, 6)
+        Sums of products of each group.
+    partial : bool
+        Whether the correlation is partial.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    low, high, error : float
+        NaN where no sample has a correlation.
+    """
+    drawn = _correlation((_bootstrap_counts(len(sums), random_state) @ sums).T, partial)
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return np.nan, np.nan, np.nan
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high), float(drawn.std())
+
+
+@lru_cache(maxsize=64)
+def _bootstrap_counts(n_groups, random_state):
+    """How often each group is drawn in each bootstrap sample."""
+    rng = np.random.default_rng(random_state)
+    return rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_BOOTSTRAP).astype(
+        float
+    )
+
+
+def _correlation(sums, partial):
+    """Correlation from sums of products (6, ...), partial or not."""
+    xy, xx, yy, xz, yz, zz = sums
+    with np.errstate(all="ignore"):
+        plain = xy / np.sqrt(xx * yy)
+        if not partial:
+            return np.clip(plain, -1.0, 1.0)
+        a, b = xz / np.sqrt(xx * zz), yz / np.sqrt(yy * zz)
+        rest = (1 - a**2) * (1 - b**2)
+        # Where the third explains all of one, nothing is left to correlate.
+        found = np.where(rest > 1e-12, (plain - a * b) / np.sqrt(rest), np.nan)
+    return np.clip(found, -1.0, 1.0)
+
+
+def _p_value(ranks, groups, partial):
+    """Score test of no correlation: sums of products over data sets, their spread its error."""
+    x, y, z = ranks
+    if partial:
+        if not np.any(z):
+            return np.nan
+        x = x - z * (x @ z) / (z @ z)
+        y = y - z * (y @ z) / (z @ z)
+    scores = np.bincount(groups, x * y)
+    spread = np.sqrt(np.square(scores).sum())
+    if spread == 0:
+        return np.nan
+    n_groups = len(scores)
+    # Under no correlation the scores' sum has variance sum s^2; t accounts for few data sets.
+    ratio = scores.sum() / spread
+    ratio *= np.sqrt((n_groups - 1) / max(n_groups - ratio**2, 1e-12))
+    return float(2 * student_t.sf(abs(ratio), n_groups - 1))

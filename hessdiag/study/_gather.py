@@ -1,0 +1,191 @@
+"""From what the workers saved to the tables of experiments, evolution, coupling and students."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hessdiag._optional import import_optional
+from hessdiag.diagnosis import FitDiagnoser
+from hessdiag.features._layer_table import LayerTable
+from hessdiag.study._design import DATA_SETS
+from hessdiag.zoo._datasets import TASKS
+from hessdiag.zoo._examination import REFERENCE_SPECTRA
+from hessdiag.zoo._reference import read_reference
+
+#: Fields of a recipe that the table of experiments shows.
+RECIPE_FIELDS = (
+    "family",
+    "activation",
+    "width",
+    "depth",
+    "weight_decay",
+    "learning_rate",
+    "n_steps",
+    "batch_size",
+    "seed",
+)
+
+SIZES = ("n_train", "n_features", "n_outputs", "n_params", "null_loss")
+
+
+def experiments_table(experiments, results):
+    """Return a row per experiment, with the diagnosis of its network.
+
+    Parameters
+    ----------
+    experiments : list of Experiment
+        The experiments.
+    results : list of dict
+        What was found, as from `run_experiments`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        As in `StudyTables`.
+    """
+    rows = []
+    for experiment, found in zip(experiments, results, strict=True):
+        recipe = experiment.recipe
+        curve = [row for row in found["evolution"] if row["place"] == "network"]
+        held_out = np.array([row["held_out_loss"] for row in curve], dtype=float)
+        best = int(np.nanargmin(held_out))
+        last = curve[-1]
+        train_loss = np.nan if last["train_loss"] is None else last["train_loss"]
+        rows.append(
+            {
+                "experiment": experiment.name,
+                "dataset": experiment.dataset,
+                "task": recipe.dataset,
+                "kind": found["kind"],
+                "form": found["form"],
+                "regime": experiment.regime,
+                "recipe": recipe.id,
+                **{name: getattr(recipe, name) for name in RECIPE_FIELDS},
+                **{name: found[name] for name in SIZES},
+                "train_loss": train_loss,
+                "train_error": last["train_error"],
+                "held_out_loss": held_out[-1],
+                "held_out_error": last["held_out_error"],
+                "best_held_out_loss": held_out[best],
+                "best_step": curve[best]["step"],
+                "gap": held_out[-1] - train_loss,
+                "regime_contrast": experiment.contrast,
+                "regime_sure": experiment.is_sure,
+            }
+        )
+    frame = _frame(rows)
+    sound = [index for index, found in enumerate(results) if found["reference_table"]]
+    tables = [LayerTable.from_json(results[index]["reference_table"]) for index in sound]
+    # A network that blew up has no diagnosis.
+    for name, values in _diagnoses(tables, [experiments[i].dataset for i in sound]).items():
+        frame.loc[sound, name] = values
+    return frame
+
+
+def evolution_table(experiments, results):
+    """Return a row per experiment, checkpoint and layer.
+
+    Parameters
+    ----------
+    experiments : list of Experiment
+        The experiments.
+    results : list of dict
+        What was found.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        As in `StudyTables`.
+    """
+    return _frame(_labelled(experiments, results, "evolution"))
+
+
+def coupling_table(experiments, results):
+    """Return a row per experiment, checkpoint and pair of layers.
+
+    Parameters
+    ----------
+    experiments : list of Experiment
+        The experiments.
+    results : list of dict
+        What was found.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        As in `StudyTables`.
+    """
+    return _frame(_labelled(experiments, results, "coupling"))
+
+
+def students_table(recipes, results):
+    """Return a row per student and place.
+
+    Parameters
+    ----------
+    recipes : list of Recipe
+        The students.
+    results : list of dict
+        What was found, as from `run_students`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        As in `StudyTables`.
+    """
+    rows = []
+    for recipe, found in zip(recipes, results, strict=True):
+        needed = found["teacher_width"]
+        head = {
+            "teacher": recipe.dataset,
+            "teacher_width": needed,
+            "width": recipe.width,
+            "ratio": recipe.width / needed,
+            "seed": recipe.seed,
+        }
+        rows += [head | row for row in found["rows"]]
+    return _frame(rows)
+
+
+def _labelled(experiments, results, part):
+    """Rows of one part of the results, with the experiment that they belong to."""
+    return [
+        {"experiment": e.name, "dataset": e.dataset, "regime": e.regime} | row
+        for e, found in zip(experiments, results, strict=True)
+        for row in found[part]
+    ]
+
+
+def _diagnoses(tables, names):
+    """Diagnose by the shipped reference, and by what remains of it without the data set."""
+    reference, columns, _ = read_reference()
+    parents = np.asarray(columns["parent"])
+    everything = np.ones(len(parents), dtype=bool)
+    probabilities = _diagnoser(reference, columns, everything).predict_proba(tables)
+    classes = sorted(set(columns["diagnosis"].tolist()))
+    found = {"diagnosis": [classes[i] for i in probabilities.argmax(axis=1)]}
+    for index, diagnosis in enumerate(classes):
+        found["p_" + diagnosis.replace("-", "_")] = probabilities[:, index]
+    unseen = [None] * len(names)
+    for name in dict.fromkeys(names):
+        rows = [index for index, other in enumerate(names) if other == name]
+        kept = parents != TASKS[DATA_SETS[name]].parent
+        answers = _diagnoser(reference, columns, kept).predict([tables[i] for i in rows])
+        for index, answer in zip(rows, answers, strict=True):
+            unseen[index] = str(answer)
+    return found | {"diagnosis_unseen": unseen}
+
+
+def _diagnoser(reference, columns, kept):
+    """Fit a diagnoser on some of the reference networks."""
+    tables = [table for table, keep in zip(reference, kept, strict=True) if keep]
+    diagnoser = FitDiagnoser(spectra=REFERENCE_SPECTRA)
+    parents = np.asarray(columns["parent"])[kept]
+    return diagnoser.fit(tables, np.asarray(columns["diagnosis"])[kept], groups=parents)
+
+
+def _frame(rows):
+    """A table of rows; a column of nothing but missing numbers is one of numbers."""
+    frame = import_optional("pandas", "zoo", "The study").DataFrame(rows)
+    empty = [name for name in frame if frame[name].isna().all()]
+    return frame.astype(dict.fromkeys(empty, float))
