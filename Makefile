@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Small matrices: one thread for each of the worker processes is fastest.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint evaluate advise zoo bench docs clean
+.PHONY: help demo test lint evaluate advise zoo study bench docs clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -34,6 +34,9 @@ advise: $(VENV)/.installed-all  ## test the advice by doing it, on unseen data s
 
 zoo: $(VENV)/.installed-all  ## build the reference zoo and its table; resumes
 	$(BIN)/hessdiag zoo build --out zoo --groups 1 --table hessdiag/zoo/data/reference_zoo.npz
+
+study: $(VENV)/.installed-all  ## 111 experiments on 37 data sets, tables and a page; resumes
+	$(BIN)/hessdiag study --out docs/study --compress
 
 # The peers pin other packages than hessdiag does, so they get an environment of their own.
 $(VENV)-bench/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt

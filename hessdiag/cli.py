@@ -1,4 +1,4 @@
-"""The command line: hessdiag demo | diagnose | zoo build | zoo evaluate | zoo advise."""
+"""The command line: hessdiag demo | diagnose | zoo build | zoo evaluate | zoo advise | study."""
 
 from __future__ import annotations
 
@@ -109,6 +109,18 @@ def _parser():
     advise.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
     advise.add_argument("--json", help="write the figures")
     advise.set_defaults(run=_zoo_advise)
+
+    study = commands.add_parser(
+        "study", help="how local spectra evolve in training, and what they say; resumes"
+    )
+    study.add_argument("--out", default="study", help="folder of the results (%(default)s)")
+    study.add_argument(
+        "--quick", action="store_true", help="3 data sets instead of 37, in a minute or two"
+    )
+    study.add_argument("--datasets", nargs="+", help="data sets of the study (default: all 37)")
+    study.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
+    study.add_argument("--compress", action="store_true", help="write tables as .csv.gz")
+    study.set_defaults(run=_study)
     return parser
 
 
@@ -235,6 +247,38 @@ def _zoo_advise(arguments):
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(result, indent=1))
         print(f"Figures: {Path(arguments.json).resolve()}")
+    return 0
+
+
+def _study(arguments):
+    """hessdiag study."""
+    from dataclasses import replace
+
+    from hessdiag.study import StudyDesign, run_study
+
+    design = StudyDesign.quick() if arguments.quick else StudyDesign()
+    options = " --quick" if arguments.quick else ""
+    if arguments.datasets:
+        design = replace(design, data_sets=tuple(arguments.datasets))
+        options += " --datasets " + " ".join(arguments.datasets)
+    provenance = {
+        "command": f"hessdiag study{options}",
+        "commit": _commit(),
+        "versions": _versions(),
+    }
+    tables = run_study(
+        arguments.out,
+        design,
+        provenance,
+        n_jobs=arguments.n_jobs,
+        compress=arguments.compress,
+    )
+    counts = tables.regularities["verdict"].value_counts()
+    told = ", ".join(f"{counts.get(name, 0)} {name}" for name in ("holds", "fails", "open"))
+    print(f"{len(tables.experiments)} experiments; statements: {told}.")
+    for row in tables.claims.itertuples():
+        print(f"{row.verdict:>13}: {row.claim}")
+    print(f"Page: {(Path(arguments.out) / 'index.html').resolve()}")
     return 0
 
 

@@ -31,8 +31,8 @@ def run_study(folder, design=None, provenance=None, n_jobs=None, progress=True, 
     Parameters
     ----------
     folder : str or path-like
-        Where everything goes. What is finished there is kept: a study may be stopped at any moment
-        and started again.
+        Where everything goes. What is finished is kept in its folder ``parts``: a study may be
+        stopped at any moment and started again.
     design : StudyDesign or None, default=None
         What to run; None takes the full design: 37 data sets in 3 regimes.
     provenance : dict or None, default=None
@@ -63,11 +63,12 @@ def run_study(folder, design=None, provenance=None, n_jobs=None, progress=True, 
         import_optional(package, extra, "The study")
     design = StudyDesign() if design is None else design
     folder = Path(folder)
-    _check_design(design, folder)
+    parts = folder / "parts"
+    _check_design(design, parts)
     started = time.monotonic()
-    experiments = run_pilot(design, folder, n_jobs, progress)
-    results = run_experiments(experiments, design, folder, n_jobs, progress)
-    students = students_table(design.students(), run_students(design, folder, n_jobs, progress))
+    experiments = run_pilot(design, parts, n_jobs, progress)
+    results = run_experiments(experiments, design, parts, n_jobs, progress)
+    students = students_table(design.students(), run_students(design, parts, n_jobs, progress))
     trained = time.monotonic() - started
 
     about_experiments = experiments_table(experiments, results)
@@ -78,7 +79,7 @@ def run_study(folder, design=None, provenance=None, n_jobs=None, progress=True, 
     expressivity = express(students)
     claims = weigh_claims(about_experiments, regularities, correlations, expressivity)
     about = (provenance or {}) | {
-        "seconds": round(_seconds_so_far(folder, trained)),
+        "seconds": round(_seconds_so_far(parts, trained)),
         "quick": design == StudyDesign.quick(),
         "n_data_sets": len(design.data_sets),
         "n_experiments": len(experiments),
