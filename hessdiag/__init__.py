@@ -16,6 +16,8 @@ Data flows one way:
     `FitDiagnoser`, the label rule, reports.
 ``hessdiag.zoo``
     Networks with measured labels: recipes, builder, reference table, evaluation.
+``hessdiag.study``
+    111 networks followed through their training: what local spectra tell, and what they do not.
 ``hessdiag.plotting``, ``hessdiag.reporting``
     Figures and pages for people.
 ``hessdiag.testing``
