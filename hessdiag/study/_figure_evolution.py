@@ -1,0 +1,119 @@
+"""How measures of the layers move in training: small multiples."""
+
+from __future__ import annotations
+
+from hessdiag.plotting._matplotlib import new_figure
+from hessdiag.study._figure_selection import finite, has_values, present_regimes, quartiles
+from hessdiag.study._figure_style import (
+    INK,
+    REGIME_LOOKS,
+    WIDTH,
+    draw_band,
+    log_scale,
+    mark_ends,
+    note,
+    regime_legend,
+    step_axis,
+    step_positions,
+)
+from hessdiag.study._figure_words import PLACE_WORDS, count_words
+from hessdiag.study._study_figure import StudyFigure
+from hessdiag.study._tables import PLACES
+
+# Name, words with unit, and whether the scale is logarithmic. The first of a row that the table
+# has is drawn.
+_ROWS = (
+    (("effective_dimension", "effective dimension\n(directions)", True),),
+    (("max_eigenvalue", "largest eigenvalue\n(loss / parameter²)", True),),
+    (("trace", "trace\n(loss / parameter²)", True),),
+    (("participation_ratio", "participation ratio\n(directions)", True),),
+    (
+        ("gn_gap", "curvature that Gauss-\nNewton misses (share)", False),
+        ("negative_mass", "negative curvature\n(share of the mass)", False),
+    ),
+    (
+        ("attainable_gap", "what a wide layer knows\nbeyond the net (R²)", False),
+        ("alo_gap_1", "estimated gap\n(null losses)", False),
+    ),
+)
+
+
+def evolution_rows(evolution):
+    """Choose the measures to draw: name, words with unit, whether on a logarithmic scale."""
+    return [
+        next((row for row in choices if has_values(evolution, row[0])), choices[0])
+        for choices in _ROWS
+    ]
+
+
+def draw_evolution(tables):
+    """Draw key measures against steps, a row for each and a column for each place."""
+    frame = tables.evolution
+    rows = evolution_rows(frame)
+    figure = new_figure(WIDTH, 1.45 * len(rows) + 0.6)
+    axes = figure.subplots(len(rows), len(PLACES), sharey="row", squeeze=False)
+    for index, (measure, line) in enumerate(zip(rows, axes)):
+        drawn = [_draw_panel(axis, frame, place, measure) for axis, place in zip(line, PLACES)]
+        if any(drawn) and measure[2]:
+            log_scale(line[0])
+        largest = frame["step"].max() if len(frame) else 1
+        for axis, is_drawn in zip(line, drawn):
+            if is_drawn:
+                bottom = index == len(rows) - 1
+                step_axis(axis, largest, "optimizer step (log)" if bottom else None)
+                axis.tick_params(labelbottom=bottom)
+        first = drawn.index(True) if any(drawn) else 0
+        line[first].set_ylabel(measure[1])
+        if any(drawn):
+            line[first].tick_params(labelleft=True)
+    for axis, place in zip(axes[0], PLACES):
+        axis.set_title(f"{PLACE_WORDS[place]}\n{_size(frame, place)}", loc="left")
+    regime_legend(figure, frame)
+    n_sets = frame["dataset"].nunique() if len(frame) else 0
+    return StudyFigure(
+        name="evolution",
+        title="How curvature moves in training",
+        caption=(
+            "Median over data sets (line, marked at its end) and interquartile range (band) of "
+            f"each measure along training, {count_words(n_sets, 'data set')} per regime at most. "
+            "Columns are the first, middle and last layer, each with its own local Hessian, and "
+            "the whole network. Eigenvalues and traces are of the mean loss as it was trained on. "
+            "Axes are logarithmic except those of shares and of R²; a row shares its axis. Steps "
+            "that fewer than half of the data sets reach are not drawn."
+        ),
+        alt=(
+            "Small multiples of "
+            + ", ".join(row[1].replace("-\n", "-").replace("\n", " ") for row in rows)
+            + " against optimizer steps, by regime, for first, middle and last layers and the "
+            "whole network."
+        ),
+        figure=figure,
+    )
+
+
+def _draw_panel(axis, frame, place, measure):
+    """Draw a measure of a place; return whether there is anything to draw."""
+    column, _, logarithmic = measure
+    part = finite(frame[frame["place"] == place] if len(frame) else frame, column)
+    if logarithmic and len(part):
+        part = part[part[column] > 0]
+    if not len(part):
+        note(axis, "not measured here")
+        return False
+    for regime in present_regimes(part):
+        table = quartiles(part[part["regime"] == regime], column)
+        look = REGIME_LOOKS[regime]
+        places = step_positions(table.index)
+        draw_band(axis, places, table, look)
+        mark_ends(axis, places, table[0.5].to_numpy(), look)
+    if not logarithmic:
+        axis.axhline(0.0, color=INK, lw=0.6)
+    return True
+
+
+def _size(frame, place):
+    """Say how many data sets and experiments a column shows."""
+    part = frame[frame["place"] == place] if len(frame) else frame
+    n_sets = part["dataset"].nunique() if len(part) else 0
+    n = part["experiment"].nunique() if len(part) else 0
+    return f"{n_sets} data sets, n = {n}"

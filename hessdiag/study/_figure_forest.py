@@ -1,0 +1,47 @@
+"""Forests of rank correlations: measures above, their rivals below and set apart."""
+
+from __future__ import annotations
+
+from hessdiag.study._figure_style import GRID, INK, PAPER, Look
+
+MEASURE = Look("#0072b2", "-", "o")
+RIVAL = Look("#d55e00", "-", "s")
+
+RIVAL_WORDS = "RIVALS, without layer-wise curvature"
+
+#: Corrected p-value from which on a mark is hollow.
+SIGNIFICANT = 0.05
+
+
+def forest_heights(n_measures, n_rivals):
+    """Places of the rows from top to bottom, with a gap before the rivals."""
+    heights = [float(-place) for place in range(n_measures)]
+    start = -n_measures - 1.4
+    return heights + [start - place for place in range(n_rivals)]
+
+
+def draw_estimate(axis, height, row, look):
+    """Draw a correlation with its interval; hollow where it may be chance."""
+    axis.plot([row.low, row.high], [height, height], color=look.colour, lw=2)
+    filled = row.p_adjusted < SIGNIFICANT
+    face, edge = (look.colour, INK) if filled else (PAPER, look.colour)
+    style = {"mfc": face, "mec": edge, "mew": 0.6 if filled else 1.2, "ms": 6}
+    axis.plot([row.rho], [height], look.marker, zorder=3, **style)
+
+
+def set_rivals_apart(axes, heights, n_measures):
+    """Shade the rivals; return the height of their heading."""
+    heading = heights[n_measures] + 0.9
+    for axis in axes:
+        low, high = min(heights) - 0.7, heading + 0.45
+        axis.axhspan(low, high, color=GRID, alpha=0.45, lw=0, zorder=0)
+    return heading
+
+
+def correlation_axis(axis, heights):
+    """Make the horizontal axis one of correlations, with a line at none."""
+    axis.axvline(0.0, color=INK, lw=0.9)
+    axis.set_xlim(-1.02, 1.02)
+    axis.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"])
+    axis.set_ylim(min(heights) - 0.7, max(heights) + 0.8)
+    axis.tick_params(axis="y", length=0)

@@ -1,0 +1,83 @@
+"""All figures of the study, and their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hessdiag.plotting._matplotlib import figure_bytes
+from hessdiag.study._figure_correlations import draw_correlations
+from hessdiag.study._figure_coupling import draw_coupling
+from hessdiag.study._figure_early import draw_early
+from hessdiag.study._figure_evolution import draw_evolution
+from hessdiag.study._figure_expressivity import draw_expressivity
+from hessdiag.study._figure_regimes import draw_regimes
+from hessdiag.study._figure_regularities import draw_regularities
+from hessdiag.study._figure_style import house_style
+
+_DRAWINGS = (
+    draw_regimes,
+    draw_evolution,
+    draw_regularities,
+    draw_correlations,
+    draw_early,
+    draw_expressivity,
+    draw_coupling,
+)
+
+# Dots per inch of the images: sharp in a text column, 100 kB or so.
+_RESOLUTION = 150
+
+
+def draw_figures(tables):
+    """Draw all figures of a study.
+
+    Parameters
+    ----------
+    tables : StudyTables
+        What the study found out.
+
+    Returns
+    -------
+    figures : list of StudyFigure
+        In the order of the page. What a table lacks is said in the panel that would show it.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    with house_style():
+        return [draw(tables) for draw in _DRAWINGS]
+
+
+def write_figures(figures, folder):
+    """Write each figure as an image and as a vector graphic.
+
+    Parameters
+    ----------
+    figures : list of StudyFigure
+        What `draw_figures` returned.
+    folder : path-like
+        Where to write; made where it does not exist.
+
+    Returns
+    -------
+    paths : list of pathlib.Path
+        ``<name>.png`` and ``<name>.svg`` of each figure; the same figures give the same bytes.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with house_style():
+        for figure in figures:
+            image = figure_bytes(figure.figure, dpi=_RESOLUTION)
+            graphic = figure_bytes(figure.figure, format="svg", metadata={"Date": None})
+            for suffix, content in ((".png", image), (".svg", graphic)):
+                paths.append(folder / f"{figure.name}{suffix}")
+                paths[-1].write_bytes(content)
+    return paths
