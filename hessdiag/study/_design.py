@@ -79,12 +79,13 @@ class StudyDesign:
     ----------
     data_sets : tuple of str, default=all 37
         Names among `DATA_SETS`.
-    mlp_widths : tuple of int, default=(2, 4, 8, 16, 32, 64, 128)
+    mlp_widths : tuple of int, default=(1, 2, 4, 8, 16, 32, 64, 128)
         Widths of hidden layers that the pilot tries.
-    cnn_widths : tuple of int, default=(1, 2, 4, 8, 16, 32)
+    cnn_widths : tuple of int, default=(1, 2, 4, 8, 24)
         Numbers of channels that the pilot tries.
-    weight_decays : tuple of float, default=(0.0, 0.01)
-        L2 penalties that the sound network is chosen among; the others have none.
+    weight_decays : tuple of float, default=(0.0, 0.02, 0.1)
+        L2 penalties that the sound network is chosen among; the starved one has the same, the
+        lavish one none.
     n_pilot_seeds : int, default=2
         Networks of each kind in the pilot; their seeds are not those of the experiments.
     n_train : int, default=300
@@ -106,9 +107,9 @@ class StudyDesign:
     """
 
     data_sets: tuple = tuple(DATA_SETS)
-    mlp_widths: tuple = (2, 4, 8, 16, 32, 64, 128)
-    cnn_widths: tuple = (1, 2, 4, 8, 16, 32)
-    weight_decays: tuple = (0.0, 0.01)
+    mlp_widths: tuple = (1, 2, 4, 8, 16, 32, 64, 128)
+    cnn_widths: tuple = (1, 2, 4, 8, 24)
+    weight_decays: tuple = (0.0, 0.02, 0.1)
     n_pilot_seeds: int = 2
     n_train: int = 300
     n_steps: int = 1024
@@ -125,6 +126,7 @@ class StudyDesign:
         return cls(
             data_sets=QUICK_DATA_SETS,
             mlp_widths=(2, 8, 64),
+            weight_decays=(0.0, 0.02),
             cnn_widths=(1, 4, 8),
             n_pilot_seeds=1,
             n_steps=256,

@@ -51,8 +51,9 @@ def choose_regimes(dataset, recipes, curves):
     the pilot's seeds, in null losses:
 
     - sound is the width and weight decay of lowest L, neither the narrowest nor the widest;
-    - starved is, among narrower ones without decay, the widest with ``L - L_sound >= 0.05``;
-    - lavish is, among wider ones without decay, the narrowest with
+    - starved is, among narrower ones of the same weight decay, the widest with
+      ``L - L_sound >= 0.05``: what it lacks is width, as it is constrained in the same way;
+    - lavish is, among wider ones without weight decay, the narrowest with
       ``L - min(L_sound, B) >= 0.05``.
 
     Where no width reaches 0.05, that of the largest difference is taken, and the contrast tells.
@@ -99,13 +100,14 @@ def choose_regimes(dataset, recipes, curves):
         best[key] = np.nan_to_num(curves[rows], nan=np.inf).min(axis=1).mean()
     # Of equal losses the narrowest, without decay.
     sound = min((key for key in last if key[0] in widths[1:-1]), key=lambda k: (last[k], k))
-    narrower = {w: last[w, 0.0] - last[sound] for w in widths if w < sound[0]}
-    wider = {w: last[w, 0.0] - min(last[sound], best[w, 0.0]) for w in widths if w > sound[0]}
+    width, decay = sound
+    narrower = {w: last[w, decay] - last[sound] for w in widths if w < width}
+    wider = {w: last[w, 0.0] - min(last[sound], best[w, 0.0]) for w in widths if w > width}
     starved = max(_clear(narrower), default=_largest(narrower))
     lavish = min(_clear(wider), default=_largest(wider))
     chosen = {
-        "starved": (starved, 0.0, narrower[starved]),
-        "sound": (*sound, last[sound] - best[sound]),
+        "starved": (starved, decay, narrower[starved]),
+        "sound": (width, decay, last[sound] - best[sound]),
         "lavish": (lavish, 0.0, wider[lavish]),
     }
     experiments = []
