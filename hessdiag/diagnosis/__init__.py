@@ -12,6 +12,7 @@ from hessdiag.diagnosis._labels import (
     WELL_FIT,
     is_unsure,
     label_gains,
+    label_probabilities,
     nearest_gains,
 )
 from hessdiag.diagnosis._report import (
@@ -44,5 +45,6 @@ __all__ = [
     "coverage_accuracy_curve",
     "is_unsure",
     "label_gains",
+    "label_probabilities",
     "nearest_gains",
 ]

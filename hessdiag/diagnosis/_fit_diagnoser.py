@@ -38,10 +38,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     estimator : sklearn classifier or None, default=None
-        Classifier on the numeric table; None takes a `TableDiagnoser`, which gave a balanced
-        accuracy of 0.72 on left-out data sets of the reference zoo where trees gave 0.68. With
-        another classifier a `TableDiagnoser` beside it estimates gains and distance from the
-        reference.
+        Classifier on the numeric table; None takes a `TableDiagnoser`. With another classifier a
+        `TableDiagnoser` beside it estimates gains and distance from the reference.
     spectra : LayerSpectra or None, default=None
         First stage; None takes the defaults.
     features : SpectralFeatures or None, default=None
@@ -110,7 +108,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             Measured gains of widening and of constraining, in units of the null loss; then, where
             known, those of narrowing, of more weight decay and of stopping earlier, with NaN
             where there is none. A dict or frame has them as ``gain_widening``,
-            ``gain_constraining``, ``gain_narrowing``, ``gain_decay``, ``gain_stopping``.
+            ``gain_constraining``, ``gain_narrowing``, ``gain_decay``, ``gain_stopping``, and may
+            have the standard errors of the first two as ``se_widening`` and ``se_constraining``.
         groups : array-like of shape (n_networks,) or None, default=None
             Data set of each network, so that probabilities and intervals are made for data sets
             never seen; None treats each network as its own.
@@ -137,8 +136,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         spectra = clone(LayerSpectra() if self.spectra is None else self.spectra).fit(X)
         y = self._check_diagnoses(X, y)
         if gains is not None:
-            gains, parts = check_gains(gains, len(X))
-            gains = gains if parts is None else np.hstack([gains, parts])
+            gains = check_gains(gains, len(X))
         if groups is not None:
             groups = np.asarray(groups)
             check_consistent_length(X, groups)
@@ -151,7 +149,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             )
         y = y[examined]
         known = {
-            "gains": None if gains is None else gains[examined],
+            "gains": None if gains is None else gains.as_columns(examined),
             "groups": None if groups is None else groups[examined],
         }
         features = SpectralFeatures() if self.features is None else self.features

@@ -56,7 +56,7 @@ class KernelRegression:
         self.gamma = gamma
         self.ridge = ridge
 
-    def fit(self, U, weight, groups):
+    def fit(self, U, weight, groups, squared=None):
         """Factorize the kernel matrix.
 
         Parameters
@@ -67,13 +67,16 @@ class KernelRegression:
             Positive weights.
         groups : ndarray of shape (n_rows,)
             Rows of a group are left out together.
+        squared : ndarray of shape (n_rows, n_rows) or None, default=None
+            The `mean_squared_differences` of the rows, where they are known already.
 
         Returns
         -------
         self : KernelRegression
             Ready for `solve`.
         """
-        squared = _mean_squared_differences(U, U)
+        if squared is None:
+            squared = mean_squared_differences(U, U)
         kernel = np.exp(-self.gamma * squared)
         kernel[np.diag_indices(len(U))] += self.ridge / weight
         self.precision_ = _inverse(kernel)
@@ -142,14 +145,25 @@ def kernel_predict(U, reference, gamma, mean, coefficients):
     distances = np.empty(len(U))
     for start in range(0, len(U), _CHUNK):
         part = slice(start, start + _CHUNK)
-        squared = _mean_squared_differences(U[part], reference)
+        squared = mean_squared_differences(U[part], reference)
         predictions[part] = mean + np.exp(-gamma * squared) @ coefficients
         distances[part] = np.sqrt(squared.min(axis=1))
     return predictions, distances
 
 
-def _mean_squared_differences(U, V):
-    """Mean over columns of the squared differences, for all pairs of rows."""
+def mean_squared_differences(U, V):
+    """Mean over columns of the squared differences.
+
+    Parameters
+    ----------
+    U, V : ndarray of shape (n_u, n_columns) and (n_v, n_columns)
+        Rows.
+
+    Returns
+    -------
+    squared : ndarray of shape (n_u, n_v)
+        One value for each pair of rows.
+    """
     return euclidean_distances(U, V, squared=True) / U.shape[1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 OVERFITTING = "overfitting"
 UNDERPARAMETERIZED = "underparameterized"
@@ -13,6 +14,9 @@ DIAGNOSES = (OVERFITTING, UNDERPARAMETERIZED, WELL_FIT)
 
 #: A change that lowers held-out loss by less than this share of the null loss is not worth making.
 DELTA = 0.05
+
+# Nodes for the probability of one diagnosis: 32 give it to 0.01.
+_N_NODES = 32
 
 
 def label_gains(gain_widening, gain_constraining, delta=DELTA):
@@ -85,6 +89,53 @@ def is_unsure(gain_widening, gain_constraining, error_widening, error_constraini
             moved = label_gains(widening + sign_w * error_w, constraining + sign_c * error_c, delta)
             unsure |= moved != label
     return unsure
+
+
+def label_probabilities(gains, errors, delta=DELTA):
+    """Give the probability of each diagnosis, where gains were measured with errors.
+
+    True gains are taken to be normally distributed about the measured ones, independently, with
+    the standard errors as standard deviations; the probability of a diagnosis is that of the
+    region where `label_gains` names it.
+
+    Parameters
+    ----------
+    gains : array-like of shape (n_networks, 2)
+        Measured gains of widening and of constraining.
+    errors : array-like of shape (n_networks, 2)
+        Their standard errors; NaN where one is not known, which counts as 0.
+    delta : float, default=0.05
+        Smallest gain that counts.
+
+    Returns
+    -------
+    probabilities : ndarray of shape (n_networks, 3)
+        Columns in the order of `DIAGNOSES`; rows sum to 1.
+
+    Examples
+    --------
+    >>> from hessdiag.diagnosis import label_probabilities
+    >>> label_probabilities([[0.0, 0.05]], [[0.0, 0.1]]).round(3).tolist()
+    [[0.5, 0.0, 0.5]]
+    """
+    widening, constraining = np.asarray(gains, dtype=float).T[:, :, None]
+    # An error of 0 is a step, which a slope too steep to see stands for.
+    error_w, error_c = np.maximum(np.nan_to_num(np.asarray(errors, dtype=float)), 1e-9).T[..., None]
+    nodes, weights = np.polynomial.legendre.leggauss(_N_NODES)
+
+    def larger(own, error, other, other_error):
+        """Probability that one gain is at least delta, and the other is below it."""
+        start = ndtr((delta - own) / error)
+        level = start + (1 - start) * (nodes + 1) / 2
+        value = own + error * ndtri(np.clip(level, 1e-300, 1 - 1e-16))
+        return ((1 - start) * ndtr((value - other) / other_error) @ (weights / 2)[:, None])[:, 0]
+
+    well = ndtr((delta - widening) / error_w) * ndtr((delta - constraining) / error_c)
+    over = larger(constraining, error_c, widening, error_w)
+    under = larger(widening, error_w, constraining, error_c)
+    # Up to the error of the quadrature they sum to 1; ties go to overfitting, as in the rule.
+    probabilities = np.column_stack([over, under, well[:, 0]])
+    return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
 def nearest_gains(gains, diagnoses, delta=DELTA):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.utils import check_consistent_length, compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
@@ -14,24 +16,48 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from hessdiag.diagnosis._gain_intervals import GainIntervals
 from hessdiag.diagnosis._gains import check_gains, from_learning_scale, to_learning_scale
-from hessdiag.diagnosis._kernel_regression import KernelRegression, kernel_predict
-from hessdiag.diagnosis._labels import DIAGNOSES, nearest_gains
+from hessdiag.diagnosis._kernel_regression import (
+    KernelRegression,
+    Regression,
+    kernel_predict,
+    mean_squared_differences,
+)
+from hessdiag.diagnosis._labels import (
+    DIAGNOSES,
+    label_gains,
+    label_probabilities,
+    nearest_gains,
+)
 from hessdiag.diagnosis._normal_scores import NormalScores
 
 # Networks further from the reference than all but this share of its own networks lie outside.
 DOMAIN_QUANTILE = 0.99
 
 
+class _Candidate(NamedTuple):
+    """One scale of the kernel: its regression, and the calibration of what that left out."""
+
+    gamma: float
+    solved: Regression
+    scale: np.ndarray
+    calibration: LogisticRegression
+    loss: float
+
+
 class TableDiagnoser(ClassifierMixin, BaseEstimator):
     """Diagnose networks, and estimate gains, from a table of features by kernel regression.
 
     Every column is mapped to normal scores of its ranks, so that measures that span decades need
-    no care. One Gaussian-kernel ridge regression then learns the diagnoses (as indicators) and the
-    gains together. One factorization gives the exact predictions for every data set by the
-    regression without it [1]_. From those come, without refitting, what must be honest on data
-    sets never seen:
+    no care. One Gaussian-kernel ridge regression then learns the diagnoses and the gains together.
+    Where standard errors of the gains are given, a network's diagnosis is learned as the
+    probabilities that `label_probabilities` makes of them, so that a label that could as well be
+    another says less; elsewhere as an indicator. One factorization gives the exact predictions
+    for every data set by the regression without it [1]_. From those come, without refitting, what
+    must be honest on data sets never seen:
 
-    - probabilities: multinomial logistic regression on the left-out predictions;
+    - the scale of the kernel, where several are given: the one whose probabilities have the
+      lowest log loss;
+    - probabilities: multinomial logistic regression on the left-out predictions, of gains too;
     - intervals of the gains: quantiles of what those networks gained that were predicted alike
       while their data set was left out, at levels that are calibrated (distributional conformal
       prediction [2]_);
@@ -42,10 +68,10 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    gamma : float, default=0.2
+    gamma : float or tuple of float, default=(0.2, 0.5, 1.0)
         Inverse scale of the kernel ``exp(-gamma * d^2)``, d^2 the mean squared difference of two
-        networks' normal scores. On the reference zoo with data sets left out, values from 0.1 to
-        0.5 differ by 0.01 in balanced accuracy.
+        networks' normal scores, whose columns have variance 1: the default spans what is neither
+        flat nor a delta. Of several the best is chosen in `fit`.
     ridge : float, default=0.5
         Regularization: variance of the labels' noise in units of the signal's. 0.1 to 1 differ by
         0.01 in balanced accuracy likewise.
@@ -59,6 +85,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         Classes met in `fit`.
     n_features_in_ : int
         Number of columns met in `fit`.
+    gamma_ : float
+        The inverse scale that was chosen.
     n_gains_ : int
         0 if `fit` was given no gains, 2, or 5 with those of each way of constraining.
     left_out_probabilities_ : ndarray of shape (n_networks, n_classes)
@@ -91,12 +119,12 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints = {  # noqa: RUF012
-        "gamma": [Interval(Real, 0, None, closed="neither")],
+        "gamma": [Interval(Real, 0, None, closed="neither"), tuple, list],
         "ridge": [Interval(Real, 0, None, closed="neither")],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    def __init__(self, gamma=0.2, ridge=0.5, class_weight="balanced"):
+    def __init__(self, gamma=(0.2, 0.5, 1.0), ridge=0.5, class_weight="balanced"):
         self.gamma = gamma
         self.ridge = ridge
         self.class_weight = class_weight
@@ -120,7 +148,9 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             Measured gains of widening and of constraining, in units of the null loss, finite;
             then, where known, of narrowing, of more weight decay and of stopping earlier, NaN
             where there is none. A dict or frame has them as ``gain_widening``,
-            ``gain_constraining``, ``gain_narrowing``, ``gain_decay``, ``gain_stopping``.
+            ``gain_constraining``, ``gain_narrowing``, ``gain_decay``, ``gain_stopping``, and may
+            have the standard errors of the first two as ``se_widening`` and ``se_constraining``;
+            they count where `y` is what `label_gains` makes of the gains.
         groups : array-like of shape (n_networks,) or None, default=None
             Data set of each network. Probabilities and intervals are made for data sets never
             seen by leaving whole groups out; None leaves out single networks.
@@ -133,10 +163,12 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there are fewer than two classes or groups, if gains do not fit `X` or are not
+            If `gamma` holds nothing or other than positive numbers; if there are fewer than two
+            classes or groups, if gains do not fit `X` or are not
             finite, or if they come with classes that are not diagnoses.
         """
         self._validate_params()
+        gammas = _check_gammas(self.gamma)
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
@@ -146,7 +178,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
                 "Add networks of another diagnosis."
             )
         groups = _check_groups(groups, X)
-        gains, parts = (None, None) if gains is None else check_gains(gains, len(X))
+        gains, parts, errors = (None,) * 3 if gains is None else check_gains(gains, len(X))
         if gains is not None and not set(self.classes_.tolist()) <= set(DIAGNOSES):
             raise ValueError(
                 f"Expected diagnoses among {DIAGNOSES} where gains are given, so that both can "
@@ -154,7 +186,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             )
         n_classes = len(self.classes_)
         self.n_gains_ = 0 if gains is None else 2 if parts is None else 5
-        targets = [np.eye(n_classes)[indices]]
+        targets = [_named(self.classes_, indices, gains, errors)]
         targets += [to_learning_scale(part) for part in (gains, parts) if part is not None]
         targets = np.hstack(targets)
 
@@ -163,14 +195,18 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         self.reference_ = self.scores_.transform(X)
         # A class may weigh nothing at all.
         floor = np.finfo(float).eps * weight.max()
-        kernel = KernelRegression(self.gamma, self.ridge)
-        kernel.fit(self.reference_, np.maximum(weight, floor), groups)
-        solved = kernel.solve(targets)
-        columns = slice(0, n_classes + (0 if gains is None else 2))
-        self.left_out_scale_ = solved.left_out[:, columns].std(axis=0) + 1e-12
-        scaled = solved.left_out[:, columns] / self.left_out_scale_
-        self.calibration_ = LogisticRegression(max_iter=1000)
-        self.calibration_.fit(scaled, y, sample_weight=weight)
+        squared = mean_squared_differences(self.reference_, self.reference_)
+        n_used = n_classes + (0 if gains is None else 2)
+        best = None
+        for gamma in gammas:
+            kernel = KernelRegression(gamma, self.ridge)
+            kernel.fit(self.reference_, np.maximum(weight, floor), groups, squared)
+            candidate = _calibrate(gamma, kernel.solve(targets), n_used, y, weight)
+            if best is None or candidate.loss < best.loss:
+                best = candidate
+        solved = best.solved
+        self.gamma_, self.left_out_scale_, self.calibration_ = best.gamma, *best[2:4]
+        scaled = solved.left_out[:, :n_used] / self.left_out_scale_
         self.left_out_probabilities_ = self.calibration_.predict_proba(scaled)
         self.left_out_gains_ = None
         if gains is not None:
@@ -314,7 +350,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
         U = self.scores_.transform(X)
-        return kernel_predict(U, self.reference_, self.gamma, self.mean_, self.coefficients_)
+        return kernel_predict(U, self.reference_, self.gamma_, self.mean_, self.coefficients_)
 
     def _probabilities(self, answers):
         """Calibrated probabilities of the regression's predictions."""
@@ -324,6 +360,36 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     def _alike(self, scaled, probabilities):
         """Predictions by which networks are alike: gains in standard deviations, probabilities."""
         return np.hstack([scaled[:, len(self.classes_) :], 2 * probabilities])
+
+
+def _check_gammas(gamma):
+    """Scales as a list of positive numbers."""
+    gammas = list(gamma) if isinstance(gamma, (tuple, list)) else [gamma]
+    if not gammas or not all(isinstance(g, Real) and g > 0 for g in gammas):
+        raise ValueError(
+            f"Expected gamma to be a positive number or several, found {gamma!r}. Try 0.5."
+        )
+    return gammas
+
+
+def _named(classes, indices, gains, errors):
+    """Diagnoses as numbers: probabilities where errors of the gains are known, else indicators."""
+    indicators = np.eye(len(classes))[indices]
+    if errors is None or not np.array_equal(label_gains(*gains.T), classes[indices]):
+        return indicators
+    named = label_probabilities(gains, errors)[:, np.isin(DIAGNOSES, classes)]
+    return named / named.sum(axis=1, keepdims=True)
+
+
+def _calibrate(gamma, solved, n_used, y, weight):
+    """Turn left-out predictions into probabilities, and score them."""
+    left_out = solved.left_out[:, :n_used]
+    scale = left_out.std(axis=0) + 1e-12
+    calibration = LogisticRegression(max_iter=1000)
+    calibration.fit(left_out / scale, y, sample_weight=weight)
+    probabilities = calibration.predict_proba(left_out / scale)
+    loss = log_loss(y, probabilities, sample_weight=weight, labels=calibration.classes_)
+    return _Candidate(gamma, solved, scale, calibration, loss)
 
 
 def _check_groups(groups, X):

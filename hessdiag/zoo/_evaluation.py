@@ -13,7 +13,12 @@ from hessdiag.zoo._evaluation_studies import run_studies
 from hessdiag.zoo._fixed_rules import apply_fixed_rules
 from hessdiag.zoo._protocols import make_protocols
 from hessdiag.zoo._scores import balanced_accuracy, score_row
-from hessdiag.zoo._search import align_probabilities, default_candidates, search_classifier
+from hessdiag.zoo._search import (
+    align_probabilities,
+    default_candidates,
+    measured_gains,
+    search_classifier,
+)
 
 N_FOLDS = 7
 
@@ -32,8 +37,9 @@ def evaluate_zoo(
 
     Within each split each row gets the same search: the candidates of
     `hessdiag.zoo._search.default_candidates` are compared by cross-validation over the data sets
-    of the training side, and the best is fitted to all of it. Nothing is learned, chosen or tuned
-    on the networks that are asked about.
+    of the training side, and the best is fitted to all of it; of the networks to learn from, all
+    rows are told the diagnoses, the measured gains and the data sets alike. Nothing is learned,
+    chosen or tuned on the networks that are asked about.
 
     Parameters
     ----------
@@ -85,7 +91,7 @@ def evaluate_zoo(
             f"Expected protocols among {', '.join(protocol.name for protocol in known)}, found "
             f"{', '.join(unknown)}. Leave them out."
         )
-    tables = evaluation_rows(zoo)
+    tables, gains = evaluation_rows(zoo), measured_gains(zoo.columns)
     jobs = [
         (protocol.name, row, split, tables[row])
         for protocol in asked
@@ -95,7 +101,7 @@ def evaluate_zoo(
     # Memory maps of the tables would outlive workers that are stopped.
     workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes=None)
     answers = workers(
-        joblib.delayed(_answer)(table, target, zoo.groups, split, candidates, random_state)
+        joblib.delayed(_answer)(table, target, zoo.groups, gains, split, candidates, random_state)
         for _, _, split, table in jobs
     )
     found, chosen = {}, {}
@@ -125,11 +131,12 @@ def evaluate_zoo(
     return result
 
 
-def _answer(table, target, groups, split, candidates, random_state):
+def _answer(table, target, groups, gains, split, candidates, random_state):
     """Search, fit and ask, for one row and one split."""
     train, test = split
+    known = measured_gains(gains, train)
     fitted, name = search_classifier(
-        candidates, table[train], target[train], groups[train], random_state
+        candidates, table[train], target[train], groups[train], random_state, known
     )
     return align_probabilities(fitted, table[test], np.array(DIAGNOSES)), name
 

@@ -10,7 +10,12 @@ from hessdiag.diagnosis import DIAGNOSES, GAINS, TableDiagnoser
 from hessdiag.features import FAMILIES, SpectralFeatures
 from hessdiag.zoo._evaluation_rows import evaluation_rows
 from hessdiag.zoo._scores import balanced_accuracy
-from hessdiag.zoo._search import align_probabilities, default_candidates, fit_classifier
+from hessdiag.zoo._search import (
+    align_probabilities,
+    default_candidates,
+    fit_classifier,
+    measured_gains,
+)
 
 #: Numbers of data sets to learn from.
 DATASET_STEPS = (5, 10, 20, 40, 80, 160)
@@ -64,9 +69,10 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
     for row in STUDIED_ROWS:
         for (what, step), thinned in curves.items():
             tasks[what, row, step] = (tables[row], thinned)
+    gains_known = measured_gains(zoo.columns)
     workers = joblib.Parallel(n_jobs=n_jobs, max_nbytes=None)
     scores = workers(
-        joblib.delayed(_score)(estimator, table, target, zoo.groups, some)
+        joblib.delayed(_score)(estimator, table, target, zoo.groups, gains_known, some)
         for table, some in tasks.values()
     )
     found = dict(zip(tasks, scores, strict=True))
@@ -120,9 +126,8 @@ def study_gains(table, columns, target, groups, splits):
     predicted = np.full(measured.shape, np.nan)
     held = np.zeros(measured.shape, dtype=bool)
     for train, test in splits:
-        model = TableDiagnoser().fit(
-            table[train], target[train], gains=measured[train], groups=groups[train]
-        )
+        known = measured_gains(columns, train)
+        model = TableDiagnoser().fit(table[train], target[train], gains=known, groups=groups[train])
         predicted[test], interval = model.predict_gains(table[test], True, INTERVAL_SHARE)
         own = measured[test]
         held[test] = (interval[:, :, 0] <= own) & (own <= interval[:, :, 1])
@@ -196,14 +201,15 @@ def _mean_size(groups, splits, what):
     return float(np.mean([len(np.unique(groups[train])) for train, _ in splits]))
 
 
-def _score(estimator, table, target, groups, splits):
+def _score(estimator, table, target, groups, gains, splits):
     """Balanced accuracy of one classifier on one table; None where there is too little."""
     if not _learnable(target, groups, splits):
         return None
     classes = np.array(DIAGNOSES)
     predicted = np.empty(len(target), dtype=classes.dtype)
     for train, test in splits:
-        fitted = fit_classifier(estimator, table[train], target[train], groups[train])
+        known = measured_gains(gains, train)
+        fitted = fit_classifier(estimator, table[train], target[train], groups[train], known)
         answers = align_probabilities(fitted, table[test], classes)
         predicted[test] = classes[answers.argmax(axis=1)]
     asked = np.concatenate([test for _, test in splits])

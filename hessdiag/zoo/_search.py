@@ -6,11 +6,15 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from hessdiag.diagnosis import TableClassifier, TableDiagnoser
+from hessdiag.diagnosis import CONSTRAINTS, GAINS, TableClassifier, TableDiagnoser
+from hessdiag.diagnosis._gains import ERRORS
 from hessdiag.zoo._folds import split_by_groups
 from hessdiag.zoo._scores import balanced_accuracy
 
 N_INNER_FOLDS = 3
+
+#: What was measured of networks besides their diagnosis, for classifiers that learn from it.
+GAIN_COLUMNS = (*GAINS, *CONSTRAINTS, *ERRORS)
 
 
 def default_candidates(random_state=0):
@@ -32,7 +36,25 @@ def default_candidates(random_state=0):
     }
 
 
-def search_classifier(candidates, table, target, groups, random_state=0):
+def measured_gains(columns, rows=slice(None)):
+    """Take the measured gains, with their errors, of networks to learn from.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray
+        Columns of the reference table.
+    rows : ndarray of int or slice
+        The networks; all by default.
+
+    Returns
+    -------
+    gains : dict of str to ndarray
+        As `TableDiagnoser.fit` takes them.
+    """
+    return {name: columns[name][rows] for name in GAIN_COLUMNS if name in columns}
+
+
+def search_classifier(candidates, table, target, groups, random_state=0, gains=None):
     """Choose a classifier by cross-validation over data sets, and fit it on everything given.
 
     Parameters
@@ -47,6 +69,8 @@ def search_classifier(candidates, table, target, groups, random_state=0):
         Their data sets, which the inner folds keep together.
     random_state : int, default=0
         Seed of the inner folds.
+    gains : dict of str to ndarray or None, default=None
+        Their `measured_gains`, for classifiers that ask for them.
 
     Returns
     -------
@@ -65,15 +89,17 @@ def search_classifier(candidates, table, target, groups, random_state=0):
             if len(np.unique(target[train])) > 1 and len(test)
         ]
         scores = {
-            name: _inner_score(candidates[name], table, target, groups, splits) if splits else 0.0
+            name: _inner_score(candidates[name], table, target, groups, splits, gains)
+            if splits
+            else 0.0
             for name in names
         }
         best = max(names, key=scores.get)  # the first of equals
-    return fit_classifier(candidates[best], table, target, groups), best
+    return fit_classifier(candidates[best], table, target, groups, gains), best
 
 
-def fit_classifier(classifier, table, target, groups):
-    """Fit a copy of a classifier, which is told the data sets if it asks for them.
+def fit_classifier(classifier, table, target, groups, gains=None):
+    """Fit a copy of a classifier, which is told data sets and gains if it asks for them.
 
     Parameters
     ----------
@@ -85,16 +111,21 @@ def fit_classifier(classifier, table, target, groups):
         Their diagnoses.
     groups : ndarray of shape (n_networks,)
         Their data sets.
+    gains : dict of str to ndarray or None, default=None
+        Their `measured_gains`.
 
     Returns
     -------
     fitted : sklearn classifier
         The fitted copy.
     """
+    known = {}
     # A single data set leaves nothing to leave out.
     if has_fit_parameter(classifier, "groups") and len(np.unique(groups)) > 1:
-        return clone(classifier).fit(table, target, groups=groups)
-    return clone(classifier).fit(table, target)
+        known["groups"] = groups
+    if has_fit_parameter(classifier, "gains") and gains is not None:
+        known["gains"] = gains
+    return clone(classifier).fit(table, target, **known)
 
 
 def align_probabilities(fitted, table, classes):
@@ -119,11 +150,12 @@ def align_probabilities(fitted, table, classes):
     return probabilities
 
 
-def _inner_score(candidate, table, target, groups, splits):
+def _inner_score(candidate, table, target, groups, splits, gains):
     """Balanced accuracy of one candidate over the inner folds, taken together."""
-    answers = [
-        fit_classifier(candidate, table[train], target[train], groups[train]).predict(table[test])
-        for train, test in splits
-    ]
+    answers = []
+    for train, test in splits:
+        known = None if gains is None else measured_gains(gains, train)
+        fitted = fit_classifier(candidate, table[train], target[train], groups[train], known)
+        answers.append(fitted.predict(table[test]))
     asked = np.concatenate([test for _, test in splits])
     return balanced_accuracy(target[asked], np.concatenate(answers))

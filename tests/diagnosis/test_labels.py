@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hessdiag.diagnosis import DELTA, DIAGNOSES, is_unsure, label_gains, nearest_gains
+from hessdiag.diagnosis import (
+    DELTA,
+    DIAGNOSES,
+    is_unsure,
+    label_gains,
+    label_probabilities,
+    nearest_gains,
+)
 
 O, U, W = DIAGNOSES  # noqa: E741
 
@@ -86,3 +93,28 @@ def test_nearest_gains_by_brute_force(widening, constraining, diagnosis):
     others = others[label_gains(*others.T) == diagnosis]
     nearest = np.linalg.norm(others - point, axis=1).min()
     assert np.linalg.norm(moved - point) <= nearest + 1e-9
+
+
+def test_label_probabilities_by_drawing_gains():
+    rng = np.random.default_rng(0)
+    measured, error = 0.1 * rng.normal(size=(20, 2)), 0.08 * np.abs(rng.normal(size=(20, 2)))
+    error[:2, 0], error[1:3, 1] = 0, 0
+    drawn = measured + error * rng.normal(size=(20_000, 20, 2))
+    names = label_gains(drawn[..., 0], drawn[..., 1])
+    shares = np.stack([(names == name).mean(axis=0) for name in DIAGNOSES], axis=1)
+    found = label_probabilities(measured, error)
+    np.testing.assert_allclose(found, shares, atol=0.015)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+@given(gains, gains)
+def test_label_probabilities_without_error_are_the_label(widening, constraining):
+    for error in (0.0, np.nan):
+        found = label_probabilities([[widening, constraining]], [[error, error]])
+        # Gains within rounding of a border are on either side of it.
+        if min(abs(widening - DELTA), abs(constraining - DELTA)) < 1e-6:
+            continue
+        if abs(widening - constraining) < 1e-6:
+            continue
+        assert DIAGNOSES[found[0].argmax()] == label_gains(widening, constraining)
+        assert found.max() > 1 - 1e-9

@@ -13,11 +13,12 @@ from hessdiag.diagnosis import (
     GAINS,
     TableDiagnoser,
     label_gains,
+    label_probabilities,
 )
-from hessdiag.diagnosis._gains import check_gains, from_learning_scale, to_learning_scale
+from hessdiag.diagnosis._gains import ERRORS, check_gains, from_learning_scale, to_learning_scale
 
 
-@parametrize_with_checks([TableDiagnoser(), TableDiagnoser(class_weight=None)])
+@parametrize_with_checks([TableDiagnoser(), TableDiagnoser(gamma=0.5, class_weight=None)])
 def test_sklearn_suite(estimator, check):
     check(estimator)
 
@@ -111,7 +112,56 @@ def test_ways_of_constraining_with_gaps():
         two.predict_constraints(X)
     never = np.hstack([gains, parts])
     never[:, 4] = np.nan
-    assert check_gains(never, len(X))[1] is None
+    assert check_gains(never, len(X)).parts is None
+
+
+def with_errors(gains, errors):
+    """Gains and their standard errors by name."""
+    return dict(zip((*GAINS, *ERRORS), (*gains.T, *errors.T), strict=True))
+
+
+def test_labels_that_could_be_others_say_less():
+    X, y, gains, groups = make_table()
+    # Almost without regularization, what was learned is what is answered.
+    exact = TableDiagnoser(5.0, 1e-6)
+    errors = np.full_like(gains, 0.1)
+    indicators = (y[:, None] == DIAGNOSES).astype(float)
+    for given, expected in (
+        (gains, indicators),
+        (with_errors(gains, np.zeros_like(gains)), indicators),
+        (with_errors(gains, errors), label_probabilities(gains, errors)),
+    ):
+        answers, _ = exact.fit(X, y, gains=given, groups=groups)._answers(X)
+        np.testing.assert_allclose(answers[:, :3], expected, atol=1e-3)
+    # Labels by another rule than that of the gains are taken as they are.
+    other = np.roll(y, 1)
+    models = [
+        TableDiagnoser(0.5).fit(X, other, gains=given, groups=groups)
+        for given in (gains, with_errors(gains, errors))
+    ]
+    np.testing.assert_array_equal(*(model.predict_proba(X) for model in models))
+
+
+def test_errors_are_checked():
+    X, y, gains, _ = make_table()
+    with pytest.raises(ValueError, match="at least 0, found -1"):
+        TableDiagnoser().fit(X, y, gains=with_errors(gains, np.full_like(gains, -1)))
+
+
+def test_scale_with_the_lowest_log_loss_is_chosen():
+    X, y, gains, groups = make_table()
+    weight = (1 / np.unique(y, return_counts=True)[1])[np.searchsorted(DIAGNOSES, y)]
+    losses = {}
+    for gamma in (0.01, 0.3, 30.0):
+        model = TableDiagnoser(gamma).fit(X, y, gains=gains, groups=groups)
+        assert model.gamma_ == gamma
+        right = model.left_out_probabilities_[np.arange(len(y)), np.searchsorted(DIAGNOSES, y)]
+        losses[gamma] = -np.average(np.log(right), weights=weight)
+    best = min(losses, key=losses.get)
+    chosen = TableDiagnoser([0.01, 0.3, 30.0]).fit(X, y, gains=gains, groups=groups)
+    alone = TableDiagnoser(best).fit(X, y, gains=gains, groups=groups)
+    assert chosen.gamma_ == best
+    np.testing.assert_array_equal(chosen.predict_proba(X), alone.predict_proba(X))
 
 
 def test_domain(fitted):
@@ -141,7 +191,17 @@ def test_bad_input(change, words):
         TableDiagnoser().fit(X, **given)
 
 
-@pytest.mark.parametrize("parameters", [{"gamma": 0}, {"ridge": -1}, {"class_weight": "even"}])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"gamma": 0},
+        {"gamma": ()},
+        {"gamma": (0.5, -1.0)},
+        {"gamma": ["x"]},
+        {"ridge": -1},
+        {"class_weight": "even"},
+    ],
+)
 def test_bad_parameters(parameters):
     X, y, *_ = make_table()
     with pytest.raises(ValueError, match=next(iter(parameters))):
