@@ -30,7 +30,14 @@ from hessdiag.cases import NetworkCase
 from hessdiag.diagnosis import DiagnosisReport, FitDiagnoser
 from hessdiag.examination import Examination, LayerExamination
 from hessdiag.features import LayerSpectra, SpectralFeatures
-from hessdiag.spectra import Spectrum, examine, layer_spectra, plan_spectra
+from hessdiag.spectra import (
+    LayerTrace,
+    Spectrum,
+    examine,
+    layer_spectra,
+    layer_traces,
+    plan_spectra,
+)
 from hessdiag.zoo import load_reference_diagnoser, load_reference_zoo
 
 __all__ = [
@@ -39,12 +46,14 @@ __all__ = [
     "FitDiagnoser",
     "LayerExamination",
     "LayerSpectra",
+    "LayerTrace",
     "NetworkCase",
     "SpectralFeatures",
     "Spectrum",
     "__version__",
     "examine",
     "layer_spectra",
+    "layer_traces",
     "load_case",
     "load_reference_diagnoser",
     "load_reference_zoo",
