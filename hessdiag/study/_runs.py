@@ -72,8 +72,8 @@ class Runs:
 
     def phi(self, regime):
         """Return the share of the Hessian's squared norm outside of the layers' blocks, or None."""
-        rows = self._last_coupling(regime)
-        return None if rows.empty else float(rows["phi"].iloc[0])
+        values = self._last_coupling(regime)["phi"].to_numpy(dtype=float)
+        return float(values[0]) if len(values) and np.isfinite(values[0]) else None
 
     def coupling(self, regime, distance):
         """Return the mean coupling of layers that are so far apart, or None."""
@@ -82,9 +82,11 @@ class Runs:
         return float(values.mean()) if len(values) and np.isfinite(values).all() else None
 
     def _last_coupling(self, regime):
-        """Rows of the last checkpoint of a regime's couplings."""
-        rows = self._coupling[self._coupling["regime"] == regime]
-        return rows[rows["step"] == rows["step"].max()]
+        """Rows of a regime's couplings at the last checkpoint; none if the run had blown up."""
+        end = self._curves[regime, "network"]["step"].max()
+        return self._coupling[
+            (self._coupling["regime"] == regime) & (self._coupling["step"] == end)
+        ]
 
 
 def nearest_checkpoint(shares, share):
