@@ -30,12 +30,15 @@ class ReferenceRanges:
     healthy, unhealthy : dict of str to ndarray of shape (3,)
         Quartiles over the layers of well-fit and of all other networks; measures of the context
         over networks. NaN where the reference has none.
+    overall : dict of str to ndarray of shape (3,)
+        Quartiles over all networks.
     lowest, highest : dict of str to float
         0.5 and 99.5 % quantiles over the whole reference.
     """
 
     healthy: dict
     unhealthy: dict
+    overall: dict
     lowest: dict
     highest: dict
 
@@ -57,21 +60,44 @@ class ReferenceRanges:
         """
         well = [t for t, label in zip(tables, y, strict=True) if label == WELL_FIT]
         ill = [t for t, label in zip(tables, y, strict=True) if label != WELL_FIT]
-        values = [(k, v) for k, v in _pooled_values(tables).items() if len(v)]
+        pooled = _pooled_values(tables)
+        values = [(k, v) for k, v in pooled.items() if len(v)]
+        overall = {key: _quartiles(own) for key, own in pooled.items()}
+        unknown = dict.fromkeys(overall, np.full(3, np.nan))
         return cls(
-            healthy={key: _quartiles(values) for key, values in _pooled_values(well).items()},
-            unhealthy={key: _quartiles(values) for key, values in _pooled_values(ill).items()},
+            healthy=unknown | {key: _quartiles(own) for key, own in _pooled_values(well).items()},
+            unhealthy=unknown | {key: _quartiles(own) for key, own in _pooled_values(ill).items()},
+            overall=overall,
             lowest={k: float(np.quantile(v, USUAL_RANGE[0])) for k, v in values},
             highest={k: float(np.quantile(v, USUAL_RANGE[1])) for k, v in values},
         )
+
+    def typical(self, diagnosis):
+        """Give the ranges that stand for what a network is not.
+
+        Parameters
+        ----------
+        diagnosis : str
+            Its diagnosis.
+
+        Returns
+        -------
+        ranges : dict of str to ndarray of shape (3,)
+            Those of well-fit networks for an unhealthy one, and the reverse; of all networks where
+            the reference has none of them.
+        """
+        ranges = self.unhealthy if diagnosis == WELL_FIT else self.healthy
+        known = any(np.isfinite(quartiles).any() for quartiles in ranges.values())
+        return ranges if known else self.overall
 
 
 def explain_table(diagnoser, table, examination):
     """Make the report of one measured network.
 
     The weight of a layer is the fall of the diagnosis's probability when the layer's measures are
-    replaced by their medians among well-fit networks (for a well-fit network: among the others),
-    all else equal; that of a measure likewise, over all layers at once.
+    replaced by their medians among well-fit networks (for a well-fit network: among the others;
+    where the reference has no such networks: among all), all else equal; that of a measure
+    likewise, over all layers at once.
 
     Parameters
     ----------
@@ -91,7 +117,7 @@ def explain_table(diagnoser, table, examination):
     base = diagnoser.diagnose_tables([table])[0]
     winner = int(np.argmax(base))
     diagnosis = str(diagnoser.classes_[winner])
-    ranges = reference.unhealthy if diagnosis == WELL_FIT else reference.healthy
+    ranges = reference.typical(diagnosis)
 
     n_layers = len(table.layers)
     variants = [_with_layer_replaced(table, index, ranges) for index in range(n_layers)]

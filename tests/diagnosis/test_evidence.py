@@ -9,6 +9,7 @@ import hessdiag as hd
 from hessdiag.diagnosis import DIAGNOSES, TableClassifier, label_gains
 from hessdiag.features import LAYER_MEASURES, in_words, layer_table
 from hessdiag.features._measures import CONTEXT_MEASURES
+from hessdiag.reporting import render_text
 from hessdiag.testing import make_case
 
 
@@ -209,3 +210,21 @@ def test_reference_ranges(diagnoser, nine_cases, medians):
             np.testing.assert_allclose(median, medians[healthy][name])
             assert not low > median
             assert not median > high
+
+
+@pytest.mark.parametrize("left_out", ["well-fit", "overfitting"])
+def test_reference_without_one_of_the_diagnoses(left_out, nine_cases):
+    cases, y = nine_cases
+    kept = [index for index, name in enumerate(y) if name != left_out]
+    some, names = [cases[index] for index in kept], [y[index] for index in kept]
+    diagnoser = hd.FitDiagnoser(TableClassifier(15, random_state=0)).fit(some, names)
+    reports = [diagnoser.explain(case) for case in cases]
+    assert {report.diagnosis for report in reports} == set(names)
+    for report in reports:
+        weights = [piece.weight for piece in report.evidence]
+        weights += [layer.weight for layer in report.layers]
+        assert np.isfinite(weights).all()
+        assert any(weights)
+        known = [np.isfinite([piece.low, piece.high]).all() for piece in report.evidence]
+        assert all(known) == (left_out != "well-fit")
+        assert report.diagnosis in render_text([report])
