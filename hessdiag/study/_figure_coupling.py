@@ -58,8 +58,8 @@ def draw_coupling(tables):
             "blocks: median over data sets (large marks), interquartile range (bars), and one "
             "small mark per experiment. Middle: coupling ‖H_lm‖_F / √(‖H_ll‖_F ‖H_mm‖_F) of two "
             "layers by their distance (1: neighbours), median over data sets with interquartile "
-            "range. Right: its median by the places of both layers; the area of a disc is in proportion "
-            "to the number. Φ and coupling have no unit."
+            "range. Right: its median by the places of both layers; the area of a disc is in "
+            "proportion to the number. Φ and coupling have no unit."
         ),
         alt=(
             "Share of curvature between layers along training by regime, coupling of layers by "

@@ -71,8 +71,8 @@ def draw_expressivity(tables):
             "circles is the median over all teachers; n counts students. Grey "
             "solid line: as wide as the teacher; dashed line: the ratio from which on the measure "
             "has made 90 % of its way (saturation). Below: Spearman's ρ with that ratio within "
-            "teachers, pooled; bars: 95 % bootstrap intervals over teachers; hollow marks: corrected "
-            "p of 0.05 or more; squares, shaded: rivals."
+            "teachers, pooled; bars: 95 % bootstrap intervals over teachers; hollow marks: "
+            "corrected p of 0.05 or more; squares, shaded: rivals."
         ),
         alt="Measures against student over teacher width, and a forest plot of correlations: "
         + "; ".join(

@@ -1,0 +1,161 @@
+"""The study as one self-contained page."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from hessdiag._optional import import_optional
+from hessdiag._version import __version__
+from hessdiag.study._figure_selection import finite
+from hessdiag.study._figure_style import GRID, PAPER, QUIET, house_style
+from hessdiag.study._figure_words import count_words
+from hessdiag.study._page_columns import table_views
+from hessdiag.study._page_findings import find
+from hessdiag.study._page_tables import (
+    claim_rows,
+    correlation_tables,
+    experiment_rows,
+    regularity_rows,
+)
+
+# Colours of the drawings that are the page's own; those of the data are the same everywhere.
+_COLOURS = {GRID: "var(--hd-line)", PAPER: "var(--hd-card)", QUIET: "var(--hd-quiet)"}
+
+
+def write_page(tables, figures, path):
+    """Write the study as one page that needs nothing but itself.
+
+    Findings come first, each with its figure; then claims, regularities and correlations as
+    tables, the method, what the tables hold, and how to repeat everything. The page holds its
+    styles and graphics, no script, and no reference to another resource.
+
+    Parameters
+    ----------
+    tables : StudyTables
+        What the study found out.
+    figures : list of StudyFigure
+        What `draw_figures` returned.
+    path : path-like
+        File to write; its folder is made where it does not exist.
+
+    Returns
+    -------
+    path : pathlib.Path
+        The file; the same tables and figures give the same bytes.
+
+    Raises
+    ------
+    ImportError
+        If jinja2 or matplotlib is not installed.
+    """
+    findings = find(tables)
+    html = (
+        _environment()
+        .get_template("study.html.j2")
+        .render(
+            about=tables.about,
+            summary=_summary(tables),
+            findings=[
+                {
+                    "name": figure.name,
+                    "title": figure.title,
+                    "sentences": findings.get(figure.name, []),
+                    "caption": figure.caption,
+                    "svg": _inline_figure(figure),
+                }
+                for figure in figures
+            ],
+            claims=claim_rows(tables.claims),
+            regularities=regularity_rows(tables.regularities),
+            correlations=correlation_tables(tables.correlations),
+            experiments=experiment_rows(tables.experiments),
+            tables=table_views(tables),
+            duration=_duration(tables.about.get("seconds")),
+            setting_words=lambda name: str(name).replace("_", " ").capitalize(),
+            version=__version__,
+        )
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+def _summary(tables):
+    """Sum the study up in a paragraph."""
+    about = tables.about
+    experiments = tables.experiments
+    sentences = [
+        f"{count_words(len(experiments), 'network')} on "
+        f"{count_words(experiments['dataset'].nunique(), 'data set')}, each trained with too "
+        "little, enough and too much capacity, were examined at "
+        f"{count_words(int(about.get('n_checkpoints', 0)), 'checkpoint')} along their training: "
+        "the spectrum of every layer's Hessian, and what follows from it."
+    ]
+    verdicts = finite(tables.regularities, "share")["verdict"].value_counts()
+    if len(verdicts):
+        sentences.append(
+            f"Of {count_words(int(verdicts.sum()), 'statement')} about them that were made before "
+            f"looking, {verdicts.get('holds', 0)} hold on most data sets, "
+            f"{verdicts.get('fails', 0)} fail, and {verdicts.get('open', 0)} stay open."
+        )
+    claims = tables.claims["verdict"].value_counts() if len(tables.claims) else {}
+    if len(claims):
+        sentences.append(
+            f"Of {count_words(int(claims.sum()), 'claim')} of the paper that this study follows, "
+            f"the data support {claims.get('supported', 0)}, do not support "
+            f"{claims.get('not supported', 0)}, and leave {claims.get('open', 0)} open."
+        )
+    return " ".join(sentences)
+
+
+def _inline_figure(figure):
+    """Turn a figure into an element of the page, with the page's colours and fonts."""
+    # Imported late, since it needs the packages for drawing and for pages.
+    markupsafe = import_optional("markupsafe", extra="reports", purpose="The study's page")
+    from hessdiag.reporting._svg import _inline
+
+    drawing = figure.figure
+    patches = [drawing.patch, *(part.patch for part in [*drawing.axes, *drawing.subfigs])]
+    visible = [patch.get_visible() for patch in patches]
+    try:
+        for patch in patches:
+            patch.set_visible(False)
+        with house_style():
+            svg = str(_inline(drawing, f"{figure.name}-", figure.alt))
+    finally:
+        for patch, was_visible in zip(patches, visible):
+            patch.set_visible(was_visible)
+    svg = re.sub("|".join(_COLOURS), lambda found: _COLOURS[found.group()], svg)
+    return markupsafe.Markup(svg)
+
+
+def _duration(seconds):
+    """Say how long it took."""
+    if seconds is None:
+        return "not known"
+    minutes, rest = divmod(round(float(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@lru_cache(maxsize=1)
+def _environment():
+    """Set up the templates of the study and of the reports; everything put in is escaped."""
+    jinja2 = import_optional("jinja2", extra="reports", purpose="The study's page")
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [
+                jinja2.PackageLoader("hessdiag.study", "templates"),
+                jinja2.PackageLoader("hessdiag.reporting", "templates"),
+            ]
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
