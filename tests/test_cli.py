@@ -111,6 +111,59 @@ def test_diagnose_writes_everything(folders, small_diagnoser, tmp_path, capsys):
         assert str(path) in printed
 
 
+@pytest.fixture
+def diagnoser_with_gains(monkeypatch, nine_cases):
+    """A diagnoser that knows all gains, and needs no reference table."""
+    cases, y = nine_cases
+    gains = 0.01 * np.random.default_rng(0).normal(size=(9, 5))
+    gains[np.array(y) == "underparameterized", 0] += 0.3
+    gains[np.ix_(np.array(y) == "overfitting", [1, 2, 3, 4])] += 0.3
+    diagnoser = hd.FitDiagnoser().fit(cases, y, gains=gains)
+    monkeypatch.setattr("hessdiag.zoo.load_reference_diagnoser", lambda: diagnoser)
+    return diagnoser
+
+
+def test_json_of_gains(folders, diagnoser_with_gains, tmp_path):
+    content = tmp_path / "r.json"
+    assert main(["diagnose", *map(str, folders), "--json", str(content)]) == 0
+    cases = [hd.load_case(folder) for folder in folders]
+    model = diagnoser_with_gains
+    gains, intervals = model.predict_gains(cases, return_interval=True)
+    scores = model.domain_score(cases)
+    written = json.loads(content.read_text())
+    for entry, case, own, ends, score in zip(written, cases, gains, intervals, scores, strict=True):
+        for column, name in enumerate(("widening", "constraining")):
+            gain = entry["gains"][name]
+            assert gain["value"] == pytest.approx(own[column])
+            assert [gain["low"], gain["high"]] == pytest.approx(ends[column].tolist())
+            assert gain["coverage"] == 0.9
+        assert list(entry["constraints"]) == ["narrowing", "decay", "stopping"]
+        assert entry["domain_score"] == pytest.approx(score)
+        assert (score > 1) == any("outside the reference" in note for note in entry["notes"])
+        report = model.explain(case)
+        assert entry["constraints"] == pytest.approx(report.constraints)
+        assert entry["change"] == report.recommendation.change
+        assert entry["notes"] == list(report.notes)
+
+
+def test_min_confidence(folders, small_diagnoser, tmp_path, capsys):
+    content = tmp_path / "r.json"
+    one = ["diagnose", str(folders[0]), "--json", str(content)]
+    confidence = small_diagnoser.predict_proba([hd.load_case(folders[0])]).max()
+    for floor, answer in ((confidence - 0.01, None), (confidence + 0.01, "undecided")):
+        assert main([*one, "--min-confidence", str(floor)]) == 0
+        (entry,) = json.loads(content.read_text())
+        named = max(entry["probabilities"], key=entry["probabilities"].get)
+        assert entry["diagnosis"] == (answer or named)
+        assert entry["diagnosis"] in capsys.readouterr().out
+        assert any("Undecided" in note for note in entry["notes"]) == bool(answer)
+        # A gate does not trip over what was not decided.
+        assert main([*one, "--min-confidence", str(floor), "--fail-on", named]) == (not answer)
+        capsys.readouterr()
+    assert main([*one, "--min-confidence", "1.5"]) == 2
+    assert "between 0 and 1, found 1.5" in capsys.readouterr().err
+
+
 def test_gate(folders, small_diagnoser):
     (diagnosis,) = small_diagnoser.predict([hd.load_case(folders[0])])
     others = [name for name in DIAGNOSES if name != diagnosis]
