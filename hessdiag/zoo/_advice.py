@@ -7,13 +7,15 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from hessdiag.diagnosis import DELTA, WELL_FIT, FitDiagnoser, LayerFinding
+from hessdiag.diagnosis import DELTA, GAINS, WELL_FIT, FitDiagnoser, LayerFinding
 from hessdiag.diagnosis._evidence import _gains
 from hessdiag.diagnosis._recommendation import recommend
+from hessdiag.zoo._advice_confidence import confidence_for_advice
 from hessdiag.zoo._builder import train_zoo
 from hessdiag.zoo._folds import split_by_groups
 from hessdiag.zoo._layout import WEIGHT_DECAYS, WIDTHS
 from hessdiag.zoo._recipes import Recipe
+from hessdiag.zoo._search import measured_gains
 
 N_FOLDS = 7
 N_BOOTSTRAP = 1000
@@ -46,6 +48,8 @@ class AdvisedNetwork:
         What it was called.
     confidence : float
         Probability of that.
+    floor : float
+        The confidence that was asked for.
     label : str
         What the zoo measured.
     advised, opposite : dict
@@ -56,12 +60,13 @@ class AdvisedNetwork:
     parent: str
     diagnosis: str
     confidence: float
+    floor: float
     label: str
     advised: dict
     opposite: dict
 
 
-def choose_advised(zoo, n_networks=60, min_confidence=0.0, n_folds=N_FOLDS, random_state=0):
+def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, random_state=0):
     """Diagnose a zoo with data sets left out, and draw networks that are called unhealthy.
 
     Parameters
@@ -70,8 +75,9 @@ def choose_advised(zoo, n_networks=60, min_confidence=0.0, n_folds=N_FOLDS, rand
         As from `load_reference_zoo`.
     n_networks : int, default=60
         Networks to draw, at most 3 of a data set.
-    min_confidence : float, default=0.0
-        Diagnoses below this probability count as none.
+    min_confidence : float or None, default=None
+        Diagnoses below this probability are not advised on; None takes `confidence_for_advice`
+        of each fold's diagnoser, which knows only the networks that it learned from.
     n_folds : int, default=7
         Folds over data sets: no network is diagnosed by what has met its data set.
     random_state : int, default=0
@@ -81,6 +87,8 @@ def choose_advised(zoo, n_networks=60, min_confidence=0.0, n_folds=N_FOLDS, rand
     -------
     advised : list of AdvisedNetwork
         Fewer than `n_networks` where the zoo has no more.
+    answered : float
+        Share of the networks called unhealthy whose diagnosis is sure enough.
 
     Raises
     ------
@@ -92,24 +100,30 @@ def choose_advised(zoo, n_networks=60, min_confidence=0.0, n_folds=N_FOLDS, rand
     splits = split_by_groups(n_folds, target, zoo.groups, random_state)
     diagnosers, fold_of = [], np.empty(len(target), dtype=int)
     named = np.empty(len(target), dtype=object)
-    confidence = np.zeros(len(target))
+    confidence, floor = np.zeros(len(target)), np.zeros(len(target))
+    measured = np.column_stack([zoo.columns[name] for name in GAINS])
     for number, (train, test) in enumerate(splits):
-        gains = {
-            name: values[train] for name, values in zoo.columns.items() if name.startswith("gain_")
-        }
         diagnoser = FitDiagnoser().fit(
-            [zoo.tables[i] for i in train], target[train], gains=gains, groups=zoo.groups[train]
+            [zoo.tables[i] for i in train],
+            target[train],
+            gains=measured_gains(zoo.columns, train),
+            groups=zoo.groups[train],
         )
         probabilities = diagnoser.diagnose_tables([zoo.tables[i] for i in test])
         named[test] = diagnoser.classes_[probabilities.argmax(axis=1)]
         confidence[test] = probabilities.max(axis=1)
+        floor[test] = min_confidence
+        if min_confidence is None:
+            floor[test] = confidence_for_advice(diagnoser.table_diagnoser_, measured[train])
         fold_of[test] = number
         diagnosers.append(diagnoser)
     rng = np.random.default_rng(random_state)
     taken, chosen = {}, []
-    for index in rng.permutation(np.flatnonzero(named != WELL_FIT)):
+    called = np.flatnonzero(named != WELL_FIT)
+    sure = confidence >= floor
+    for index in rng.permutation(called):
         parent = str(zoo.groups[index])
-        if confidence[index] < min_confidence or taken.get(parent, 0) == MAX_PER_DATASET:
+        if not sure[index] or taken.get(parent, 0) == MAX_PER_DATASET:
             continue
         recipe = recipe_of(zoo.columns, index)
         advice = _advice_for(diagnosers[fold_of[index]], zoo.tables[index], named[index])
@@ -122,6 +136,7 @@ def choose_advised(zoo, n_networks=60, min_confidence=0.0, n_folds=N_FOLDS, rand
                 parent=parent,
                 diagnosis=str(named[index]),
                 confidence=float(confidence[index]),
+                floor=float(floor[index]),
                 label=str(target[index]),
                 advised=dict(advice.change) if widen else constrain,
                 opposite=constrain if widen else dict(_WIDEN),
@@ -131,10 +146,10 @@ def choose_advised(zoo, n_networks=60, min_confidence=0.0, n_folds=N_FOLDS, rand
             break
     if not chosen:
         raise ValueError(
-            f"Expected networks that are called unhealthy with confidence {min_confidence}, found "
+            f"Expected networks that are called unhealthy with confidence {floor.min():.2g}, found "
             "none. Lower the confidence, or build a larger zoo."
         )
-    return chosen
+    return chosen, float(sure[called].mean())
 
 
 def recipe_of(columns, index):
@@ -188,7 +203,7 @@ def try_advice(
     folder,
     n_networks=60,
     n_seeds=3,
-    min_confidence=0.0,
+    min_confidence=None,
     delta=DELTA,
     random_state=0,
     n_jobs=None,
@@ -209,7 +224,7 @@ def try_advice(
         Networks to draw.
     n_seeds : int, default=3
         New networks for each recipe.
-    min_confidence : float, default=0.0
+    min_confidence : float or None, default=None
         As for `choose_advised`.
     delta : float, default=0.05
         Smallest fall of the held-out loss that counts, in null losses.
@@ -226,9 +241,10 @@ def try_advice(
         JSON: ``advice`` -> ``"advised" | "opposite" | "random"`` -> figures (``lowered``,
         ``lowered_by_delta``: shares; ``mean_fall`` in null losses with a 95 % bootstrap
         ``interval`` over data sets; ``n``; ``n_diverged``), also within ``by_action`` and for the
-        ``surer_half``; ``networks``: what was done to each.
+        ``surer_half``; ``networks``: what was done to each; ``answered``: the share of those called
+        unhealthy whose diagnosis was sure enough for advice.
     """
-    chosen = choose_advised(zoo, n_networks, min_confidence, random_state=random_state)
+    chosen, answered = choose_advised(zoo, n_networks, min_confidence, random_state=random_state)
     recipes = {}
     for network in chosen:
         for kind, recipe in _recipes_of(network).items():
@@ -255,7 +271,7 @@ def try_advice(
         falls["random"] = falls[str(rng.choice(["advised", "opposite"]))]
         rows.append((network, before / null_losses[network], falls))
     rows = [row for row in rows if np.isfinite(row[1])]
-    return _summarize(rows, delta, n_seeds, random_state)
+    return _summarize(rows, delta, n_seeds, random_state) | {"answered": answered}
 
 
 def format_advice(result):
@@ -275,6 +291,7 @@ def format_advice(result):
     lines = [
         f"{result['n_networks']} networks of {result['n_datasets']} data sets never seen, called "
         f"unhealthy; {result['n_seeds']} new networks each",
+        f"({result['answered']:.0%} of those called unhealthy are called so surely enough)",
         f"{'':36s} {'':>4s} {'held-out loss':>13s} {'lowered by':>10s} {'mean fall':>9s} "
         f"{'95 % interval':>16s}",
         f"{'':36s} {'n':>4s} {'lowered':>13s} {f'>= {delta:g}':>10s} {'(null loss)':>9s} "
@@ -357,6 +374,7 @@ def _summarize(rows, delta, n_seeds, random_state):
                 "parent": network.parent,
                 "diagnosis": network.diagnosis,
                 "confidence": network.confidence,
+                "floor": network.floor,
                 "label": network.label,
                 "advised": network.advised,
                 "opposite": network.opposite,

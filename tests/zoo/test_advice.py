@@ -68,7 +68,8 @@ def test_only_strangers_are_asked(zoo, monkeypatch):
             return super().diagnose_tables(tables)
 
     monkeypatch.setattr(advice, "FitDiagnoser", Stranger)
-    chosen = advice.choose_advised(zoo, n_networks=12)
+    chosen, answered = advice.choose_advised(zoo, n_networks=12, min_confidence=0.0)
+    assert answered == 1
     parents = [network.parent for network in chosen]
     assert max(map(parents.count, parents)) <= advice.MAX_PER_DATASET
     assert len({network.recipe.id for network in chosen}) == len(chosen)
@@ -78,17 +79,21 @@ def test_only_strangers_are_asked(zoo, monkeypatch):
         widened = network.advised.get("width_factor", 0) > 1
         assert widened == (network.diagnosis == "underparameterized")
         assert widened != (network.opposite.get("width_factor", 0) > 1)
-    surer = advice.choose_advised(zoo, n_networks=12, min_confidence=0.5)
-    assert all(network.confidence >= 0.5 for network in surer)
+    surer, answered = advice.choose_advised(zoo, n_networks=12, min_confidence=0.5)
+    assert 0 < answered <= 1
+    assert all(network.confidence >= network.floor == 0.5 for network in surer)
     with pytest.raises(ValueError, match="Lower the confidence"):
         advice.choose_advised(zoo, min_confidence=1.1)
 
 
 def test_trials_are_what_training_gives_and_resume(zoo, tmp_path, monkeypatch):
-    arguments = {"n_networks": 3, "n_seeds": 2, "n_jobs": 1, "progress": False}
+    arguments = {"n_networks": 3, "n_seeds": 2, "min_confidence": 0.0}
+    arguments |= {"n_jobs": 1, "progress": False}
     result = try_advice(zoo, tmp_path, **arguments)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
-    chosen = {network.recipe.id: network for network in advice.choose_advised(zoo, 3)}
+    chosen, answered = advice.choose_advised(zoo, 3, min_confidence=0.0)
+    chosen = {network.recipe.id: network for network in chosen}
+    assert result["answered"] == answered == 1
     first = result["networks"][0]
     network = chosen[first["id"]]
 

@@ -1,0 +1,55 @@
+"""The confidence from which on advice is given, chosen on networks whose data set was left out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hessdiag.diagnosis import DELTA, UNDERPARAMETERIZED, WELL_FIT
+
+#: Shares of the advised networks whose held-out loss shall fall, and fall by delta: the issue's.
+AIM_LOWERED = 0.95
+AIM_BY_DELTA = 0.80
+
+#: Shares of fewer networks say nothing.
+MIN_ADVISED = 30
+
+
+def confidence_for_advice(model, gains, delta=DELTA):
+    """Choose how sure a diagnosis must be for advice to be given.
+
+    The networks that the diagnoser learned from are called by it while their data set is left
+    out. Of those that are called unhealthy, the most that can be advised, the surest first, are
+    sought such that in 95 % the measured gain of what is advised (widening, or constraining) is
+    above zero, and in 80 % at least `delta`. Where no number of them reaches both, the one that
+    misses by least is taken. No other network is looked at.
+
+    Parameters
+    ----------
+    model : TableDiagnoser
+        Fitted.
+    gains : ndarray of shape (n_networks, 2)
+        Measured gains of widening and of constraining of the networks of `fit`, in order.
+    delta : float, default=0.05
+        Smallest gain that counts.
+
+    Returns
+    -------
+    confidence : float
+        The probability of the diagnosis below which there is no advice; 0 where no network is
+        called unhealthy.
+    """
+    probabilities = model.left_out_probabilities_
+    named = model.classes_[probabilities.argmax(axis=1)]
+    confidence = probabilities.max(axis=1)
+    called = np.flatnonzero(named != WELL_FIT)
+    if not len(called):
+        return 0.0
+    order = called[np.argsort(-confidence[called], kind="stable")]
+    gained = np.where(named == UNDERPARAMETERIZED, *np.asarray(gains).T)[order]
+    counts = np.arange(1, len(order) + 1)
+    lowered = np.cumsum(gained > 0) / counts
+    by_delta = np.cumsum(gained >= delta) / counts
+    missing = np.maximum(AIM_LOWERED - lowered, 0) + np.maximum(AIM_BY_DELTA - by_delta, 0)
+    missing[: min(MIN_ADVISED, len(order)) - 1] = np.inf
+    most = len(order) - 1 - np.argmin(missing[::-1])
+    return float(confidence[order[most]])

@@ -1,0 +1,85 @@
+"""The confidence asked of advice, by brute force, from networks that were left out alone."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hessdiag.diagnosis import DIAGNOSES
+from hessdiag.zoo import _advice as advice
+from hessdiag.zoo._advice_confidence import (
+    AIM_BY_DELTA,
+    AIM_LOWERED,
+    MIN_ADVISED,
+    confidence_for_advice,
+)
+
+
+def make_model(seed=0, n_networks=300, noise=0.15):
+    """Probabilities of left-out networks, and gains that follow them up to noise."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(3, 0.6), n_networks)
+    gains = 0.4 * probabilities[:, [1, 0]] + noise * rng.normal(size=(n_networks, 2))
+    model = SimpleNamespace(classes_=np.array(DIAGNOSES), left_out_probabilities_=probabilities)
+    return model, gains
+
+
+def shares_above(model, gains, floor):
+    """Number of networks advised above a confidence, and shares that gain anything, and delta."""
+    gained = []
+    for row, (widening, constraining) in zip(model.left_out_probabilities_, gains, strict=True):
+        name = DIAGNOSES[int(np.argmax(row))]
+        if name != "well-fit" and max(row) >= floor:
+            gained.append(widening if name == "underparameterized" else constraining)
+    gained = np.array(gained)
+    return len(gained), np.mean(gained > 0), np.mean(gained >= 0.05)
+
+
+def misses(model, gains, floor):
+    """How far the aims are missed above a confidence."""
+    _, lowered, by_delta = shares_above(model, gains, floor)
+    return max(0, AIM_LOWERED - lowered) + max(0, AIM_BY_DELTA - by_delta)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.15, 0.5])
+def test_most_networks_that_reach_the_aims(noise):
+    model, gains = make_model(noise=noise)
+    found = confidence_for_advice(model, gains)
+    floors = np.unique(model.left_out_probabilities_.max(axis=1))
+    allowed = [f for f in floors if shares_above(model, gains, f)[0] >= MIN_ADVISED]
+    least = min(misses(model, gains, floor) for floor in allowed)
+    assert misses(model, gains, found) == pytest.approx(least)
+    # No lower confidence does as well.
+    lower = [floor for floor in allowed if floor < found]
+    counted = [
+        floor
+        for floor in lower
+        if shares_above(model, gains, floor)[0] > shares_above(model, gains, found)[0]
+    ]
+    assert all(misses(model, gains, floor) > least for floor in counted)
+
+
+def test_few_networks_are_all_advised():
+    model, gains = make_model(n_networks=12)
+    confidence = model.left_out_probabilities_.max(axis=1)
+    called = model.left_out_probabilities_.argmax(axis=1) != 2
+    assert confidence_for_advice(model, gains) == confidence[called].min()
+    model.left_out_probabilities_ = np.tile([0.1, 0.2, 0.7], (12, 1))
+    assert confidence_for_advice(model, gains) == 0.0
+
+
+def test_each_fold_chooses_on_what_it_learned_from(small_zoo, monkeypatch):
+    from hessdiag.zoo import load_reference_zoo
+
+    zoo = load_reference_zoo(path=small_zoo.table)
+    met = []
+
+    def choose(model, gains):
+        met.append(len(gains))
+        assert len(model.left_out_probabilities_) == len(gains) < len(zoo.target)
+        return 0.4
+
+    monkeypatch.setattr(advice, "confidence_for_advice", choose)
+    chosen, _ = advice.choose_advised(zoo, n_networks=12)
+    assert sum(len(zoo.target) - n for n in met) == len(zoo.target)
+    assert all(network.confidence >= network.floor == 0.4 for network in chosen)
