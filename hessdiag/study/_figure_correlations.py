@@ -11,6 +11,7 @@ from hessdiag.study._figure_forest import (
     draw_estimate,
     forest_heights,
     set_rivals_apart,
+    size_words,
 )
 from hessdiag.study._figure_selection import (
     N_STRONGEST,
@@ -38,7 +39,10 @@ def draw_correlations(tables):
         heights = forest_heights(len(measures), len(rivals))
         for axis, given in zip(axes, GIVEN_WORDS):
             _draw(axis, correlations, rows, heights, time, given)
-            axis.set_title(f"{GIVEN_WORDS[given].capitalize()}\n{_sizes(rows)}", loc="left")
+            axis.set_title(
+                f"{GIVEN_WORDS[given].capitalize()}\n{size_words([row for row, _ in rows])}",
+                loc="left",
+            )
         words = [wrapped(pair_words(row.measure, row.place), 50, 2) for row, _ in rows]
         if len(rivals):
             heights.append(set_rivals_apart(axes, heights, len(measures)))
@@ -77,19 +81,6 @@ def _draw(axis, correlations, rows, heights, time, given):
         else:
             draw_estimate(axis, height, found, look)
     axis.set_xlabel("Spearman's ρ with held-out loss (no unit)")
-
-
-def _sizes(rows):
-    """Say how many experiments and data sets stand behind the correlations."""
-    n = [row.n_experiments for row, _ in rows]
-    sets = [row.n_data_sets for row, _ in rows]
-    return f"n = {_range(n)} experiments, {_range(sets)} data sets"
-
-
-def _range(values):
-    """Write one number, or the lowest and highest."""
-    low, high = int(min(values)), int(max(values))
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _alt(rows):

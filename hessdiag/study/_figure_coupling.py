@@ -84,7 +84,8 @@ def _draw_phi(axis, rows):
         table = quartiles(part, "phi", by="checkpoint")
         aside = 0.26 * (place - (len(regimes) - 1) / 2)
         for checkpoint, points in part.sort_values("experiment").groupby("checkpoint"):
-            spread = np.linspace(-0.09, 0.09, len(points)) if len(points) > 1 else [0.0]
+            order = np.arange(len(points)) - (len(points) - 1) / 2
+            spread = 0.18 * order / max(1, len(points) - 1)
             style = {"color": look.colour, "ms": 2.5, "alpha": 0.55, "ls": "none"}
             axis.plot(checkpoint + aside + spread, points["phi"], look.marker, **style)
         xs = table.index.to_numpy(dtype=float) + aside

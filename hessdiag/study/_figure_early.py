@@ -5,18 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.plotting._matplotlib import new_figure
+from hessdiag.study._figure_forest import size_words
 from hessdiag.study._figure_selection import (
     best_of_families,
     correlation_row,
     correlation_rows,
-    finite,
     times,
 )
 from hessdiag.study._figure_style import INK, LOOKS, WIDTH, label_ends, note
 from hessdiag.study._figure_words import (
     FAMILY_WORDS,
     GIVEN_WORDS,
-    count_words,
     measure_words,
     pair_words,
     wrapped,
@@ -50,7 +49,9 @@ def draw_early(tables):
     lowest = max(-1.03, min([-0.12, *(low - 0.05 for low in lows)]))
     for line, given in zip(axes, GIVEN_WORDS):
         for axis, (title, chosen, label) in zip(line, columns):
-            axis.set_title(f"{title}, {GIVEN_WORDS[given]}", loc="left")
+            rows = list(chosen.itertuples())
+            sizes = f"\n{size_words(rows)}" if rows else ""
+            axis.set_title(f"{title}, {GIVEN_WORDS[given]}{sizes}", loc="left")
             _draw(axis, correlations, chosen, label, known, given, lowest)
         line[0].set_ylabel("ρ, in the direction at the end")
     for axis in axes[1]:
@@ -59,17 +60,13 @@ def draw_early(tables):
         f"{FAMILY_WORDS.get(row.family, row.family)}: {pair_words(row.measure, row.place)}"
         for row in families.itertuples()
     )
-    n = finite(correlations, "rho")
-    n_sets = int(n["n_data_sets"].max()) if len(n) else 0
-    n_experiments = int(n["n_experiments"].max()) if len(n) else 0
     return StudyFigure(
         name="early",
         title="How early it shows",
         caption=(
             "Spearman's ρ between a measure taken during training and held-out loss at the end, "
             "turned so that it is positive at the end of training (given nothing); bars: 95 % "
-            f"bootstrap intervals over data sets (n = {count_words(n_experiments, 'experiment')}, "
-            f"{count_words(n_sets, 'data set')} at most). Left: the measure of each family with "
+            "bootstrap intervals over data sets. Left: the measure of each family with "
             "the largest |ρ| at the end" + (f" ({chosen})" if chosen else "") + ". Right: rivals. "
             "Below: given training loss at the same time. Marks at one time are moved apart a "
             "little."

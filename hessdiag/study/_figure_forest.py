@@ -45,3 +45,15 @@ def correlation_axis(axis, heights):
     axis.set_xticks([-1, -0.5, 0, 0.5, 1], ["−1", "−0.5", "0", "0.5", "1"])
     axis.set_ylim(min(heights) - 0.7, max(heights) + 0.8)
     axis.tick_params(axis="y", length=0)
+
+
+def size_words(rows):
+    """Say how many experiments and data sets stand behind correlations."""
+    n = _range([row.n_experiments for row in rows])
+    return f"n = {n} experiments, {_range([row.n_data_sets for row in rows])} data sets"
+
+
+def _range(values):
+    """Write one number, or the lowest and highest."""
+    low, high = int(min(values)), int(max(values))
+    return f"{low}" if low == high else f"{low} to {high}"

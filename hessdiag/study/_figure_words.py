@@ -96,6 +96,11 @@ def pair_words(measure, place):
     return f"{measure_words(measure)}, {PLACE_WORDS.get(place, place)}"
 
 
+def quoted_words(measure, place):
+    """Say which measure of which layer within a sentence."""
+    return f"“{measure_words(measure)}” of the {PLACE_WORDS.get(place, place)}"
+
+
 def number(value, digits=3):
     """Write a number with as many digits as matter, and a minus sign that looks like one."""
     value = float(value)

@@ -47,7 +47,12 @@ def draw_figures(tables):
         If matplotlib is not installed.
     """
     with house_style():
-        return [draw(tables) for draw in _DRAWINGS]
+        figures = [draw(tables) for draw in _DRAWINGS]
+        for figure in figures:
+            # Laid out once, so that every format has the same places.
+            figure.figure.draw_without_rendering()
+            figure.figure.set_layout_engine("none")
+    return figures
 
 
 def write_figures(figures, folder):

@@ -23,8 +23,8 @@ from hessdiag.study._figure_words import (
     count_words,
     number,
     p_words,
-    pair_words,
     percent,
+    quoted_words,
     rho_words,
     signed,
 )
@@ -52,14 +52,14 @@ def find(tables):
     }
 
 
-def quartile_words(values):
+def quartile_words(values, unit=""):
     """Write a median with its quartiles."""
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
     if not len(values):
         return "not known"
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return f"{number(middle)} (interquartile range {number(low)} to {number(high)})"
+    return f"{number(middle, 2)}{unit} (quartiles {number(low, 2)} and {number(high, 2)})"
 
 
 def share_words(held):
@@ -109,7 +109,7 @@ def _of_regimes(experiments):
         sentences.append(
             f"{regime.capitalize()} networks end with a training loss of "
             f"{quartile_words(part['train_loss'])} and a held-out loss of "
-            f"{quartile_words(part['held_out_loss'])} null losses."
+            f"{quartile_words(part['held_out_loss'])}, in null losses."
         )
     sure = int(experiments["regime_sure"].astype(bool).sum())
     sentences.append(
@@ -144,7 +144,7 @@ def _of_evolution(evolution):
     if words:
         sentences.append(
             "From initialization to the end of training the largest eigenvalue of the whole "
-            f"network changes by a factor of {_listed(words)} (median over data sets)."
+            f"network changes by a factor of {_listed(words)}, in the median over data sets."
         )
     if {"sound", "lavish"} <= set(last):
         both = last[["sound", "lavish"]].dropna()
@@ -158,13 +158,13 @@ def _of_evolution(evolution):
         end = by_regime(ends(layer), "effective_dimension")
         kept = 100 * end / peak.where(peak > 0)
         words = [
-            f"{quartile_words(kept[regime])} % in {regime} runs"
+            f"{quartile_words(kept[regime], ' %')} in {regime} runs"
             for regime in present_regimes(layer)
             if regime in kept
         ]
         sentences.append(
-            "The effective dimension of the last layer, the number of its directions that the data "
-            f"determine, ends at {_listed(words)} of its own peak along training."
+            "The effective dimension of the last layer (the number of its directions that the "
+            f"data determine) ends, as a share of its own peak, at {_listed(words)}."
         )
     return sentences or ["No curvature was measured."]
 
@@ -203,23 +203,19 @@ def _of_correlations(correlations):
         return ["No correlation could be computed."]
     best = measures.iloc[0]
     sentences = [
-        f"At the end of training, {pair_words(best.measure, best.place)}, goes with held-out loss "
-        f"most closely: {rho_words(best)}, n = {best.n_experiments:.0f} experiments on "
+        "At the end of training, the measure that goes with held-out loss most closely is "
+        f"{_named(best)}, n = {best.n_experiments:.0f} experiments on "
         f"{count_words(int(best.n_data_sets), 'data set')}."
     ]
     rivals = correlation_rows(correlations, known[-1], rivals=True)
     if len(rivals):
         rival = rivals.iloc[0]
-        sentences.append(
-            f"The strongest rival is {pair_words(rival.measure, rival.place)}: {rho_words(rival)}; "
-            f"{_compared(best, rival)}."
-        )
+        sentences.append(f"The strongest rival is {_named(rival)}; {_compared(best, rival)}.")
     partial = correlation_rows(correlations, known[-1], given="train_loss")
     if len(partial):
         top = partial.iloc[0]
         sentences.append(
-            "What remains once training loss is accounted for is largest for "
-            f"{pair_words(top.measure, top.place)}: {rho_words(top)}."
+            f"What remains once training loss is accounted for is largest for {_named(top)}."
         )
     table = within(correlations)
     table = table[(table["family"] != "rival") & (table["target"] == "held_out_loss")]
@@ -258,31 +254,28 @@ def _of_early(correlations):
         return ["No correlation could be computed early in training."]
     best = measures.iloc[0]
     sentences = [
-        f"At {100 * first:g} % of training, {pair_words(best.measure, best.place)}, already goes "
-        f"with final held-out loss: {rho_words(best)}, corrected p {p_words(best.p_adjusted)}."
+        f"At {100 * first:g} % of training, the measure that goes with the final held-out loss "
+        f"most closely is {_named(best)}, corrected p {p_words(best.p_adjusted)}."
     ]
     rivals = correlation_rows(correlations, first, rivals=True)
     if len(rivals):
         rival = rivals.iloc[0]
         sentences.append(
-            f"The strongest rival at that time is {pair_words(rival.measure, rival.place)}: "
+            f"The strongest rival at that time is {quoted_words(rival.measure, rival.place)}: "
             f"{rho_words(rival)}; {_compared(best, rival)}."
         )
     partial = correlation_rows(correlations, first, given="train_loss")
     if len(partial):
         top = partial.iloc[0]
-        sentences.append(
-            "Given the training loss at that time, the strongest is "
-            f"{pair_words(top.measure, top.place)}: {rho_words(top)}."
-        )
+        sentences.append(f"Given the training loss at that time, the strongest is {_named(top)}.")
     final = best_of_families(correlations, end).iloc[0]
     early = correlation_row(
         *(correlations, final.measure, final.place, final.family, first, "held_out_loss", "nothing")
     )
     if early is not None:
         sentences.append(
-            f"The measure that is strongest at the end ({pair_words(final.measure, final.place)}, "
-            f"ρ = {signed(final.rho)}) has ρ = {signed(early.rho)} then."
+            f"The strongest of the end, {quoted_words(final.measure, final.place)} with "
+            f"ρ = {signed(final.rho)}, has ρ = {signed(early.rho)} at that time."
         )
     return sentences
 
@@ -294,16 +287,14 @@ def _of_expressivity(expressivity):
         return ["No measure could be related to width."]
     best = rows.iloc[0]
     sentences = [
-        f"{_capitalized(pair_words(best.measure, best.place))}, follows a student's width over its "
-        f"teacher's most closely: {rho_words(best)}, n = {best.n_students:.0f} students of "
+        "The measure that follows a student's width over its teacher's most closely is "
+        f"{_named(best)}, n = {best.n_students:.0f} students of "
         f"{best.n_teachers:.0f} teachers."
     ]
     rivals = expressive_rows(expressivity, rivals=True)
     if len(rivals):
         rival = rivals.iloc[0]
-        sentences.append(
-            f"The strongest rival is {pair_words(rival.measure, rival.place)}: {rho_words(rival)}."
-        )
+        sentences.append(f"The strongest rival is {_named(rival)}.")
     strong = finite(rows[rows["p_adjusted"] < _SIGNIFICANT], "saturation_ratio")
     near = strong[(strong["saturation_ratio"] >= 0.5) & (strong["saturation_ratio"] <= 2)]
     sentences.append(
@@ -315,7 +306,7 @@ def _of_expressivity(expressivity):
     if len(near):
         row = near.iloc[0]
         sentences.append(
-            f"The strongest of those is {pair_words(row.measure, row.place)}: {rho_words(row)}, "
+            f"The strongest of those is {_named(row)}, "
             f"saturating at {number(row.saturation_ratio)} times the teacher's width."
         )
     return sentences
@@ -329,10 +320,10 @@ def _of_coupling(coupling):
     words = []
     for regime in present_regimes(shares):
         part = shares[shares["regime"] == regime]
-        words.append(f"{quartile_words(100 * part['phi'])} % in {regime} runs")
+        words.append(f"{quartile_words(100 * part['phi'], ' %')} in {regime} runs")
     sentences = [
         "At the end of training, the share of the squared curvature that lies between layers, "
-        f"which the layer-wise view leaves out, is {_listed(words)} (median over data sets)."
+        f"which the layer-wise view leaves out, is {_listed(words)}, in the median over data sets."
     ]
     table = by_regime(shares, "phi")
     if "sound" in table:
@@ -350,11 +341,11 @@ def _of_coupling(coupling):
     return sentences
 
 
+def _named(row):
+    """Name a measure with its correlation."""
+    return f"{quoted_words(row.measure, row.place)}: {rho_words(row)}"
+
+
 def _listed(words):
     """Join phrases as one does in a sentence."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _capitalized(text):
-    """Begin a sentence with a phrase."""
-    return text[:1].upper() + text[1:]

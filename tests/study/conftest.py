@@ -1,5 +1,7 @@
 """Tables of a study that never was: small, seeded, of the form of real ones."""
 
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +10,8 @@ import pytest
 
 from hessdiag.features._measures import LAYER_FAMILIES
 from hessdiag.study._binomial import holm, share_interval
+from hessdiag.study._figures import draw_figures
+from hessdiag.study._page import write_page
 from hessdiag.study._statements import STATEMENTS
 from hessdiag.study._tables import PLACES, REGIMES, StudyTables
 
@@ -118,7 +122,7 @@ def make_evolution(rng, experiments):
 def make_regularities(rng, n_data_sets):
     rows = []
     for place, statement in enumerate(STATEMENTS):
-        n = 0 if place == 5 else n_data_sets - place % 3
+        n = 0 if place == 5 else max(0, n_data_sets - place % 3)
         held = int(rng.binomial(n, (0.95, 0.5, 0.05)[place % 3])) if n else 0
         share, low, high = share_interval(held, n)
         rows.append(
@@ -292,3 +296,33 @@ def study_tables():
 @pytest.fixture(scope="session")
 def study_factory():
     return SimpleNamespace(tables=make_tables, data_sets=DATA_SETS, times=TIMES, rivals=RIVALS)
+
+
+def load_neighbour(path):
+    """Load the helpers of another room's tests."""
+    location = Path(__file__).parent.parent / path
+    spec = spec_from_file_location(location.stem + "_of_neighbour", location)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def page_parser():
+    return load_neighbour("reporting/test_html.py").Page
+
+
+@pytest.fixture(scope="session")
+def browser():
+    return load_neighbour("reporting/test_browser.py")
+
+
+@pytest.fixture(scope="session")
+def study_figures(study_tables):
+    return draw_figures(study_tables)
+
+
+@pytest.fixture(scope="session")
+def study_html(study_tables, study_figures, tmp_path_factory):
+    path = write_page(study_tables, study_figures, tmp_path_factory.mktemp("page") / "index.html")
+    return path.read_text(encoding="utf-8")
