@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 
 import torch
+
+from hessdiag.curvature._smooth_functions import KeptDerivatives
 
 __all__ = ["HessianProducts", "vector_jacobian_products"]
 
@@ -21,13 +24,20 @@ class HessianProducts:
         self.scalars = scalars
         self.blocks = {block.name: block for block in blocks}
         self._kept = None
+        self._keeps_derivatives = True
+
+    @property
+    def records_anew(self):
+        """Say whether every call of `products` records graphs, which all layers asked for share."""
+        return len(self.scalars) > 1
 
     def _gradients(self, scalar):
         """Differentiate one scalar once, keeping the graph for the second time."""
         if self._kept is not None:
             return self._kept
         parameters = [p for block in self.blocks.values() for p in block.parameters]
-        value = scalar()
+        with KeptDerivatives() if self._keeps_derivatives else contextlib.nullcontext():
+            value = scalar()
         if value.requires_grad:
             flat = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
         else:
@@ -42,6 +52,27 @@ class HessianProducts:
 
     def products(self, vectors):
         """Return {name: H v} for {name: v of shape (k, p)}."""
+        return self._or_plainly(self._products, vectors)
+
+    def dense(self, name, batch_size=64):
+        """Return the local Hessian (p, p) of one block, by products with the identity."""
+        return self._or_plainly(self._dense, name, batch_size)
+
+    def _or_plainly(self, work, *args):
+        """Do some work; where kept derivatives do not allow it, record anew without them.
+
+        So it is where a forward pass differentiates: then third derivatives are asked for.
+        """
+        try:
+            return work(*args)
+        except RuntimeError:
+            if not self._keeps_derivatives:
+                raise
+            self._keeps_derivatives, self._kept = False, None
+            return work(*args)
+
+    def _products(self, vectors):
+        """Multiply vectors, one scalar after the other."""
         totals = {name: torch.zeros_like(v) for name, v in vectors.items()}
         for scalar in self.scalars:
             gradients = self._gradients(scalar)
@@ -49,8 +80,8 @@ class HessianProducts:
                 totals[name] += _product(gradients[name], self.blocks[name], v)
         return totals
 
-    def dense(self, name, batch_size=64):
-        """Return the local Hessian (p, p) of one block, by products with the identity."""
+    def _dense(self, name, batch_size):
+        """Form a local Hessian, some rows at a time."""
         block = self.blocks[name]
         p = block.n_params
         first = block.parameters[0]
