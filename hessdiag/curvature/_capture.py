@@ -9,6 +9,7 @@ from torch import nn
 
 from hessdiag.curvature._checks import tensors_of
 from hessdiag.curvature._factors import DenseFactor, add_factors
+from hessdiag.curvature._hooks import hooked, received_by
 from hessdiag.curvature._memory import available_memory
 from hessdiag.curvature._per_sample import per_sample_factor
 from hessdiag.curvature._rules import find_rule
@@ -25,15 +26,15 @@ def look_forward(working_copy, chunk):
     Last comes {name: entries sent per sample, over all calls}.
     """
     names = {id(module): name for name, module in working_copy.modules_by_name().items()}
-    order, widths, entries, handles = [], {}, {}, []
+    order, widths, entries = [], {}, {}
 
-    def note_call(module, args):
+    def note_call(module, args, kwargs):
         name = names[id(module)]
         if name not in widths:
             order.append(name)
             widths[name] = None
 
-    def note_width(module, args, output):
+    def note_width(module, args, kwargs, output):
         tensors = tensors_of(output)
         if tensors and tensors[0].ndim:
             axis = 1 if tensors[0].ndim > 2 and _is_channelled(module) else -1
@@ -41,35 +42,22 @@ def look_forward(working_copy, chunk):
             widths[name] = tensors[0].shape[axis]
             entries[name] = entries.get(name, 0) + tensors[0].numel() / max(1, chunk.n_samples)
 
-    try:
-        for module in working_copy.modules():
-            if module is not working_copy:
-                handles.append(module.register_forward_pre_hook(note_call, prepend=True))
-                handles.append(module.register_forward_hook(note_width, prepend=True))
-        with torch.no_grad():
-            outputs = working_copy(chunk.X)
-    finally:
-        for handle in handles:
-            handle.remove()
+    modules = [module for module in working_copy.modules() if module is not working_copy]
+    with hooked(modules, before=note_call, after=note_width), torch.no_grad():
+        outputs = working_copy(chunk.X)
     return outputs, order, widths, entries
 
 
 def activation_entries(working_copy, chunk):
     """Count the entries that the modules send when one chunk passes: what a graph keeps."""
-    count, handles = [0], []
+    count = [0]
 
-    def add(module, args, output):
+    def add(module, args, kwargs, output):
         count[0] += sum(tensor.numel() for tensor in tensors_of(output))
 
-    try:
-        for module in working_copy.modules():
-            if module is not working_copy and not list(module.children()):
-                handles.append(module.register_forward_hook(add))
-        with torch.no_grad():
-            working_copy(chunk.X)
-    finally:
-        for handle in handles:
-            handle.remove()
+    leaves = [module for module in working_copy.modules() if not list(module.children())]
+    with hooked(leaves, after=add), torch.no_grad():
+        working_copy(chunk.X)
     return count[0]
 
 
@@ -82,10 +70,9 @@ def _is_channelled(module):
 def watching(modules):
     """Record (received, its version, sent) at every call of the modules."""
     records = {id(module): [] for module in modules}
-    handles = []
 
     def record(module, args, kwargs, output):
-        received = args[0] if args else kwargs.get("input", kwargs.get("x"))
+        received = received_by(args, kwargs)
         if not isinstance(output, torch.Tensor) or not isinstance(received, torch.Tensor):
             records[id(module)].append(None)
             return None
@@ -93,13 +80,8 @@ def watching(modules):
         # What follows may work in place: on a copy, so that the record stays what was sent.
         return output.clone()
 
-    try:
-        for module in {id(m): m for m in modules}.values():
-            handles.append(module.register_forward_hook(record, with_kwargs=True, prepend=True))
+    with hooked(modules, after=record):
         yield records
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def capture_factors(working_copy, chunk, blocks, outputs_of, n_samples, weights=None):

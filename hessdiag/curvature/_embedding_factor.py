@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from hessdiag.curvature._factors import MAX_BLOCK_ENTRIES
+from hessdiag.curvature._factors import MAX_BLOCK_ENTRIES, Factor
 
 __all__ = ["EmbeddingFactor"]
 
 
-class EmbeddingFactor:
+class EmbeddingFactor(Factor):
     """A Jacobian with J[n, c, v, e] = sum of S[n, c, t, e] over the positions t of token v.
 
     `index` (N, T) holds the tokens, `sweeps` (N, D, T, E) how the outputs depend on what is looked
@@ -53,11 +53,6 @@ class EmbeddingFactor:
         table = sent.new_zeros(k, self.n_rows, self.width)
         return table.index_add_(1, self.index.reshape(-1), sent).view(k, -1)
 
-    def gauss_newton(self, vectors, signs=None):
-        """Return J' diag(signs) J v for vectors (k, p) as (k, p)."""
-        image = self.matvec(vectors)
-        return self.rmatvec(image if signs is None else image * signs.to(image.dtype))
-
     @property
     def prefers_dense(self):
         """Say whether products with a dense Jacobian cost less: never, as few tokens occur."""
@@ -71,14 +66,6 @@ class EmbeddingFactor:
         """Return the factor of B' J for B (N, D, R)."""
         sweeps = torch.einsum("ncte,ncr->nrte", self.sweeps, factors.to(self.dtype))
         return EmbeddingFactor(self.index, sweeps, self.n_rows)
-
-    def condensed(self):
-        """Return the form in which products cost least: this one."""
-        return self
-
-    def narrowed(self):
-        """Return a factor with the same Gram matrix and fewer parameters: this one."""
-        return self
 
     @staticmethod
     def joined(pieces):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["DenseFactor", "OuterFactor", "add_factors", "join_factors"]
+__all__ = ["DenseFactor", "Factor", "OuterFactor", "add_factors", "join_factors"]
 
 # Blocks of a dense Jacobian of more entries than this are not formed at once.
 MAX_BLOCK_ENTRIES = 30_000_000
@@ -20,7 +20,24 @@ CACHED_ENTRIES = 1_000_000
 MAX_NARROWED = 1024
 
 
-class DenseFactor:
+class Factor:
+    """What factors have in common, unless they know better."""
+
+    def gauss_newton(self, vectors, signs=None):
+        """Return J' diag(signs) J v for vectors (k, p) as (k, p)."""
+        image = self.matvec(vectors)
+        return self.rmatvec(image if signs is None else image * signs.to(image.dtype))
+
+    def condensed(self):
+        """Return the form in which products cost least: this one."""
+        return self
+
+    def narrowed(self):
+        """Return a factor with the same Gram matrix and fewer parameters: this one."""
+        return self
+
+
+class DenseFactor(Factor):
     """A Jacobian held as it is, (N, D, p)."""
 
     prefers_dense = True
@@ -68,16 +85,8 @@ class DenseFactor:
         factors = factors.to(self.jacobian.dtype)
         return DenseFactor(torch.einsum("ncp,ncr->nrp", self.jacobian, factors))
 
-    def condensed(self):
-        """Return the form in which products cost least: this one."""
-        return self
 
-    def narrowed(self):
-        """Return a factor with the same Gram matrix and fewer parameters: this one."""
-        return self
-
-
-class OuterFactor:
+class OuterFactor(Factor):
     """A Jacobian that is a sum of outer products: of what a layer receives and what it sends on.
 
     For weights of shape (G O, I), with G groups, J[n, c, (g, o), i] is the sum over t of
@@ -155,11 +164,6 @@ class OuterFactor:
                     rows = sweeps.sum(dim=2).reshape(n_rows, -1).double()
                     gram += rows @ rows.T
         return gram
-
-    def gauss_newton(self, vectors, signs=None):
-        """Return J' diag(signs) J v for vectors (k, p) as (k, p)."""
-        image = self.matvec(vectors)
-        return self.rmatvec(image if signs is None else image * signs.to(image.dtype))
 
     def matvec(self, vectors):
         """Return J v for vectors (k, p) as (k, N, D)."""

@@ -14,6 +14,7 @@ import torch
 from hessdiag.curvature._blocks import matches, owner_of
 from hessdiag.curvature._checks import tensors_of
 from hessdiag.curvature._hessian_products import HessianProducts
+from hessdiag.curvature._hooks import hooked
 from hessdiag.curvature._scalar import match_floats
 
 __all__ = ["LayerScalars"]
@@ -102,8 +103,11 @@ class LayerScalars:
 class LayerProducts:
     """Products with the Hessians of several layers, each of a function of its own.
 
-    It has the two methods of `HessianProducts` that spectra are computed with.
+    It has what spectra are computed with of `HessianProducts`.
     """
+
+    # Layers share nothing.
+    records_anew = False
 
     def __init__(self, blocks, scalars):
         self.blocks = blocks
@@ -243,20 +247,14 @@ class _LayerScalar:
 
 def _record_calls(working_copy, modules, X):
     """Run the net once; return {id of module: list of (args, kwargs) it was called with}."""
-    calls, handles = {}, []
+    calls = {}
 
     def record(module, args, kwargs):
         # Copies: what was received may be worked on in place later.
         calls.setdefault(id(module), []).append((_copied(args), _copied(kwargs)))
 
-    try:
-        for module in {id(module): module for module in modules}.values():
-            handles.append(module.register_forward_pre_hook(record, prepend=True, with_kwargs=True))
-        with torch.no_grad():
-            working_copy(X)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(modules, before=record), torch.no_grad():
+        working_copy(X)
     return calls
 
 

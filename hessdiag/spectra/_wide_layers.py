@@ -7,6 +7,7 @@ import torch
 
 from hessdiag.curvature import wide_kernel_statistics
 from hessdiag.curvature._data import sample_indices
+from hessdiag.curvature._hooks import hooked, received_by
 from hessdiag.curvature._task import Task
 
 __all__ = ["wide_layer_statistics"]
@@ -55,26 +56,19 @@ def wide_layer_statistics(problem, random_state=None):
 
 def _received(problem):
     """Run the net once; return {layer name: the first tensor that its module received}."""
-    found, handles = {}, []
+    names, found = {}, {}
+    for block in problem.blocks:
+        if block.module is not None:
+            names.setdefault(id(block.module), (block.module, []))[1].append(block.name)
 
-    def note(name):
-        def hook(module, args, kwargs):
-            tensor = args[0] if args else kwargs.get("input", kwargs.get("x"))
-            if name not in found and isinstance(tensor, torch.Tensor):
-                found[name] = tensor.detach()
+    def note(module, args, kwargs, output):
+        tensor = received_by(args, kwargs)
+        if isinstance(tensor, torch.Tensor):
+            for name in names[id(module)][1]:
+                found.setdefault(name, tensor.detach())
 
-        return hook
-
-    try:
-        for block in problem.blocks:
-            if block.module is not None:
-                handle = block.module.register_forward_pre_hook(note(block.name), with_kwargs=True)
-                handles.append(handle)
-        with torch.no_grad():
-            problem.working_copy(problem.X)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked([module for module, _ in names.values()], after=note), torch.no_grad():
+        problem.working_copy(problem.X)
     return found
 
 
