@@ -12,7 +12,7 @@ from hessdiag.study._figure_selection import (
     correlation_rows,
     times,
 )
-from hessdiag.study._figure_style import INK, LOOKS, WIDTH, label_ends, note
+from hessdiag.study._figure_style import INK, LOOKS, WIDTH, label_ends, leave_margin, note
 from hessdiag.study._figure_words import (
     FAMILY_WORDS,
     GIVEN_WORDS,
@@ -33,6 +33,7 @@ def draw_early(tables):
     families = best_of_families(correlations, end)
     rivals = correlation_rows(correlations, end, rivals=True)
     figure = new_figure(WIDTH, 5.6)
+    leave_margin(figure)
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
     columns = (
         ("Best measure of each family", families, _family_label),

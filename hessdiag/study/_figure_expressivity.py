@@ -20,7 +20,7 @@ from hessdiag.study._figure_selection import (
     finite,
     has_values,
 )
-from hessdiag.study._figure_style import INK, LOOKS, PAPER, QUIET, WIDTH, note
+from hessdiag.study._figure_style import INK, LOOKS, PAPER, QUIET, WIDTH, leave_margin, note
 from hessdiag.study._figure_words import (
     FAMILY_WORDS,
     PLACE_WORDS,
@@ -46,6 +46,7 @@ def expressive_panels(tables):
 def draw_expressivity(tables):
     """Draw measures against the width of student over teacher, and a forest of correlations."""
     figure = new_figure(WIDTH, 7.4)
+    leave_margin(figure)
     upper, lower = figure.subfigures(2, 1, height_ratios=[1, 1.5])
     axes = upper.subplots(1, _N_PANELS)
     _name_teachers(upper, tables.students)

@@ -12,6 +12,7 @@ from hessdiag.study._figure_style import (
     WIDTH,
     draw_band,
     label_ends,
+    leave_margin,
     log_scale,
     mark_ends,
     note,
@@ -28,6 +29,7 @@ _LOSSES = (("train_loss", "Training loss"), ("held_out_loss", "Held-out loss"))
 def draw_regimes(tables):
     """Draw training and held-out loss along training, and where each experiment ends."""
     figure = new_figure(WIDTH, 3.1)
+    leave_margin(figure)
     axes = figure.subplots(1, 3)
     frame = tables.evolution
     frame = frame[frame["place"] == "network"] if len(frame) else frame

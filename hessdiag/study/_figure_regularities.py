@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hessdiag.plotting._matplotlib import new_figure
 from hessdiag.study._figure_selection import finite
-from hessdiag.study._figure_style import INK, PAPER, QUIET, WIDTH, Look, note
+from hessdiag.study._figure_style import INK, PAPER, QUIET, WIDTH, Look, leave_margin, note
 from hessdiag.study._figure_words import count_words, wrapped
 from hessdiag.study._study_figure import StudyFigure
 
@@ -20,6 +20,7 @@ def draw_regularities(tables):
     frame = finite(tables.regularities, "share")
     frame = frame.sort_values(["share", "n_data_sets", "key"], ascending=[True, True, False])
     figure = new_figure(WIDTH, 1.1 + 0.36 * max(3, len(frame)))
+    leave_margin(figure)
     axis = figure.subplots()
     if len(frame):
         _draw(axis, frame)

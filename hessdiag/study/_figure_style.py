@@ -87,6 +87,11 @@ def house_style():
         yield
 
 
+def leave_margin(figure):
+    """Leave room at the right for texts that a browser's font makes wider."""
+    figure.get_layout_engine().set(rect=(0, 0, 0.98, 1))
+
+
 def note(axis, text):
     """Say in a panel why it is empty."""
     axis.text(

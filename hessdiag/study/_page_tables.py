@@ -81,7 +81,6 @@ def correlation_tables(correlations):
                         "target": target,
                         "target_words": TARGET_WORDS[target],
                         "time": _time_words(time),
-                        "slug": f"{target.replace('_', '-')}-{100 * time:g}".replace(".", "-"),
                         "measures": _correlation_lines(correlations, measures),
                         "rivals": _correlation_lines(correlations, rivals),
                     }
@@ -121,7 +120,7 @@ def _correlation_lines(correlations, rows):
                 "words": measure_words(row.measure),
                 "place": PLACE_WORDS.get(row.place, str(row.place)),
                 "family": FAMILY_WORDS.get(row.family, str(row.family)),
-                "n": f"{row.n_experiments:.0f}, {count_words(int(row.n_data_sets), 'set')}",
+                "n": f"{row.n_experiments:.0f} on {count_words(int(row.n_data_sets), 'data set')}",
                 "plain": _estimate(row),
                 "partial": _estimate(partial),
             }
