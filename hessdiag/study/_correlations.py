@@ -38,8 +38,9 @@ RAW_FAMILIES = {
     "n_outliers": "shape",
     "rank_fraction": "shape",
     "effective_dimension": "noise",
-    "gradient_norm": "noise",
-    "weight_norm": "scale",
+    "gradient_norm": "norm",
+    "weight_norm": "norm",
+    "log_weight_rms": "norm",
 }
 
 N_BOOTSTRAP = 2000
@@ -59,7 +60,8 @@ def measure_families(place):
         Family by measure; "rival" for what needs no layer-wise curvature.
     """
     layerwise = {name: family for name, family in FAMILY_OF.items() if family != "context"}
-    families = RAW_FAMILIES | layerwise
+    # A norm is no curvature, whichever family the diagnosis keeps it in.
+    families = layerwise | RAW_FAMILIES
     return families | dict.fromkeys(RIVALS, "rival") if place == "network" else families
 
 
@@ -98,6 +100,8 @@ def correlate(experiments, evolution, random_state=0):
     rows = []
     for place in PLACES:
         at_place = evolution[evolution["place"] == place]
+        if at_place.empty:
+            continue
         families = {k: v for k, v in measure_families(place).items() if k in at_place}
         for time in TIMES:
             values = _values_at(at_place, experiments["experiment"], time)

@@ -7,7 +7,7 @@ from hessdiag.study._figure_style import GRID, INK, PAPER, Look
 MEASURE = Look("#0072b2", "-", "o")
 RIVAL = Look("#d55e00", "-", "s")
 
-RIVAL_WORDS = "RIVALS, without layer-wise curvature"
+RIVAL_WORDS = "RIVALS, of the whole network"
 
 #: Corrected p-value from which on a mark is hollow.
 SIGNIFICANT = 0.05

@@ -23,6 +23,7 @@ FAMILY_WORDS = {
     "loo": "leave-one-out",
     "alignment": "alignment with the targets",
     "attainable": "what a wide layer attains",
+    "norm": "size of weights and gradients",
     "rival": "rival",
 }
 

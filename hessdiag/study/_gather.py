@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import joblib
 import numpy as np
 
 from hessdiag._optional import import_optional
@@ -28,7 +29,7 @@ RECIPE_FIELDS = (
 SIZES = ("n_train", "n_features", "n_outputs", "n_params", "null_loss")
 
 
-def experiments_table(experiments, results):
+def experiments_table(experiments, results, n_jobs=None):
     """Return a row per experiment, with the diagnosis of its network.
 
     Parameters
@@ -37,6 +38,8 @@ def experiments_table(experiments, results):
         The experiments.
     results : list of dict
         What was found, as from `run_experiments`.
+    n_jobs : int or None, default=None
+        Worker processes for the diagnosers that have not seen a data set, as in joblib.
 
     Returns
     -------
@@ -76,9 +79,11 @@ def experiments_table(experiments, results):
     frame = _frame(rows)
     sound = [index for index, found in enumerate(results) if found["reference_table"]]
     tables = [LayerTable.from_json(results[index]["reference_table"]) for index in sound]
-    # A network that blew up has no diagnosis.
-    for name, values in _diagnoses(tables, [experiments[i].dataset for i in sound]).items():
-        frame.loc[sound, name] = values
+    diagnoses = _diagnoses(tables, [experiments[index].dataset for index in sound], n_jobs)
+    for name, values in diagnoses.items():
+        # A network that blew up has no diagnosis.
+        found = dict(zip(sound, values, strict=True))
+        frame[name] = [found.get(index) for index in range(len(frame))]
     return frame
 
 
@@ -156,7 +161,7 @@ def _labelled(experiments, results, part):
     ]
 
 
-def _diagnoses(tables, names):
+def _diagnoses(tables, names, n_jobs):
     """Diagnose by the shipped reference, and by what remains of it without the data set."""
     reference, columns, _ = read_reference()
     parents = np.asarray(columns["parent"])
@@ -166,14 +171,23 @@ def _diagnoses(tables, names):
     found = {"diagnosis": [classes[i] for i in probabilities.argmax(axis=1)]}
     for index, diagnosis in enumerate(classes):
         found["p_" + diagnosis.replace("-", "_")] = probabilities[:, index]
-    unseen = [None] * len(names)
-    for name in dict.fromkeys(names):
-        rows = [index for index, other in enumerate(names) if other == name]
-        kept = parents != TASKS[DATA_SETS[name]].parent
-        answers = _diagnoser(reference, columns, kept).predict([tables[i] for i in rows])
-        for index, answer in zip(rows, answers, strict=True):
-            unseen[index] = str(answer)
-    return found | {"diagnosis_unseen": unseen}
+    rows = {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
+    answers = joblib.Parallel(n_jobs=n_jobs)(
+        joblib.delayed(_diagnose_without)(
+            TASKS[DATA_SETS[name]].parent, reference, columns, [tables[i] for i in members]
+        )
+        for name, members in rows.items()
+    )
+    unseen = np.empty(len(names), dtype=object)
+    for members, found_there in zip(rows.values(), answers, strict=True):
+        unseen[members] = found_there
+    return found | {"diagnosis_unseen": unseen.tolist()}
+
+
+def _diagnose_without(parent, reference, columns, tables):
+    """Diagnose by the reference networks of all other data sets."""
+    kept = np.asarray(columns["parent"]) != parent
+    return [str(answer) for answer in _diagnoser(reference, columns, kept).predict(tables)]
 
 
 def _diagnoser(reference, columns, kept):

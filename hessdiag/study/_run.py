@@ -65,13 +65,14 @@ def run_study(folder, design=None, provenance=None, n_jobs=None, progress=True, 
     folder = Path(folder)
     parts = folder / "parts"
     _check_design(design, parts)
+    first_commit = _first_commit(parts, provenance)
     started = time.monotonic()
     experiments = run_pilot(design, parts, n_jobs, progress)
     results = run_experiments(experiments, design, parts, n_jobs, progress)
     students = students_table(design.students(), run_students(design, parts, n_jobs, progress))
     trained = time.monotonic() - started
 
-    about_experiments = experiments_table(experiments, results)
+    about_experiments = experiments_table(experiments, results, n_jobs)
     evolution = evolution_table(experiments, results)
     coupling = coupling_table(experiments, results)
     regularities = tally_statements(about_experiments, evolution, coupling)
@@ -84,7 +85,8 @@ def run_study(folder, design=None, provenance=None, n_jobs=None, progress=True, 
         "n_data_sets": len(design.data_sets),
         "n_experiments": len(experiments),
         "n_checkpoints": len(design.checkpoints),
-        "settings": {name: _words(value) for name, value in asdict(design).items()},
+        "settings": {name: _words(value) for name, value in asdict(design).items()}
+        | {"networks begun at commit": first_commit},
     }
     tables = StudyTables(
         about_experiments,
@@ -135,6 +137,14 @@ def _seconds_so_far(folder, seconds):
     total = seconds + (json.loads(path.read_text()) if path.exists() else 0.0)
     write_atomically(path, json.dumps(total).encode())
     return total
+
+
+def _first_commit(parts, provenance):
+    """Commit that began what is on disk: tables may be made anew by a later one."""
+    path = parts / "commit.json"
+    if not path.exists():
+        write_atomically(path, json.dumps((provenance or {}).get("commit")).encode())
+    return str(json.loads(path.read_text()))
 
 
 def _words(value):
