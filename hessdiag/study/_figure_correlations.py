@@ -19,7 +19,7 @@ from hessdiag.study._figure_selection import (
     correlation_rows,
     times,
 )
-from hessdiag.study._figure_style import QUIET, WIDTH, note
+from hessdiag.study._figure_style import QUIET, WIDTH, leave_margin, note
 from hessdiag.study._figure_words import GIVEN_WORDS, count_words, pair_words, wrapped
 from hessdiag.study._study_figure import StudyFigure
 
@@ -32,6 +32,7 @@ def draw_correlations(tables):
     measures = correlation_rows(correlations, time).head(N_STRONGEST)
     rivals = correlation_rows(correlations, time, rivals=True)
     figure = new_figure(WIDTH, 1.3 + 0.33 * max(4, len(measures) + len(rivals)))
+    leave_margin(figure)
     axes = figure.subplots(1, 2, sharey=True)
     rows = [*((row, MEASURE) for row in measures.itertuples())]
     rows += [(row, RIVAL) for row in rivals.itertuples()]

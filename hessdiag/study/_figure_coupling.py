@@ -12,10 +12,11 @@ from hessdiag.study._figure_style import (
     REGIME_LOOKS,
     WIDTH,
     label_ends,
+    leave_margin,
     note,
     regime_legend,
 )
-from hessdiag.study._figure_words import count_words
+from hessdiag.study._figure_words import count_words, number
 from hessdiag.study._study_figure import StudyFigure
 
 _PLACES = ("first", "middle", "last")
@@ -37,6 +38,7 @@ def pairs_at_end(coupling):
 def draw_coupling(tables):
     """Draw the share left out along training, and coupling by distance and by places."""
     figure = new_figure(WIDTH, 3.2)
+    leave_margin(figure)
     axes = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
     shares = phi_rows(tables.coupling)
     pairs = pairs_at_end(tables.coupling)
@@ -95,7 +97,7 @@ def _draw_phi(axis, rows):
         axis.plot(xs, table[0.5], color=look.colour, **style)
         labels.append((table[0.5].iloc[-1], f"{regime}\nn = {part['dataset'].nunique()}", None))
     shares = rows.groupby("checkpoint")["share"].median()
-    axis.set_xticks(list(shares.index), [f"{100 * share:.3g}" for share in shares])
+    axis.set_xticks(list(shares.index), [number(100 * share, 2) for share in shares])
     axis.set_xlim(shares.index.min() - 0.5, shares.index.max() + 0.5)
     axis.set_ylim(0, min(1.0, 1.08 * max(rows["phi"].max(), 1e-3)))
     axis.set_xlabel("share of training (%)")
@@ -123,7 +125,7 @@ def _draw_distance(axis, pairs):
     axis.set_xlim(min(distances) - 0.5, max(distances) + 0.5)
     axis.set_ylim(bottom=0)
     n = pairs["experiment"].nunique()
-    axis.set_xlabel(f"distance between layers (layers), n = {n}")
+    axis.set_xlabel(f"distance (layers), n = {n} experiments")
     axis.set_ylabel("coupling (no unit)")
 
 

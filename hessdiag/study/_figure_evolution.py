@@ -9,6 +9,7 @@ from hessdiag.study._figure_style import (
     REGIME_LOOKS,
     WIDTH,
     draw_band,
+    leave_margin,
     log_scale,
     mark_ends,
     note,
@@ -51,6 +52,7 @@ def draw_evolution(tables):
     frame = tables.evolution
     rows = evolution_rows(frame)
     figure = new_figure(WIDTH, 1.45 * len(rows) + 0.6)
+    leave_margin(figure)
     axes = figure.subplots(len(rows), len(PLACES), sharey="row", squeeze=False)
     for index, (measure, line) in enumerate(zip(rows, axes)):
         drawn = [_draw_panel(axis, frame, place, measure) for axis, place in zip(line, PLACES)]

@@ -45,9 +45,12 @@ def expressive_panels(tables):
 
 def draw_expressivity(tables):
     """Draw measures against the width of student over teacher, and a forest of correlations."""
-    figure = new_figure(WIDTH, 7.4)
+    strongest = expressive_rows(tables.expressivity).head(N_STRONGEST)
+    rivals = expressive_rows(tables.expressivity, rivals=True)
+    heights = [3.0, 1.3 + 0.33 * max(4, len(strongest) + len(rivals))]
+    figure = new_figure(WIDTH, sum(heights))
     leave_margin(figure)
-    upper, lower = figure.subfigures(2, 1, height_ratios=[1, 1.5])
+    upper, lower = figure.subfigures(2, 1, height_ratios=heights)
     axes = upper.subplots(1, _N_PANELS)
     _name_teachers(upper, tables.students)
     chosen = expressive_panels(tables)
@@ -55,8 +58,6 @@ def draw_expressivity(tables):
         _draw_measure(axis, tables.students, row)
     for axis in axes[len(chosen) :]:
         note(axis, "no further family\nwas measured" if len(chosen) else "no students")
-    strongest = expressive_rows(tables.expressivity).head(N_STRONGEST)
-    rivals = expressive_rows(tables.expressivity, rivals=True)
     _draw_forest(lower.subplots(), strongest, rivals)
     students = tables.students
     n_students = len(students[["teacher", "width", "seed"]].drop_duplicates())

@@ -8,6 +8,9 @@ from hessdiag.study._tables import REGIMES
 
 N_STRONGEST = 10
 
+#: Families of measures that are made of the layers' spectra alone.
+SPECTRAL_FAMILIES = ("shape", "scale")
+
 
 def present_regimes(frame):
     """Name the regimes that a table has, in their order."""
@@ -111,6 +114,11 @@ def correlation_row(correlations, measure, place, family, time, target, given):
     rows = finite(within(rows), "rho")
     rows = rows[np.isclose(rows["time"].astype(float), time)]
     return rows.iloc[0] if len(rows) else None
+
+
+def spectral(rows):
+    """Keep the measures that are made of spectra alone."""
+    return rows[rows["family"].isin(SPECTRAL_FAMILIES)]
 
 
 def best_of_families(correlations, time, target="held_out_loss"):

@@ -28,6 +28,7 @@ _ZERO_AT = 0.5
 _SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hessdiag",
+    "text.hinting": "none",
     "hatch.linewidth": 0.8,
     "font.size": 7.5,
     "axes.titlesize": 8,
@@ -88,8 +89,8 @@ def house_style():
 
 
 def leave_margin(figure):
-    """Leave room at the right for texts that a browser's font makes wider."""
-    figure.get_layout_engine().set(rect=(0, 0, 0.98, 1))
+    """Leave room at the sides for texts that a browser's font makes wider."""
+    figure.get_layout_engine().set(rect=(0.01, 0, 0.97, 1))
 
 
 def note(axis, text):

@@ -49,10 +49,18 @@ def draw_figures(tables):
     with house_style():
         figures = [draw(tables) for draw in _DRAWINGS]
         for figure in figures:
-            # Laid out once, so that every format has the same places.
-            figure.figure.draw_without_rendering()
-            figure.figure.set_layout_engine("none")
+            _lay_out(figure.figure)
     return figures
+
+
+def _lay_out(figure):
+    """Lay a figure out once and for all, so that every format and every run has the same places."""
+    figure.set_dpi(_RESOLUTION)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        # The layout's solver is exact to rounding only, and names in a graphic hang on each bit.
+        axis.set_position([round(float(part), 6) for part in axis.get_position().bounds])
 
 
 def write_figures(figures, folder):

@@ -15,6 +15,7 @@ from hessdiag.study._figure_selection import (
     expressive_rows,
     finite,
     present_regimes,
+    spectral,
     starts,
     times,
     within,
@@ -175,21 +176,24 @@ def _of_regularities(regularities):
     if not len(tested):
         return ["No statement could be tested on these data sets."]
     count = tested["verdict"].value_counts()
-    clear = int((finite(tested, "p_adjusted")["p_adjusted"] < _SIGNIFICANT).sum())
+    clear = tested[tested["p_adjusted"] < _SIGNIFICANT]["verdict"].value_counts()
     sentences = [
         f"Of {count_words(len(tested), 'statement')} made before looking, "
-        f"{count.get('holds', 0)} hold, {count.get('fails', 0)} fail and "
-        f"{count.get('open', 0)} stay open; {clear} differ from chance after Holm's correction."
+        f"{count.get('holds', 0)} hold on most data sets, {count.get('fails', 0)} fail and "
+        f"{count.get('open', 0)} stay open.",
+        f"After Holm's correction for all statements, {clear.get('holds', 0)} of those that hold "
+        f"and {clear.get('fails', 0)} of those that fail differ from chance still.",
     ]
     order = tested.sort_values(["share", "n_data_sets", "key"], ascending=[False, False, True])
     for verdict, row, words in (
-        ("holds", order.iloc[0], "Most regular"),
-        ("fails", order.iloc[-1], "Least true"),
+        ("holds", order.iloc[0], "The most regular one"),
+        ("fails", order.iloc[-1], "The one that fails most often"),
     ):
         if row["verdict"] == verdict:
             sentences.append(
-                f"{words}: “{str(row['statement']).rstrip('.')}”, in {row['n_held']:.0f} of "
-                f"{row['n_data_sets']:.0f} data sets ({percent(row['share'])}, 95 % interval "
+                f"{words}: “{str(row['statement']).rstrip('.')}”; it holds in "
+                f"{row['n_held']:.0f} of {row['n_data_sets']:.0f} data sets "
+                f"({percent(row['share'])}, 95 % interval "
                 f"{100 * row['low']:.0f} to {percent(row['high'])})."
             )
     return sentences
@@ -211,6 +215,12 @@ def _of_correlations(correlations):
     if len(rivals):
         rival = rivals.iloc[0]
         sentences.append(f"The strongest rival is {_named(rival)}; {_compared(best, rival)}.")
+    narrow = spectral(measures)
+    if len(narrow):
+        sentences.append(
+            "Of what is made of the layers' spectra alone, their shape or size, the strongest is "
+            f"{_named(narrow.iloc[0])}."
+        )
     partial = correlation_rows(correlations, known[-1], given="train_loss")
     if len(partial):
         top = partial.iloc[0]

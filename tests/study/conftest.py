@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hessdiag.features._measures import LAYER_FAMILIES
+from hessdiag.features._measures import LAYER_MEASURES
 from hessdiag.study._binomial import holm, share_interval
+from hessdiag.study._correlations import measure_families
 from hessdiag.study._figures import draw_figures
 from hessdiag.study._page import write_page
 from hessdiag.study._statements import STATEMENTS
@@ -20,7 +21,9 @@ STEPS = (0, 1, 2, 4, 8, 16, 64, 256, 1024)
 TIMES = (0.1, 0.25, 0.5, 1.0)
 RIVALS = ("train_loss", "gradient_norm", "weight_norm", "trace", "max_eigenvalue", "sharpness")
 TEACHER_WIDTHS = (2, 4, 8)
-FAMILY_OF = {name: family for family, names in LAYER_FAMILIES.items() for name in names}
+FAMILY_OF = {
+    name: family for name, family in measure_families("first").items() if name in LAYER_MEASURES
+}
 
 # Training loss, held-out loss and log10 of the largest eigenvalue at the end.
 _ENDS = {"starved": (0.6, 0.65, 0.2), "sound": (0.08, 0.3, 0.8), "lavish": (0.002, 0.55, 1.4)}
