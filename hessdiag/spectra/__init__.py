@@ -21,6 +21,7 @@ from hessdiag.spectra._measures import (
 )
 from hessdiag.spectra._plan import LayerPlan, SpectraPlan, plan_spectra
 from hessdiag.spectra._spectrum import Spectrum
+from hessdiag.spectra._traces_plan import plan_traces
 
 __all__ = [
     "MEASURES",
@@ -42,6 +43,7 @@ __all__ = [
     "negative_mass",
     "participation_ratio",
     "plan_spectra",
+    "plan_traces",
     "rank_fraction",
     "stable_rank",
     "tail_exponent",

@@ -12,6 +12,7 @@ from hessdiag.curvature._factor_norms import squared_row_norms
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._working_copy import untouched_surroundings
 from hessdiag.spectra._local_operators import gaps_of_few
+from hessdiag.spectra._local_spectra import check_separable
 from hessdiag.spectra._settings import SpectrumSettings
 
 __all__ = ["LayerTrace", "layer_traces"]
@@ -135,6 +136,7 @@ def layer_traces(
     See Also
     --------
     layer_spectra : The spectra themselves, whose traces are exact where they are.
+    plan_traces : What will be computed, and how long it will take.
 
     Notes
     -----
@@ -161,23 +163,7 @@ def layer_traces(
     >>> round(trace.trace, 5), trace.exact
     (4.0, True)
     """
-    settings = SpectrumSettings(
-        curvature=curvature,
-        n_probes=n_probes,
-        random_state=random_state,
-        tolerance=tolerance,
-        max_memory=max_memory,
-    )
-    if method not in ("auto", "hutchinson"):
-        raise ValueError(f"Expected method to be one of 'auto', 'hutchinson', found {method!r}.")
-    if n_probes < 2:
-        raise ValueError(
-            f"Expected at least 2 probes, as one has no standard error, found {n_probes!r}."
-        )
-    if curvature == "ggn" and method == "hutchinson":
-        raise ValueError(
-            f"Expected method='auto' for curvature='ggn', whose traces are exact, found {method!r}."
-        )
+    settings = trace_settings(curvature, method, n_probes, random_state, tolerance, max_memory)
     with untouched_surroundings(device):
         problem = LocalCurvature(
             net,
@@ -195,16 +181,34 @@ def layer_traces(
         return _traces(problem, settings, method)
 
 
+def trace_settings(curvature, method, n_probes, random_state, tolerance, max_memory):
+    """Check the keywords that say how traces are to be computed."""
+    settings = SpectrumSettings(
+        curvature=curvature,
+        n_probes=n_probes,
+        random_state=random_state,
+        tolerance=tolerance,
+        max_memory=max_memory,
+    )
+    if method not in ("auto", "hutchinson"):
+        raise ValueError(f"Expected method to be one of 'auto', 'hutchinson', found {method!r}.")
+    if n_probes < 2:
+        raise ValueError(
+            f"Expected at least 2 probes, as one has no standard error, found {n_probes!r}."
+        )
+    if curvature == "ggn" and method == "hutchinson":
+        raise ValueError(
+            f"Expected method='auto' for curvature='ggn', whose traces are exact, found {method!r}."
+        )
+    return settings
+
+
 def _traces(problem, settings, method):
     """Add up what is exact and what is estimated."""
     generator = torch.Generator().manual_seed(settings.seed)
-    if settings.curvature == "ggn" and problem.outputs is None:
-        raise ValueError(
-            "Expected a loss of each sample's outputs for curvature='ggn', found that "
-            f"{problem.why_whole}. Use curvature='hessian'."
-        )
+    check_separable(problem, settings)
     known, coincident = {}, set()
-    if settings.curvature == "ggn" or (method == "auto" and _factors_pay(problem, settings)):
+    if takes_factors(problem, settings, method):
         known = _gauss_newton_traces(problem, settings)
         if settings.curvature == "hessian":
             coincident = set(gaps_of_few(problem, generator)) & known.keys()
@@ -227,9 +231,11 @@ def _traces(problem, settings, method):
     return traces
 
 
-def _factors_pay(problem, settings):
-    """Say whether building the factors takes no longer than the products."""
-    if problem.outputs is None:
+def takes_factors(problem, settings, method):
+    """Say whether factors are built: wanted, or taking no longer than the products."""
+    if settings.curvature == "ggn":
+        return True
+    if method != "auto" or problem.outputs is None:
         return False
     return problem.outputs.rank <= SWEEPS_PER_PRODUCT * settings.n_probes
 

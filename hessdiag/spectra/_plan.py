@@ -21,6 +21,9 @@ WORDS = {
     "factors": "exact, Gauss-Newton by factors",
     "dense": "exact, dense Hessian",
     "lanczos": "Lanczos quadrature",
+    "squares": "exact, squares of factors",
+    "signs": "random signs",
+    "squares+signs": "squares of factors, random signs for the rest",
 }
 
 
@@ -38,8 +41,8 @@ class LayerPlan:
         Number of trainable parameters p.
     n_rows : int
         Samples times rank of the output Hessian, N * R; 0 where the loss has none.
-    way : {"factors", "dense", "lanczos"}
-        The way that will be taken.
+    way : {"factors", "dense", "lanczos", "squares", "signs", "squares+signs"}
+        The way that will be taken; the last three are to traces.
     side : int
         Side of the matrix that is decomposed, or length of the Lanczos vectors.
     seconds : float
@@ -242,7 +245,7 @@ def plan_spectra(
         )
         check_separable(problem, settings)
         memory = MemoryPlan(problem, settings)
-        speed, pass_seconds = _speed(), _pass_seconds(problem)
+        speed, pass_seconds = _speed(), pass_seconds_of(problem)
     plans = []
     for block in problem.blocks:
         way = memory.ways[block.name]
@@ -282,7 +285,7 @@ def _speed():
     return 2 * 256**3 / max(time.perf_counter() - start, 1e-6)
 
 
-def _pass_seconds(problem):
+def pass_seconds_of(problem):
     """Measure one pass forward over all samples."""
     start = time.perf_counter()
     with torch.no_grad():

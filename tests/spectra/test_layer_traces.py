@@ -10,7 +10,7 @@ from torch import nn
 from hessdiag.curvature._embedding_factor import EmbeddingFactor
 from hessdiag.curvature._factor_norms import squared_row_norms
 from hessdiag.curvature._factors import DenseFactor, OuterFactor
-from hessdiag.spectra import LayerTrace, _layer_traces, layer_spectra, layer_traces
+from hessdiag.spectra import LayerTrace, _layer_traces, layer_spectra, layer_traces, plan_traces
 
 
 def mlp(activation, depth=2, width=6):
@@ -239,3 +239,34 @@ def test_what_is_wrong_is_said(settings, message):
     with pytest.raises(ValueError, match=message):
         layer_traces(net, X, y, **settings)
     assert isinstance(net, NeuralNet)
+
+
+@pytest.mark.parametrize(
+    ("activation", "settings", "ways"),
+    [
+        (nn.ReLU, {}, {"squares"}),
+        (nn.Tanh, {}, {"squares", "squares+signs"}),
+        (nn.Tanh, {"curvature": "ggn", "batch_size": 7}, {"squares"}),
+        (nn.ReLU, {"method": "hutchinson"}, {"signs"}),
+        (nn.ReLU, {"scalar": lambda output, y: output.std()}, {"signs"}),
+        (nn.ReLU, {"scalar": {"*": lambda output, y: output.square().sum()}}, {"signs"}),
+    ],
+)
+def test_plans_say_what_is_exact(activation, settings, ways):
+    net, X, y = problem(mlp(activation))
+    plan, found = plan_traces(net, X, y, **settings), layer_traces(net, X, y, **settings)
+    assert {layer.way for layer in plan.layers} == ways
+    assert [layer.way == "squares" for layer in plan.layers] == [t.exact for t in found.values()]
+    assert [layer.name for layer in plan.layers] == list(found)
+    assert plan.n_chunks == (3 if "batch_size" in settings else 1)
+    assert plan.seconds > 0
+    assert plan.bytes > max(layer.bytes for layer in plan.layers) > 0
+    assert "squares" in str(plan) or "random signs" in str(plan)
+
+
+def test_plans_refuse_what_traces_refuse():
+    net, X, y = problem(mlp(nn.ReLU))
+    with pytest.raises(ValueError, match="at least 2 probes"):
+        plan_traces(net, X, y, n_probes=1)
+    with pytest.raises(ValueError, match="curvature='ggn'"):
+        plan_traces(net, X, y, curvature="ggn", scalar=lambda output, y: output.std())
