@@ -8,10 +8,13 @@ after that no product with the Hessian needs the network any more.
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 
 from hessdiag.curvature._capture import watching
 from hessdiag.curvature._hessian_products import vector_jacobian_products
+from hessdiag.curvature._smooth_functions import KeptDerivatives
 
 __all__ = ["LinearHessian", "linear_hessians"]
 
@@ -86,16 +89,11 @@ def linear_hessians(problem, blocks, factors):
 
     All blocks' factors must be `OuterFactor` of one position and one group.
     """
-    residual = {block.name: [] for block in blocks}
-    for chunk, start in zip(problem.chunks, problem.offsets):
-        residuals = problem.outputs.residuals[start : start + chunk.n_samples]
-        with watching([block.module for block in blocks]) as records:
-            outputs = problem.outputs_of(chunk.X)
-        sent = [records[id(block.module)][0][2] for block in blocks]
-        value = (outputs * residuals.to(outputs.dtype)).sum()
-        gradients = torch.autograd.grad(value, sent, create_graph=True, allow_unused=True)
-        for block, gradient, s in zip(blocks, gradients, sent):
-            residual[block.name].append(_second_derivatives(gradient, s, chunk.n_samples))
+    try:
+        residual = _residual_parts(problem, blocks, KeptDerivatives())
+    except RuntimeError:
+        # As where a forward pass differentiates: third derivatives are not kept.
+        residual = _residual_parts(problem, blocks, contextlib.nullcontext())
     signs, hessians = problem.outputs.signs, {}
     for block in blocks:
         factor = factors[block.name]
@@ -105,6 +103,21 @@ def linear_hessians(problem, blocks, factors):
         matrices = 0.5 * (matrices + matrices.mT)
         hessians[block.name] = LinearHessian(factor.inputs[:, 0, 0], matrices, factor.pieces)
     return hessians
+
+
+def _residual_parts(problem, blocks, recording):
+    """Return {name: [(n, d, d) of every chunk]}: the parts of H_n beyond Gauss-Newton."""
+    residual = {block.name: [] for block in blocks}
+    for chunk, start in zip(problem.chunks, problem.offsets):
+        residuals = problem.outputs.residuals[start : start + chunk.n_samples]
+        with watching([block.module for block in blocks]) as records, recording:
+            outputs = problem.outputs_of(chunk.X)
+        sent = [records[id(block.module)][0][2] for block in blocks]
+        value = (outputs * residuals.to(outputs.dtype)).sum()
+        gradients = torch.autograd.grad(value, sent, create_graph=True, allow_unused=True)
+        for block, gradient, s in zip(blocks, gradients, sent):
+            residual[block.name].append(_second_derivatives(gradient, s, chunk.n_samples))
+    return residual
 
 
 def _second_derivatives(gradient, sent, n_samples):

@@ -11,6 +11,7 @@ without.
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import torch
@@ -30,14 +31,16 @@ class KeptDerivatives(TorchFunctionMode):
         recorded = RECORDED.get(function)
         result = None
         if recorded is not None and _is_traced(args):
-            result = recorded(function, *args, **kwargs)
+            # Arguments that a recorder does not know, as `out`, are for the function itself.
+            with contextlib.suppress(TypeError):
+                result = recorded(function, *args, **kwargs)
         return function(*args, **kwargs) if result is None else result
 
 
 def _is_traced(args):
     """Say whether the first argument is a plain tensor of real numbers that is differentiated."""
     first = args[0] if args else None
-    plain = type(first) in (torch.Tensor, torch.nn.Parameter)
+    plain = type(first) in (torch.Tensor, torch.nn.Parameter) and not first.is_nested
     return plain and first.requires_grad and first.is_floating_point() and torch.is_grad_enabled()
 
 
@@ -230,7 +233,7 @@ def _project(d, z, mean, scale, shape):
 
 def _record_pointwise(function, z, *args, inplace=False, **kwargs):
     """Record an activation, if it does not work in place."""
-    if inplace or any(arg is True for arg in args):
+    if inplace or any(arg is True for arg in args) or "out" in kwargs:
         return None
     return _Pointwise.apply(z, lambda values: function(values, *args, **kwargs))
 
