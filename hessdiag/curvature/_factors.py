@@ -18,6 +18,8 @@ MAX_BLOCK_ENTRIES = 30_000_000
 CACHED_ENTRIES = 1_000_000
 # Sides of Gram matrices beyond which looking for fewer columns costs more than it saves.
 MAX_NARROWED = 1024
+# Matrix products take least time where rows hold a multiple of so many numbers.
+COLUMNS_IN_STEP = 16
 
 
 class Factor:
@@ -35,6 +37,12 @@ class Factor:
     def narrowed(self):
         """Return a factor with the same Gram matrix and fewer parameters: this one."""
         return self
+
+    @property
+    def is_finite(self):
+        """Say whether all that is held is finite, and not so large that its sums are not."""
+        tensors = [value for value in vars(self).values() if isinstance(value, torch.Tensor)]
+        return all(bool(torch.isfinite(tensor.sum())) for tensor in tensors)
 
 
 class DenseFactor(Factor):
@@ -295,6 +303,7 @@ class OuterFactor(Factor):
         sweeps = self.sweeps[..., loud].reshape(n * c * t, -1)
         if t == 1:
             inputs, sweeps = _with_fewest_columns(inputs), _with_fewest_columns(sweeps)
+            inputs, sweeps = _rounded_up(inputs), _rounded_up(sweeps)
         return OuterFactor(inputs.reshape(n, 1, t, -1), sweeps.reshape(n, c, 1, t, -1), ("weight",))
 
     def _flatten(self, weights):
@@ -346,6 +355,14 @@ def _without_silent_columns(matrix):
     loud = _extent(matrix) > 0
     loud[0] |= ~loud.any()
     return matrix if bool(loud.all()) else matrix[:, loud]
+
+
+def _rounded_up(matrix):
+    """Append columns of zeros where matrix products then take less time, for all their number."""
+    missing = -matrix.shape[1] % COLUMNS_IN_STEP
+    if not missing or matrix.shape[1] < 3 * COLUMNS_IN_STEP:
+        return matrix
+    return torch.cat([matrix, matrix.new_zeros(len(matrix), missing)], dim=1)
 
 
 def _with_fewest_columns(matrix):

@@ -84,7 +84,7 @@ class LocalOperators:
 
     def __init__(self, blocks, weighted_factors, signs, beyond):
         self.blocks = {block.name: block for block in blocks}
-        self.factors = weighted_factors
+        self.factors = None if weighted_factors is None else dict(weighted_factors)
         self.signs = signs
         self.beyond = beyond
         self.coincident = set()
@@ -135,6 +135,10 @@ class LocalOperators:
             v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
             vectors[name] = v.to(device=first.device, dtype=first.dtype)
         for name, rest in self.beyond.products(vectors).items():
+            if not rest.any() and self.factors[name].is_finite:
+                gaps[name] = 0.0
+                self.coincident.add(name)
+                continue
             curved = self.gauss_newton(name, vectors[name])
             gaps[name] = _gap(rest, curved)
             if gaps[name] <= coincidence_threshold(rest.dtype):
@@ -164,7 +168,7 @@ class LocalOperators:
         what they send are built sample by sample where that pays.
 
         `n_products` is the number of products that Lanczos would take. What is built must give the
-        products that `measure_gaps` saw.
+        products that `measure_gaps` saw. What only gaps were measured with is let go.
         """
         chosen = []
         self.vectors_at_once = problem.vectors_at_once()
@@ -177,28 +181,36 @@ class LocalOperators:
         if len(self.coincident) < len(self.blocks):
             bent = [b for name, b in self.blocks.items() if name not in self.coincident]
             self.whole = problem.whole_products(bent)
-        if not chosen:
-            return
-        built = linear_hessians(problem, chosen, self.factors)
+        built = linear_hessians(problem, chosen, self.factors) if chosen else {}
         for name, hessian in built.items():
             vector, expected = self._seen[name]
             tolerance = 1e-9 if vector.dtype == torch.float64 else 1e-3
             if (hessian.products(vector) - expected).norm() <= tolerance * expected.norm():
                 self.linear[name] = hessian
+        self.beyond, self._seen = None, {}
+        for name in self.blocks.keys() - self.coincident:
+            self.factors[name] = None
 
-    def condense(self, names):
-        """Bring the factors of layers that many products are due with into their cheapest form."""
-        if self.factors is None:
-            return
-        cheapest = {}
-        for name in names:
-            factor = self.factors[name]
-            # Decided once: a narrowed factor no longer multiplies vectors among parameters.
-            self.spaces[name] = self.in_output_space(name)
-            # In output space only the Gram matrix matters.
-            factor = factor.narrowed() if self.in_output_space(name) else factor
-            cheapest[name] = factor.condensed()
-        self.factors = self.factors | cheapest
+    def let_go(self, name):
+        """Let go of what only the products of one layer need: no more are due."""
+        self.linear.pop(name, None)
+        if self.factors is not None:
+            self.factors[name] = None
+
+    def shares_recording(self, name):
+        """Say whether a layer's products take less time together with other layers'."""
+        if name in self.linear or self.by_factor(name):
+            return False
+        return (self.beyond if self.whole is None else self.whole).records_anew
+
+    def condense(self, name):
+        """Bring the factor of a layer that many products are due with into its cheapest form."""
+        # Decided once: a narrowed factor no longer multiplies vectors among parameters.
+        self.spaces[name] = self.in_output_space(name)
+        # In output space only the Gram matrix matters.
+        if self.in_output_space(name):
+            self.factors[name] = self.factors[name].narrowed()
+        self.factors[name] = self.factors[name].condensed()
 
     def products(self, vectors):
         """Return {name: A v} for {name: v (k, p)}."""

@@ -42,8 +42,10 @@ def local_spectra(problem, settings):
         operators = LocalOperators(blocks, factors, problem.outputs.signs, beyond)
         if beyond is None:
             check_factors(problem, factors)
-        gaps = {}
-        if beyond is not None:
+        gaps, has_gaps = {}, beyond is not None
+        # What the operators are done with is held by nobody else.
+        del factors, beyond
+        if has_gaps:
             gaps = operators.measure_gaps(generator)
             operators.prepare_hessians(problem, settings.n_probes * settings.n_lanczos_steps)
         found = done | operator_spectra(operators, settings, gaps, generator)
@@ -89,7 +91,10 @@ def check_factors(problem, factors):
 
 
 def operator_spectra(operators, settings, gaps, generator):
-    """Compute the spectrum of every operator: by factors, dense, or by Lanczos in lockstep."""
+    """Compute the spectrum of every operator: by factors, dense, or by Lanczos.
+
+    What an operator's products need is let go as soon as its spectrum is known.
+    """
     chosen = {name: _way(operators, name, settings) for name in operators.blocks}
     spectra, pending = {}, []
     for name in operators.blocks:
@@ -97,22 +102,25 @@ def operator_spectra(operators, settings, gaps, generator):
         if way == FACTOR:
             factor = operators.factors[name]
             spectra[name] = ggn_spectrum(factor, operators.signs, settings.curvature, gap)
+            del factor
         elif way == DENSE:
             spectra[name] = dense_spectrum(operators.dense(name), settings.curvature, gap)
         else:
             pending.append(name)
-    if pending:
-        operators.condense([name for name in pending if operators.by_factor(name)])
-        spectra.update(_lanczos_spectra(operators, pending, settings, gaps, generator))
+            continue
+        operators.let_go(name)
+    spectra.update(_lanczos_spectra(operators, pending, settings, gaps, generator, condense=True))
     return {name: spectra[name] for name in operators.blocks}
 
 
-def _lanczos_spectra(operators, names, settings, gaps, generator, n_vectors=None):
-    """Run Lanczos on several operators at once, each in the smaller of its spaces.
+def _lanczos_spectra(operators, names, settings, gaps, generator, n_vectors=None, condense=False):
+    """Run Lanczos on several operators, each in the smaller of its spaces.
 
-    At most `n_vectors` of the probes run together; None lets all.
+    Those whose products share the recording of graphs run in lockstep, others alone, so that no
+    more than one of these has its vectors in memory. At most `n_vectors` of the probes run
+    together; None lets all. `condense` lets factors take the form in which products cost least.
     """
-    starts, short = {}, set()
+    starts, spectra = {}, {}
     for name in names:
         block = operators.blocks[name]
         first = block.parameters[0]
@@ -120,8 +128,23 @@ def _lanczos_spectra(operators, names, settings, gaps, generator, n_vectors=None
         if operators.in_output_space(name):
             factor = operators.factors[name]
             size = factor.n_samples * factor.n_outputs
-            short.add(name)
         starts[name] = random_probes(settings.n_probes, size, generator, first.dtype, first.device)
+    together = [name for name in names if operators.shares_recording(name)]
+    groups = [[name] for name in names if name not in together]
+    for group in [*groups, together] if together else groups:
+        if condense and operators.by_factor(group[0]):
+            operators.condense(group[0])
+        some = {name: starts.pop(name) for name in group}
+        spectra |= _run(operators, some, settings, gaps, n_vectors)
+        if condense:
+            for name in group:
+                operators.let_go(name)
+    return spectra
+
+
+def _run(operators, starts, settings, gaps, n_vectors):
+    """Run Lanczos in lockstep from the start vectors of some operators {name: (k, size)}."""
+    short = {name for name in starts if operators.in_output_space(name)}
 
     def products(vectors):
         long = {name: v for name, v in vectors.items() if name not in short}
@@ -130,15 +153,15 @@ def _lanczos_spectra(operators, names, settings, gaps, generator, n_vectors=None
             images[name] = operators.output_products(name, vectors[name])
         return images
 
-    spectra, runs = {}, {name: [] for name in names}
+    spectra, runs = {}, {name: [] for name in starts}
     step = settings.n_probes if n_vectors is None else n_vectors
     for first in range(0, settings.n_probes, step):
         some = {name: start[first : first + step] for name, start in starts.items()}
         found = lanczos(products, some, settings.n_lanczos_steps, settings.tolerance)
-        for name in names:
+        for name in starts:
             runs[name] += found[name]
-    for name in names:
-        n_params, size = operators.blocks[name].n_params, starts[name].shape[1]
+    for name, start in starts.items():
+        n_params, size = operators.blocks[name].n_params, start.shape[1]
         nodes, weights, trace, error = quadrature(runs[name], size)
         if name in short:
             # The nonzero eigenvalues are those of B' J J' B; the rest of the spectrum is zero.

@@ -184,11 +184,14 @@ class MemoryPlan:
             if self.settings.curvature == "hessian":
                 graphs = self.chunk * self.found.second * (2 if bent and self.rank else 1)
             exact = [self.bytes_of[b.name] for b in together if not self._pending(b)]
-            pending = [self.bytes_of[b.name] for b in together if self._pending(b)]
-            sent = self.settings.n_probes * self.chunk * self.found.first
-            if all(self.ways[b.name].by_factor for b in together if self._pending(b)):
-                sent = 0.0
-            working = max([sum(pending) + sent, *exact])
+            pending = [b for b in together if self._pending(b)]
+            by_factor = [self.bytes_of[b.name] for b in pending if self.ways[b.name].by_factor]
+            by_graph = [self.bytes_of[b.name] for b in pending if not self.ways[b.name].by_factor]
+            if by_graph:
+                # Those that share the recording of graphs, chunk by chunk, go together.
+                working = sum(by_graph) if len(problem.chunks) > 1 else max(by_graph)
+                by_graph = [working + self.settings.n_probes * self.chunk * self.found.first]
+            working = max([*by_factor, *by_graph, *exact], default=0.0)
             peaks.append(self.held + factors + max(capture, graphs + working))
         self.peak = max(peaks)
 
