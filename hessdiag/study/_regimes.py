@@ -40,8 +40,10 @@ class Experiment:
 
     @property
     def is_sure(self):
-        """bool : Whether the contrast reaches 0.05 null losses; stays below it if sound."""
-        return (self.contrast < DELTA) == (self.regime == "sound")
+        """bool : Whether the contrast is finite and reaches 0.05; stays below it if sound."""
+        return bool(np.isfinite(self.contrast)) and (self.contrast < DELTA) == (
+            self.regime == "sound"
+        )
 
 
 def choose_regimes(dataset, recipes, curves):
@@ -101,13 +103,16 @@ def choose_regimes(dataset, recipes, curves):
     # Of equal losses the narrowest, without decay.
     sound = min((key for key in last if key[0] in widths[1:-1]), key=lambda k: (last[k], k))
     width, decay = sound
-    narrower = {w: last[w, decay] - last[sound] for w in widths if w < width}
-    wider = {w: last[w, 0.0] - min(last[sound], best[w, 0.0]) for w in widths if w > width}
+    # Where all in the middle blew up, differences are NaN, and nothing is sure.
+    with np.errstate(invalid="ignore"):
+        narrower = {w: last[w, decay] - last[sound] for w in widths if w < width}
+        wider = {w: last[w, 0.0] - min(last[sound], best[w, 0.0]) for w in widths if w > width}
+        falls = last[sound] - best[sound]
     starved = max(_clear(narrower), default=_largest(narrower))
     lavish = min(_clear(wider), default=_largest(wider))
     chosen = {
         "starved": (starved, decay, narrower[starved]),
-        "sound": (width, decay, last[sound] - best[sound]),
+        "sound": (width, decay, falls),
         "lavish": (lavish, 0.0, wider[lavish]),
     }
     experiments = []

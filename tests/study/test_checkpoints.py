@@ -166,6 +166,20 @@ def test_where_there_is_no_gradient_there_is_no_ascent():
     assert found == {"gradient_norm": 0.0, "sharpness": 0.0}
 
 
+def test_what_is_not_finite_is_missing():
+    net, split = initialized(VALUES)
+    with torch.no_grad():
+        for parameter in net.module_.parameters():
+            parameter.fill_(1e30)
+    rows = measure_checkpoint(net, split)
+    json.dumps(rows, allow_nan=False)
+    for row in rows:
+        # Losses and rivals leave the range of the net's own precision; curvature does not.
+        assert row["train_loss"] is row["held_out_loss"] is row["sharpness"] is None
+        assert row["weight_norm"] > 1e30
+        assert row["max_eigenvalue"] > 1e30
+
+
 def test_networks_are_left_as_found():
     recipe = replace(CLASSES, normalization="batch", dropout=0.5)
     net, split = initialized(recipe)

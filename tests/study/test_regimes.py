@@ -170,6 +170,14 @@ def test_networks_that_blew_up_are_the_last_resort():
     }
 
 
+def test_nothing_is_sure_where_all_blew_up():
+    nan = math.nan
+    for last in ([0.9, nan, nan, nan, 0.2], [nan] * 5):
+        assert not any(e.is_sure for e in of_widths(last).values())
+    found = of_widths([nan, 0.2, 0.3, 0.4, nan])
+    assert [e.is_sure for e in found.values()] == [False, True, True]
+
+
 def test_a_pilot_of_two_widths_is_refused():
     with pytest.raises(ValueError, match=r"at least 3 widths in the pilot of wine, found \[2, 4\]"):
         of_widths([1.0, 0.5], widths=(2, 4))
