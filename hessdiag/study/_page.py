@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hessdiag._optional import import_optional
 from hessdiag._version import __version__
-from hessdiag.study._figure_selection import finite
+from hessdiag.study._figure_selection import finite, times
 from hessdiag.study._figure_style import GRID, PAPER, QUIET, house_style
 from hessdiag.study._figure_words import count_words
 from hessdiag.study._page_columns import table_views
@@ -56,13 +56,13 @@ def write_page(tables, figures, path):
         .get_template("study.html.j2")
         .render(
             about=tables.about,
-            summary=_summary(tables),
+            summary=_keep_together(_summary(tables, findings)),
             findings=[
                 {
                     "name": figure.name,
                     "title": figure.title,
-                    "sentences": findings.get(figure.name, []),
-                    "caption": figure.caption,
+                    "sentences": [_keep_together(s) for s in findings.get(figure.name, [])],
+                    "caption": _keep_together(figure.caption),
                     "svg": _inline_figure(figure),
                 }
                 for figure in figures
@@ -83,7 +83,12 @@ def write_page(tables, figures, path):
     return path
 
 
-def _summary(tables):
+def _keep_together(text):
+    """Keep numbers and their signs on one line."""
+    return text.replace(" %", "\u00a0%").replace("ρ = ", "ρ\u00a0=\u00a0")
+
+
+def _summary(tables, findings):
     """Sum the study up in a paragraph."""
     about = tables.about
     experiments = tables.experiments
@@ -101,6 +106,8 @@ def _summary(tables):
             f"looking, {verdicts.get('holds', 0)} hold on most data sets, "
             f"{verdicts.get('fails', 0)} fail, and {verdicts.get('open', 0)} stay open."
         )
+    if times(tables.correlations):
+        sentences.append(findings["correlations"][0])
     claims = tables.claims["verdict"].value_counts() if len(tables.claims) else {}
     if len(claims):
         sentences.append(

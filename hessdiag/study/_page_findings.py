@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.study._binomial import share_interval
 from hessdiag.study._claims import EXPECTED
 from hessdiag.study._figure_coupling import pairs_at_end, phi_rows
+from hessdiag.study._figure_evolution import evolution_rows
+from hessdiag.study._figure_forest import SIGNIFICANT
 from hessdiag.study._figure_selection import (
-    best_of_families,
-    correlation_row,
-    correlation_rows,
     ends,
-    expressive_rows,
     finite,
     present_regimes,
-    spectral,
     starts,
-    times,
-    within,
 )
 from hessdiag.study._figure_words import (
     count_words,
-    number,
-    p_words,
     percent,
     quoted_words,
-    rho_words,
-    signed,
 )
-
-_SIGNIFICANT = 0.05
-_N_BOOTSTRAP = 2000
+from hessdiag.study._page_findings_of_correlations import of_correlations, of_early, of_expressivity
+from hessdiag.study._page_sentences import (
+    agreement_interval,
+    by_regime,
+    listed,
+    quartile_words,
+    share_words,
+)
+from hessdiag.study._tables import PLACES
 
 
 def find(tables):
@@ -46,51 +42,11 @@ def find(tables):
         "regimes": _of_regimes(tables.experiments),
         "evolution": _of_evolution(tables.evolution),
         "regularities": _of_regularities(tables.regularities),
-        "correlations": _of_correlations(tables.correlations),
-        "early": _of_early(tables.correlations),
-        "expressivity": _of_expressivity(tables.expressivity),
+        "correlations": of_correlations(tables.correlations),
+        "early": of_early(tables.correlations),
+        "expressivity": of_expressivity(tables.expressivity),
         "coupling": _of_coupling(tables.coupling),
     }
-
-
-def quartile_words(values, unit=""):
-    """Write a median with its quartiles."""
-    values = np.asarray(values, dtype=float)
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return "not known"
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return f"{number(middle, 2)}{unit} (quartiles {number(low, 2)} and {number(high, 2)})"
-
-
-def share_words(held):
-    """Write in how many data sets something holds, with its exact interval."""
-    n_held, n = int(np.sum(held)), len(held)
-    if not n:
-        return "none of 0 data sets"
-    share, low, high = share_interval(n_held, n)
-    return (
-        f"{n_held} of {count_words(n, 'data set')} ({percent(share)}, 95 % interval "
-        f"{100 * low:.0f} to {percent(high)})"
-    )
-
-
-def agreement_interval(agrees, data_sets):
-    """Share of experiments that agree, with a bootstrap interval over data sets."""
-    data_sets = np.asarray(data_sets)
-    names = np.unique(data_sets)
-    hits = np.array([np.sum(np.asarray(agrees)[data_sets == name]) for name in names], dtype=float)
-    sizes = np.array([np.sum(data_sets == name) for name in names], dtype=float)
-    draws = np.random.default_rng(0).integers(len(names), size=(_N_BOOTSTRAP, len(names)))
-    shares = hits[draws].sum(axis=1) / sizes[draws].sum(axis=1)
-    low, high = np.percentile(shares, [2.5, 97.5])
-    return hits.sum() / sizes.sum(), low, high
-
-
-def by_regime(frame, column, index="dataset"):
-    """Turn a column into a table of data sets by regimes."""
-    rows = finite(frame, column)
-    return rows.pivot_table(index=index, columns="regime", values=column, aggfunc="median")
 
 
 def _of_regimes(experiments):
@@ -134,7 +90,7 @@ def _of_evolution(evolution):
     if not len(evolution):
         return ["The tables hold no checkpoints."]
     network = evolution[evolution["place"] == "network"]
-    sentences = []
+    sentences = _of_separation(evolution)
     first, last = (by_regime(rows, "max_eigenvalue") for rows in (starts(network), ends(network)))
     growth = (last / first.where(first > 0)).replace([np.inf, -np.inf], np.nan)
     words = [
@@ -145,12 +101,12 @@ def _of_evolution(evolution):
     if words:
         sentences.append(
             "From initialization to the end of training the largest eigenvalue of the whole "
-            f"network changes by a factor of {_listed(words)}, in the median over data sets."
+            f"network changes by a factor of {listed(words)}, in the median over data sets."
         )
     if {"sound", "lavish"} <= set(last):
         both = last[["sound", "lavish"]].dropna()
         sentences.append(
-            "It ends larger in the lavish than in the sound run in "
+            "That eigenvalue ends larger in the lavish than in the sound run in "
             f"{share_words(both['lavish'] > both['sound'])}."
         )
     layer = finite(evolution[evolution["place"] == "last"], "effective_dimension")
@@ -165,9 +121,32 @@ def _of_evolution(evolution):
         ]
         sentences.append(
             "The effective dimension of the last layer (the number of its directions that the "
-            f"data determine) ends, as a share of its own peak, at {_listed(words)}."
+            f"data determine) ends, as a share of its own peak, at {listed(words)}."
         )
     return sentences or ["No curvature was measured."]
+
+
+def _of_separation(evolution):
+    """Say which of the measures drawn tells lavish from sound runs most often."""
+    found = []
+    last = ends(evolution)
+    for measure, _, _ in evolution_rows(evolution):
+        for place in PLACES:
+            table = by_regime(last[last["place"] == place], measure)
+            if {"sound", "lavish"} <= set(table):
+                both = table[["sound", "lavish"]].dropna()
+                above = both["lavish"] > both["sound"]
+                below = both["lavish"] < both["sound"]
+                for held, word in ((above, "higher"), (below, "lower")):
+                    found.append((held.mean() if len(held) else 0.0, measure, place, word, held))
+    if not found:
+        return []
+    _, measure, place, word, held = max(found, key=lambda item: item[0])
+    return [
+        "Of the measures drawn, what tells lavish from sound runs most often is "
+        f"{quoted_words(measure, place)}: it ends {word} in the lavish run in {share_words(held)}, "
+        f"the best of {len(found) // 2} comparisons."
+    ]
 
 
 def _of_regularities(regularities):
@@ -176,7 +155,7 @@ def _of_regularities(regularities):
     if not len(tested):
         return ["No statement could be tested on these data sets."]
     count = tested["verdict"].value_counts()
-    clear = tested[tested["p_adjusted"] < _SIGNIFICANT]["verdict"].value_counts()
+    clear = tested[tested["p_adjusted"] < SIGNIFICANT]["verdict"].value_counts()
     sentences = [
         f"Of {count_words(len(tested), 'statement')} made before looking, "
         f"{count.get('holds', 0)} hold on most data sets, {count.get('fails', 0)} fail and "
@@ -199,129 +178,6 @@ def _of_regularities(regularities):
     return sentences
 
 
-def _of_correlations(correlations):
-    """Say the strongest correlation, its rival, and how many there are."""
-    known = times(correlations)
-    measures = correlation_rows(correlations, known[-1]) if known else []
-    if not len(measures):
-        return ["No correlation could be computed."]
-    best = measures.iloc[0]
-    sentences = [
-        "At the end of training, the measure that goes with held-out loss most closely is "
-        f"{_named(best)}, n = {best.n_experiments:.0f} experiments on "
-        f"{count_words(int(best.n_data_sets), 'data set')}."
-    ]
-    rivals = correlation_rows(correlations, known[-1], rivals=True)
-    if len(rivals):
-        rival = rivals.iloc[0]
-        sentences.append(f"The strongest rival is {_named(rival)}; {_compared(best, rival)}.")
-    narrow = spectral(measures)
-    if len(narrow):
-        sentences.append(
-            "Of what is made of the layers' spectra alone, their shape or size, the strongest is "
-            f"{_named(narrow.iloc[0])}."
-        )
-    partial = correlation_rows(correlations, known[-1], given="train_loss")
-    if len(partial):
-        top = partial.iloc[0]
-        sentences.append(
-            f"What remains once training loss is accounted for is largest for {_named(top)}."
-        )
-    table = within(correlations)
-    table = table[(table["family"] != "rival") & (table["target"] == "held_out_loss")]
-    table = finite(table[np.isclose(table["time"].astype(float), known[-1])], "p_adjusted")
-    words = []
-    for given, phrase in (("nothing", "on their own"), ("train_loss", "given training loss")):
-        rows = table[table["given"] == given]
-        if len(rows):
-            clear = int((rows["p_adjusted"] < _SIGNIFICANT).sum())
-            words.append(f"{clear} of {len(rows)} {phrase}")
-    sentences.append(
-        "Of all measures and places, those that correlate with held-out loss after correction for "
-        f"every test of the table are {_listed(words)}."
-    )
-    return sentences
-
-
-def _compared(best, rival):
-    """Compare two correlations by size, without claiming more than the intervals allow."""
-    low = min(abs(best.low), abs(best.high)) if best.low * best.high > 0 else 0.0
-    if low > abs(rival.rho):
-        return "the measure's whole interval is beyond it"
-    if abs(best.rho) > abs(rival.rho):
-        return "it lies within the measure's interval, so that the measure's lead is not certain"
-    return "the rival is the stronger of the two"
-
-
-def _of_early(correlations):
-    """Say what can be seen at the first of the times."""
-    known = times(correlations)
-    if len(known) < 2:
-        return ["Correlations were computed at fewer than two times."]
-    first, end = known[0], known[-1]
-    measures = correlation_rows(correlations, first)
-    if not len(measures):
-        return ["No correlation could be computed early in training."]
-    best = measures.iloc[0]
-    sentences = [
-        f"At {100 * first:g} % of training, the measure that goes with the final held-out loss "
-        f"most closely is {_named(best)}, corrected p {p_words(best.p_adjusted)}."
-    ]
-    rivals = correlation_rows(correlations, first, rivals=True)
-    if len(rivals):
-        rival = rivals.iloc[0]
-        sentences.append(
-            f"The strongest rival at that time is {quoted_words(rival.measure, rival.place)}: "
-            f"{rho_words(rival)}; {_compared(best, rival)}."
-        )
-    partial = correlation_rows(correlations, first, given="train_loss")
-    if len(partial):
-        top = partial.iloc[0]
-        sentences.append(f"Given the training loss at that time, the strongest is {_named(top)}.")
-    final = best_of_families(correlations, end).iloc[0]
-    early = correlation_row(
-        *(correlations, final.measure, final.place, final.family, first, "held_out_loss", "nothing")
-    )
-    if early is not None:
-        sentences.append(
-            f"The strongest of the end, {quoted_words(final.measure, final.place)} with "
-            f"ρ = {signed(final.rho)}, has ρ = {signed(early.rho)} at that time."
-        )
-    return sentences
-
-
-def _of_expressivity(expressivity):
-    """Say which measure follows the width that is needed."""
-    rows = expressive_rows(expressivity)
-    if not len(rows):
-        return ["No measure could be related to width."]
-    best = rows.iloc[0]
-    sentences = [
-        "The measure that follows a student's width over its teacher's most closely is "
-        f"{_named(best)}, n = {best.n_students:.0f} students of "
-        f"{best.n_teachers:.0f} teachers."
-    ]
-    rivals = expressive_rows(expressivity, rivals=True)
-    if len(rivals):
-        rival = rivals.iloc[0]
-        sentences.append(f"The strongest rival is {_named(rival)}.")
-    strong = finite(rows[rows["p_adjusted"] < _SIGNIFICANT], "saturation_ratio")
-    near = strong[(strong["saturation_ratio"] >= 0.5) & (strong["saturation_ratio"] <= 2)]
-    sentences.append(
-        f"Of {len(rows)} pairs of measure and place, "
-        f"{int((rows['p_adjusted'] < _SIGNIFICANT).sum())} follow the width after correction; "
-        f"{len(near)} of these saturate between half and twice the teacher's width, where a "
-        "detector of the needed width should."
-    )
-    if len(near):
-        row = near.iloc[0]
-        sentences.append(
-            f"The strongest of those is {_named(row)}, "
-            f"saturating at {number(row.saturation_ratio)} times the teacher's width."
-        )
-    return sentences
-
-
 def _of_coupling(coupling):
     """Say what lies between the layers."""
     shares = ends(phi_rows(coupling))
@@ -333,7 +189,7 @@ def _of_coupling(coupling):
         words.append(f"{quartile_words(100 * part['phi'], ' %')} in {regime} runs")
     sentences = [
         "At the end of training, the share of the squared curvature that lies between layers, "
-        f"which the layer-wise view leaves out, is {_listed(words)}, in the median over data sets."
+        f"which the layer-wise view leaves out, is {listed(words)}, in the median over data sets."
     ]
     table = by_regime(shares, "phi")
     if "sound" in table:
@@ -347,15 +203,5 @@ def _of_coupling(coupling):
         for distance, rows in pairs.groupby("distance"):
             values = rows.groupby("dataset")["coupling"].median()
             words.append(f"{quartile_words(values)} at distance {distance:g}")
-        sentences.append(f"Two layers couple by {_listed(words)}.")
+        sentences.append(f"Two layers couple by {listed(words)}.")
     return sentences
-
-
-def _named(row):
-    """Name a measure with its correlation."""
-    return f"{quoted_words(row.measure, row.place)}: {rho_words(row)}"
-
-
-def _listed(words):
-    """Join phrases as one does in a sentence."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import binomtest
 
 from hessdiag.study._figure_words import (
+    PLACE_WORDS,
     measure_unit,
     measure_words,
     number,
@@ -18,7 +19,8 @@ from hessdiag.study._figure_words import (
     wrapped,
 )
 from hessdiag.study._page import _duration, write_page
-from hessdiag.study._page_findings import agreement_interval, find
+from hessdiag.study._page_findings import find
+from hessdiag.study._page_sentences import agreement_interval
 
 HOSTILE = "<script>alert('x')</script>\"&'>"
 
@@ -182,6 +184,23 @@ def test_evolution_in_numbers(study_tables, findings):
         assert f"{quartiles(kept, ' %')} in {regime} runs" in findings["evolution"]
     sharper = [lavish > sound for lavish, sound in zip(ends["lavish"], ends["sound"])]
     assert f"in the sound run in {share(sharper)}" in findings["evolution"]
+    drawn = ["effective_dimension", "max_eigenvalue", "trace", "participation_ratio"]
+    drawn += ["gn_gap", "attainable_gap"]
+    best = {}
+    for measure in drawn:
+        for place in ("first", "middle", "last", "network"):
+            pairs = [
+                [values[name, regime, place, 1024][measure] for regime in ("lavish", "sound")]
+                for name in names
+            ]
+            best[measure, place, "higher"] = [a > b for a, b in pairs]
+            best[measure, place, "lower"] = [a < b for a, b in pairs]
+    measure, place, word = max(best, key=lambda key: sum(best[key]))
+    held = best[measure, place, word]
+    assert (
+        f"“{measure_words(measure)}” of the {PLACE_WORDS[place]}: it ends {word} in the lavish run "
+        f"in {share(held)}, the best of 24 comparisons" in findings["evolution"]
+    )
 
 
 def test_regularities_in_numbers(study_tables, findings, page):
