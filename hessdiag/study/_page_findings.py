@@ -142,11 +142,19 @@ def _of_separation(evolution):
     if not found:
         return []
     _, measure, place, word, held = max(found, key=lambda item: item[0])
-    return [
+    sentences = [
         "Of the measures drawn, what tells lavish from sound runs most often is "
         f"{quoted_words(measure, place)}: it ends {word} in the lavish run in {share_words(held)}, "
         f"the best of {len(found) // 2} comparisons."
     ]
+    losses = by_regime(last[last["place"] == "network"], "train_loss")
+    if {"sound", "lavish"} <= set(losses):
+        both = losses[["sound", "lavish"]].dropna()
+        sentences.append(
+            "Training loss, the plainest rival, ends lower there in "
+            f"{share_words(both['lavish'] < both['sound'])}."
+        )
+    return sentences
 
 
 def _of_regularities(regularities):

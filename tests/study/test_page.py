@@ -201,6 +201,12 @@ def test_evolution_in_numbers(study_tables, findings):
         f"“{measure_words(measure)}” of the {PLACE_WORDS[place]}: it ends {word} in the lavish run "
         f"in {share(held)}, the best of 24 comparisons" in findings["evolution"]
     )
+    lower = [
+        values[name, "lavish", "network", 1024]["train_loss"]
+        < values[name, "sound", "network", 1024]["train_loss"]
+        for name in names
+    ]
+    assert f"the plainest rival, ends lower there in {share(lower)}" in findings["evolution"]
 
 
 def test_regularities_in_numbers(study_tables, findings, page):
