@@ -55,7 +55,7 @@ class StudyTables:
     about: dict
 
     def save(self, folder, compress=False):
-        """Write a CSV file for each table, and ``about.json``.
+        """Write a CSV file for each table, and ``about.json``, in place of older ones.
 
         Parameters
         ----------
@@ -72,11 +72,13 @@ class StudyTables:
         paths = []
         for name in _names():
             text = getattr(self, name).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-            content, suffix = text.encode(), ".csv"
-            if compress:
-                content, suffix = _compressed(content), ".csv.gz"
-            paths.append(Path(folder) / (name + suffix))
-            write_atomically(paths[-1], content)
+            plain, packed = (Path(folder) / (name + suffix) for suffix in (".csv", ".csv.gz"))
+            content = text.encode()
+            path, other = (packed, plain) if compress else (plain, packed)
+            write_atomically(path, _compressed(content) if compress else content)
+            # An older table of the other kind would be read instead of this one.
+            other.unlink(missing_ok=True)
+            paths.append(path)
         paths.append(Path(folder) / "about.json")
         write_atomically(paths[-1], json.dumps(self.about, indent=1).encode())
         return paths

@@ -201,7 +201,14 @@ def test_tables_with_a_run_that_blew_up_can_be_used_and_kept(work, experiments_t
                 np.testing.assert_allclose(was[column], now[column], rtol=1e-5)
             else:
                 assert (was[column][~missing] == now[column][~missing]).all()
-    assert tables.save(tmp_path / "again")[0].read_bytes() == tables.save(tmp_path)[0].read_bytes()
+    # Packed or not, the last ones saved are those that are read, and the same bytes each time.
+    newer = dataclasses.replace(tables, experiments=experiments_table.iloc[:2])
+    packed = newer.save(tmp_path, compress=True)
+    assert len(StudyTables.load(tmp_path).experiments) == 2
+    content = [path.read_bytes() for path in packed]
+    assert [path.read_bytes() for path in newer.save(tmp_path, compress=True)] == content
+    tables.save(tmp_path)
+    assert len(StudyTables.load(tmp_path).experiments) == 9
 
 
 def test_students():
