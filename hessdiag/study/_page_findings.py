@@ -29,6 +29,9 @@ from hessdiag.study._page_sentences import (
 )
 from hessdiag.study._tables import PLACES
 
+# Norm of weights below which a layer passes nothing on.
+_VANISHED = 1e-3
+
 
 def find(tables):
     """Say what each figure shows.
@@ -39,7 +42,7 @@ def find(tables):
         Sentences by name of the figure; the first states the result.
     """
     return {
-        "regimes": _of_regimes(tables.experiments),
+        "regimes": _of_regimes(tables.experiments, tables.evolution),
         "evolution": _of_evolution(tables.evolution),
         "regularities": _of_regularities(tables.regularities),
         "correlations": of_correlations(tables.correlations),
@@ -49,7 +52,7 @@ def find(tables):
     }
 
 
-def _of_regimes(experiments):
+def _of_regimes(experiments, evolution):
     """Say what losses the regimes end with, and what the diagnoser makes of them."""
     if not len(experiments):
         return ["The tables hold no experiments."]
@@ -73,6 +76,13 @@ def _of_regimes(experiments):
         f"The pilot is sure of the regime of {sure} of the "
         f"{count_words(len(experiments), 'experiment')}."
     )
+    vanished = _vanished(evolution)
+    if vanished:
+        sentences.append(
+            f"In {count_words(len(vanished), 'experiment')} a layer has shrunk to weights of norm "
+            f"below {_VANISHED:g}, so that the network answers the same to every input: "
+            f"{listed(vanished)}."
+        )
     rows = experiments[experiments["diagnosis_unseen"].notna()]
     if len(rows):
         agrees = rows["diagnosis_unseen"] == rows["regime"].map(EXPECTED)
@@ -83,6 +93,13 @@ def _of_regimes(experiments):
             f"over data sets {100 * low:.0f} to {percent(high)}; guessing has 33 %)."
         )
     return sentences
+
+
+def _vanished(evolution):
+    """Name the experiments that end with a layer of almost no weights."""
+    layers = finite(evolution[evolution["place"] != "network"], "weight_norm")
+    layers = ends(layers)
+    return sorted(set(layers.loc[layers["weight_norm"] < _VANISHED, "experiment"]))
 
 
 def _of_evolution(evolution):

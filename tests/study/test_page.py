@@ -152,6 +152,17 @@ def test_regimes_in_numbers(study_tables, findings):
     assert f"names the regime of {hits / len(frame):.0%}".replace("%", " %") in findings["regimes"]
 
 
+def test_networks_that_weight_decay_has_made_constant_are_told(study_tables):
+    assert "a layer has shrunk" not in " ".join(find(study_tables)["regimes"])
+    frame = study_tables.evolution
+    rows = (frame["place"] == "middle") & (frame["regime"] == "sound")
+    rows &= frame["dataset"].isin(["iris", "wine"])
+    frame = frame.assign(weight_norm=frame["weight_norm"].where(~rows, 1e-9))
+    words = " ".join(find(replace(study_tables, evolution=frame))["regimes"])
+    assert "In 2 experiments a layer has shrunk" in words
+    assert "to every input: iris-sound and wine-sound." in words
+
+
 def test_agreement_is_resampled_by_data_set():
     agrees = [True, True, True, False, False, False]
     share, low, high = agreement_interval(agrees, list("aaabbb"))
