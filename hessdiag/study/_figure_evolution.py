@@ -80,8 +80,8 @@ def draw_evolution(tables):
             f"each measure along training, {count_words(n_sets, 'data set')} per regime at most. "
             "Columns are the first, middle and last layer, each with its own local Hessian, and "
             "the whole network. Eigenvalues and traces are of the mean loss as it was trained on. "
-            "Axes are logarithmic except those of shares and of R²; a row shares its axis. Steps "
-            "that fewer than half of the data sets reach are not drawn."
+            "Axes are logarithmic, without values of zero, except those of shares and of R²; a row "
+            "shares its axis. Steps that fewer than half of the data sets reach are not drawn."
         ),
         alt=(
             "Small multiples of "
