@@ -12,9 +12,12 @@ from hessdiag.curvature._linear_hessian import linear_hessians
 __all__ = [
     "LocalOperators",
     "coincidence_threshold",
+    "forms_matrices",
     "gaps_of_few",
     "gaps_on_few",
     "large_enough_for_few",
+    "random_vectors",
+    "relative_size",
 ]
 
 
@@ -65,12 +68,27 @@ def gaps_of_few(problem, generator):
     return {name: gap for name, gap in gaps.items() if gap <= threshold}
 
 
-def _gap(rest, curved):
-    """Relative size of the part beyond Gauss-Newton; 0 where there is none, NaN where undefined."""
-    size, part = float((rest + curved).norm()), float(rest.norm())
+def relative_size(part, whole):
+    """Size of a part beside the whole's; 0 where there is no part, NaN where undefined."""
+    size, part = float(whole.norm()), float(part.norm())
     if size == 0:
         return 0.0 if part == 0 else math.inf
     return part / size
+
+
+def random_vectors(blocks, generator):
+    """Draw one random vector (1, p) for every block: {name: v}."""
+    vectors = {}
+    for block in blocks:
+        first = block.parameters[0]
+        v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
+        vectors[block.name] = v.to(device=first.device, dtype=first.dtype)
+    return vectors
+
+
+def forms_matrices(n_samples, width, n_products):
+    """Say whether sample-wise Hessians (N, width, width) take less than products one by one."""
+    return n_samples * width**2 <= MAX_MATRIX_ENTRIES and width <= n_products
 
 
 class LocalOperators:
@@ -79,7 +97,8 @@ class LocalOperators:
     `weighted_factors` {name: factor of B' J} may be None where the scalar is no function of the
     outputs; `beyond` (HessianProducts) then is of the whole Hessian, and else of the residual part
     R, or None where only Gauss-Newton matrices are wanted. Where R is not zero, call
-    `measure_gaps` and `prepare_hessians` before any product is taken.
+    `measure_gaps` and `prepare_hessians` before any product is taken. `coincident` names the layers
+    where R is zero, `seen` holds {name: (v, H v)} for a random v of the others.
     """
 
     def __init__(self, blocks, weighted_factors, signs, beyond):
@@ -93,7 +112,7 @@ class LocalOperators:
         self.whole = None
         # Columns of a Hessian that are formed at once.
         self.vectors_at_once = 64
-        self._seen = {}
+        self.seen = {}
 
     def by_factor(self, name):
         """Say whether a layer's matrix is a Gauss-Newton matrix, known by its factor."""
@@ -127,67 +146,63 @@ class LocalOperators:
     def measure_gaps(self, generator):
         """Return {name: |R v| / |H v|} for one random v per layer, and note where it vanishes."""
         gaps = {}
-        vectors = {}
-        for name, block in self.blocks.items():
-            if self.factors[name] is None:
-                continue
-            first = block.parameters[0]
-            v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
-            vectors[name] = v.to(device=first.device, dtype=first.dtype)
+        known = [block for name, block in self.blocks.items() if self.factors[name] is not None]
+        vectors = random_vectors(known, generator)
         for name, rest in self.beyond.products(vectors).items():
             if not rest.any() and self.factors[name].is_finite:
                 gaps[name] = 0.0
                 self.coincident.add(name)
                 continue
-            curved = self.gauss_newton(name, vectors[name])
-            gaps[name] = _gap(rest, curved)
+            image = rest + self.gauss_newton(name, vectors[name])
+            gaps[name] = relative_size(rest, image)
             if gaps[name] <= coincidence_threshold(rest.dtype):
                 self.coincident.add(name)
             else:
-                self._seen[name] = (vectors[name], rest + curved)
+                self.seen[name] = (vectors[name], image)
         return gaps
 
     def measure_network_gap(self, beyond, block, generator):
         """Return |R v| / |H v| for one random v over all layers, `beyond` being of all as one."""
         if any(factor is None for factor in self.factors.values()):
             return math.nan
-        first = block.parameters[0]
-        v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
-        v = v.to(device=first.device, dtype=first.dtype)
+        (v,) = random_vectors([block], generator).values()
         parts = v.split([b.n_params for b in self.blocks.values()], dim=1)
         sent = sum(self.factors[name].matvec(part) for name, part in zip(self.blocks, parts))
         if self.signs is not None:
             sent = sent * self.signs.to(sent.dtype)
         curved = torch.cat([self.factors[name].rmatvec(sent) for name in self.blocks], dim=1)
-        return _gap(beyond.products({block.name: v})[block.name], curved)
+        rest = beyond.products({block.name: v})[block.name]
+        return relative_size(rest, rest + curved)
 
-    def prepare_hessians(self, problem, n_products):
+    def prepare_hessians(self, problem, n_products, whole=None):
         """Set up products with the whole Hessian of layers where Gauss-Newton is not enough.
 
         Double backward through the scalar itself serves all layers; for linear layers, Hessians of
         what they send are built sample by sample where that pays.
 
         `n_products` is the number of products that Lanczos would take. What is built must give the
-        products that `measure_gaps` saw. What only gaps were measured with is let go.
+        products that were `seen`. What only gaps were measured with is let go. `whole`, if given,
+        are products with the Hessians of some blocks that have been recorded already.
         """
         chosen = []
         self.vectors_at_once = problem.vectors_at_once()
         for name, block in self.blocks.items():
             factor = self.factors[name]
-            if name in self._seen and isinstance(factor, OuterFactor) and factor.is_plain:
-                affordable = factor.n_samples * factor.width**2 <= MAX_MATRIX_ENTRIES
-                if affordable and factor.width <= n_products:
-                    chosen.append(block)
+            plain = isinstance(factor, OuterFactor) and factor.is_plain
+            pays = plain and forms_matrices(factor.n_samples, factor.width, n_products)
+            if pays and name in self.seen:
+                chosen.append(block)
         if len(self.coincident) < len(self.blocks):
             bent = [b for name, b in self.blocks.items() if name not in self.coincident]
-            self.whole = problem.whole_products(bent)
+            enough = whole is not None and all(block.name in whole.blocks for block in bent)
+            self.whole = whole if enough else problem.whole_products(bent)
         built = linear_hessians(problem, chosen, self.factors) if chosen else {}
         for name, hessian in built.items():
-            vector, expected = self._seen[name]
+            vector, expected = self.seen[name]
             tolerance = 1e-9 if vector.dtype == torch.float64 else 1e-3
             if (hessian.products(vector) - expected).norm() <= tolerance * expected.norm():
                 self.linear[name] = hessian
-        self.beyond, self._seen = None, {}
+        self.beyond, self.seen = None, {}
         for name in self.blocks.keys() - self.coincident:
             self.factors[name] = None
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum
+from hessdiag.spectra._hessian_operators import hessian_operators
 from hessdiag.spectra._lanczos import lanczos, quadrature, random_probes
 from hessdiag.spectra._local_operators import LocalOperators, gaps_on_few
 from hessdiag.spectra._memory_plan import MemoryPlan
@@ -37,17 +38,15 @@ def local_spectra(problem, settings):
             blocks = [block for block in problem.blocks if block.name not in done]
             if not blocks:
                 return {block.name: done[block.name] for block in problem.blocks}
-        beyond = problem.residual_products(blocks) if settings.curvature == "hessian" else None
-        factors = problem.factors(weighted=True, blocks=blocks)
-        operators = LocalOperators(blocks, factors, problem.outputs.signs, beyond)
-        if beyond is None:
+        if settings.curvature == "hessian":
+            n_products = settings.n_probes * settings.n_lanczos_steps
+            operators, gaps = hessian_operators(problem, blocks, n_products, generator)
+        else:
+            factors = problem.factors(weighted=True, blocks=blocks)
             check_factors(problem, factors)
-        gaps, has_gaps = {}, beyond is not None
-        # What the operators are done with is held by nobody else.
-        del factors, beyond
-        if has_gaps:
-            gaps = operators.measure_gaps(generator)
-            operators.prepare_hessians(problem, settings.n_probes * settings.n_lanczos_steps)
+            operators, gaps = LocalOperators(blocks, factors, problem.outputs.signs, None), {}
+            # What the operators are done with is held by nobody else.
+            del factors
         found = done | operator_spectra(operators, settings, gaps, generator)
         return {block.name: found[block.name] for block in problem.blocks}
     return operator_spectra(operators, settings, gaps, generator)

@@ -16,6 +16,7 @@ from hessdiag.spectra._local_operators import (
     FEW_SAMPLES,
     LocalOperators,
     coincidence_threshold,
+    forms_matrices,
     large_enough_for_few,
 )
 from hessdiag.spectra._ways import (
@@ -176,9 +177,10 @@ class MemoryPlan:
                 working = max(self.bytes_of[b.name] for b in group)
                 peaks.append(self.held + max(building, n * looks[0].held + working))
         if together:
-            looks = [self.looks[b.name] for b in together]
+            looks = [self.looks[b.name] for b in together if self._is_captured(b)]
             factors = n * sum(look.held for look in looks)
-            capture = min(self.chunk, n) * (self.found.first + max(look.capture for look in looks))
+            most = max((look.capture for look in looks), default=0.0)
+            capture = min(self.chunk, n) * (self.found.first + most)
             bent = [b for b in together if not self.looks[b.name].by_factor]
             graphs = 0.0
             if self.settings.curvature == "hessian":
@@ -195,6 +197,17 @@ class MemoryPlan:
             peaks.append(self.held + factors + max(capture, graphs + working))
         self.peak = max(peaks)
 
+    def _is_captured(self, block):
+        """Say whether a layer's factor is built."""
+        look = self.looks[block.name]
+        return look.by_factor or self._is_formed(look)
+
+    def _is_formed(self, look):
+        """Say whether sample-wise Hessians of a linear layer are built."""
+        n_products = self.settings.n_probes * self.settings.n_lanczos_steps
+        width = look.plain_width
+        return width > 0 and forms_matrices(self.problem.n_samples, width, n_products)
+
     def _pending(self, block):
         """Say whether a layer goes by Lanczos."""
         return self.ways[block.name].name not in (DENSE, FACTOR)
@@ -209,7 +222,7 @@ class MemoryPlan:
             size += min(n * self.rank * p, MAX_BLOCK_ENTRIES) * self.itemsize
         elif way.name == DENSE:
             width = look.plain_width
-            if width and width <= self.settings.n_probes * self.settings.n_lanczos_steps:
+            if self._is_formed(look):
                 size += 2 * n * width**2 * self.itemsize
                 size += min(COLUMNS_AT_ONCE, width) * self.chunk * self.found.first
             else:
