@@ -16,6 +16,8 @@ from hessdiag.spectra._settings import SpectrumSettings
 
 __all__ = ["LayerCoupling", "layer_coupling"]
 
+# A norm below this share of the whole Hessian's is rounding of zero.
+NEGLIGIBLE = 1e-12
 # Probes of each layer where none are asked for; the docstring says why.
 DEFAULT_PROBES = 100
 # Vectors multiplied at once: on processors, more would fall out of their caches.
@@ -40,7 +42,8 @@ class LayerCoupling:
         Standard errors of `resonance` over the probes; 0 where a norm is exact.
     coupling : array-like of shape (n_layers, n_layers)
         ``|H_lm|_F / sqrt(|H_ll|_F |H_mm|_F)``, without a unit: 1 on the diagonal, 0 between layers
-        that do not interact. NaN where the local Hessian of either layer is zero.
+        that do not interact. NaN where the norm of either layer's local Hessian is zero, or below
+        1e-12 of that of the whole.
     coupling_error : array-like of shape (n_layers, n_layers)
         Standard errors of `coupling` over the probes.
     phi : float
@@ -346,7 +349,9 @@ def _coupling(names, known, shares):
     resonance_variance, coupling_variance = np.zeros_like(squares), np.zeros_like(squares)
     phi_variance = 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        resonance, norms = np.sqrt(squares), np.sqrt(own)
+        # Where a layer's own block is rounding of zero, so is what it would be divided by.
+        resonance = np.sqrt(squares)
+        norms = np.sqrt(np.where(own > NEGLIGIBLE**2 * total, own, 0.0))
         coupling = resonance / np.sqrt(norms[:, None] * norms)
         coupling[~np.isfinite(coupling)] = math.nan
         phi = (squares - np.diag(own)).sum() / total

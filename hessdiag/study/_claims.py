@@ -54,7 +54,7 @@ def weigh_claims(experiments, regularities, correlations, expressivity):
         (
             "The framework helps to improve architectures and the stability of training.",
             "open",
-            "No network of this study was changed on its advice; `hessdiag zoo advise` does that.",
+            "No network of this study was changed on its advice; hessdiag zoo advise does that.",
         ),
     ]
     columns = ("claim", "verdict", "evidence")
@@ -94,10 +94,12 @@ def _of_expressivity(expressivity):
     clear = best["low"] * best["high"] > 0 and best["p_adjusted"] < 0.05
     saturation = best["saturation_ratio"]
     where = f" and saturates at {saturation:g} times it" if np.isfinite(saturation) else ""
+    near = rows["saturation_ratio"].between(0.5, 2.0)
     evidence = (
         f"Of {len(rows)} spectral measures of layers, {best['measure']} of the {best['place']} "
         f"layer follows the student's width over its teacher's best: Spearman {best['rho']:.2f} "
-        f"[{best['low']:.2f}, {best['high']:.2f}] within {best['n_teachers']:.0f} teachers{where}."
+        f"[{best['low']:.2f}, {best['high']:.2f}] within {best['n_teachers']:.0f} teachers{where}; "
+        f"{int(near.sum())} of them saturate between half and twice the width that is needed."
     )
     return claim, "supported" if clear else "open", evidence
 
@@ -130,6 +132,12 @@ def _of_correlations(correlations):
         clear = best["low"] * best["high"] > 0 and best["p_adjusted"] < 0.05
     if not parts:
         return claim, "open", "No correlation could be computed."
+    strongest = rows[rows["given"] == "nothing"]
+    strongest = strongest.loc[strongest["rho"].abs().idxmax()]
+    parts.append(
+        f"the strongest of all measures is {strongest['measure']} ({strongest['place']}, family "
+        f"{strongest['family']}), {strongest['rho']:.2f}"
+    )
     evidence = "; ".join(parts)
     return claim, "supported" if clear else "open", evidence[0].upper() + evidence[1:] + "."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from hessdiag._optional import import_optional
@@ -102,11 +102,9 @@ def run_study(folder, design=None, provenance=None, n_jobs=None, progress=True, 
     tables.save(folder, compress)
     # What is drawn is what is in the files, digit for digit.
     tables = StudyTables.load(folder)
-    within = tables.correlations[tables.correlations["scope"] == "within"]
-    drawn = replace(tables, correlations=within.reset_index(drop=True))
-    figures = draw_figures(drawn)
+    figures = draw_figures(tables)
     write_figures(figures, folder / "figures")
-    write_page(drawn, figures, folder / "index.html")
+    write_page(tables, figures, folder / "index.html")
     return tables
 
 

@@ -239,8 +239,8 @@ STATEMENTS = (
     ),
     Statement(
         "sharper-is-worse-scaled",
-        "Lavish nets end with a larger product of largest eigenvalue and squared weight norm of the "
-        "whole net than sound ones.",
+        "Lavish nets end with a larger product of largest eigenvalue and squared weight norm of "
+        "the whole net than sound ones.",
         "Dinh et al. (2017), ICML",
         "generalization",
         _sharper_overfits_scaled,

@@ -377,6 +377,18 @@ def test_zero_hessians(n_probes):
     assert np.isnan(between.coupling).all()
 
 
+@pytest.mark.parametrize(("weight", "expected"), [(1e-5, 4e5), (1e-8, math.nan)])
+def test_a_block_of_mere_rounding_is_no_unit_of_coupling(weight, expected):
+    # The loss (w1 w2 - 4)^2 at w1 = 1 has second derivatives 2 w2^2, 2 and 4 w2 - 8.
+    module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)).double()
+    module[0].weight.data.fill_(1.0)
+    module[1].weight.data.fill_(weight)
+    net = NeuralNetRegressor(module, verbose=0, train_split=None).initialize()
+    found = layer_coupling(net, np.ones((1, 1)), np.full((1, 1), 4.0))
+    np.testing.assert_allclose(found.resonance[0, 1], 8.0, rtol=1e-4)
+    np.testing.assert_allclose(found.coupling[0, 1], expected, rtol=1e-4)
+
+
 def test_nan_stays_with_its_layers():
     class Root(nn.Module):
         """Infinite second derivative at zero."""

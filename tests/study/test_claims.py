@@ -144,6 +144,7 @@ def test_expressivity(best, verdict):
     assert "stable_rank of the last layer" in evidence
     assert "saturates at 2 times" in evidence
     assert "0.99" not in evidence
+    assert "1 of them saturate between half and twice" in evidence
 
 
 def test_expressivity_without_numbers():
@@ -167,8 +168,10 @@ def test_correlation_beyond_the_training_loss(plain, partial, verdict):
     assert found == verdict
     assert "log_trace of the middle layer" in evidence
     assert "strongest rival is sharpness" in evidence
+    spectral, any_measure = evidence.split("the strongest of all measures is ")
     for other in ("alo_gap_1", "log_stable_rank", "0.9"):
-        assert other not in evidence
+        assert other not in spectral
+    assert any_measure == "alo_gap_1 (middle, family loo), 0.90."
     n_clear = int(partial.get("p_adjusted", 0.01) < 0.05)
     assert f"given the training loss {n_clear} of 1 spectral measures" in evidence
 
