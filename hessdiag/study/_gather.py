@@ -148,17 +148,26 @@ def students_table(recipes, results):
             "ratio": recipe.width / needed,
             "seed": recipe.seed,
         }
-        rows += [head | row for row in found["rows"]]
+        rows += [head | _in_null_losses(row, found["null_loss"]) for row in found["rows"]]
     return _frame(rows)
 
 
 def _labelled(experiments, results, part):
     """Rows of one part of the results, with the experiment that they belong to."""
     return [
-        {"experiment": e.name, "dataset": e.dataset, "regime": e.regime} | row
+        {"experiment": e.name, "dataset": e.dataset, "regime": e.regime}
+        | _in_null_losses(row, found["null_loss"])
         for e, found in zip(experiments, results, strict=True)
         for row in found[part]
     ]
+
+
+def _in_null_losses(row, null_loss):
+    """The row with its gradient norm in null losses; a layer's is saved in units of the loss."""
+    norm = row.get("gradient_norm")
+    if norm is None or row["place"] == "network":
+        return row
+    return row | {"gradient_norm": norm / null_loss}
 
 
 def _diagnoses(tables, names, n_jobs):
