@@ -9,6 +9,7 @@ import numpy as np
 
 from hessdiag.diagnosis import DELTA, GAINS, WELL_FIT, FitDiagnoser, LayerFinding
 from hessdiag.diagnosis._evidence import _gains
+from hessdiag.diagnosis._gains import ERRORS
 from hessdiag.diagnosis._recommendation import recommend
 from hessdiag.zoo._advice_confidence import confidence_for_advice
 from hessdiag.zoo._builder import train_zoo
@@ -101,7 +102,9 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
     diagnosers, fold_of = [], np.empty(len(target), dtype=int)
     named = np.empty(len(target), dtype=object)
     confidence, floor = np.zeros(len(target)), np.zeros(len(target))
-    measured = np.column_stack([zoo.columns[name] for name in GAINS])
+    measured, errors = (
+        np.column_stack([zoo.columns[name] for name in names]) for names in (GAINS, ERRORS)
+    )
     for number, (train, test) in enumerate(splits):
         diagnoser = FitDiagnoser().fit(
             [zoo.tables[i] for i in train],
@@ -114,7 +117,9 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
         confidence[test] = probabilities.max(axis=1)
         floor[test] = min_confidence
         if min_confidence is None:
-            floor[test] = confidence_for_advice(diagnoser.table_diagnoser_, measured[train])
+            floor[test] = confidence_for_advice(
+                diagnoser.table_diagnoser_, measured[train], errors[train]
+            )
         fold_of[test] = number
         diagnosers.append(diagnoser)
     rng = np.random.default_rng(random_state)

@@ -10,18 +10,22 @@ from hessdiag.diagnosis import DELTA, UNDERPARAMETERIZED, WELL_FIT
 AIM_LOWERED = 0.95
 AIM_BY_DELTA = 0.80
 
+#: A measured gain is the best of several interventions, and so reads high: what counts is what is
+#: left of it after so many of its standard errors.
+N_ERRORS = 2.0
+
 #: Shares of fewer networks say nothing.
 MIN_ADVISED = 30
 
 
-def confidence_for_advice(model, gains, delta=DELTA):
+def confidence_for_advice(model, gains, errors=None, delta=DELTA):
     """Choose how sure a diagnosis must be for advice to be given.
 
     The networks that the diagnoser learned from are called by it while their data set is left
     out. Of those that are called unhealthy, the most that can be advised, the surest first, are
-    sought such that in 95 % the measured gain of what is advised (widening, or constraining) is
-    above zero, and in 80 % at least `delta`. Where no number of them reaches both, the one that
-    misses by least is taken. No other network is looked at.
+    sought such that in 95 % the gain of what is advised (widening, or constraining) is above zero,
+    and in 80 % at least `delta`: the measured gain less twice its standard error. Where no number
+    of them reaches both, the one that misses by least is taken. No other network is looked at.
 
     Parameters
     ----------
@@ -29,6 +33,8 @@ def confidence_for_advice(model, gains, delta=DELTA):
         Fitted.
     gains : ndarray of shape (n_networks, 2)
         Measured gains of widening and of constraining of the networks of `fit`, in order.
+    errors : ndarray of shape (n_networks, 2) or None, default=None
+        Their standard errors; None, and NaN, count as 0.
     delta : float, default=0.05
         Smallest gain that counts.
 
@@ -45,7 +51,10 @@ def confidence_for_advice(model, gains, delta=DELTA):
     if not len(called):
         return 0.0
     order = called[np.argsort(-confidence[called], kind="stable")]
-    gained = np.where(named == UNDERPARAMETERIZED, *np.asarray(gains).T)[order]
+    certain = np.array(gains, dtype=float)
+    if errors is not None:
+        certain -= N_ERRORS * np.nan_to_num(errors)
+    gained = np.where(named == UNDERPARAMETERIZED, *certain.T)[order]
     counts = np.arange(1, len(order) + 1)
     lowered = np.cumsum(gained > 0) / counts
     by_delta = np.cumsum(gained >= delta) / counts

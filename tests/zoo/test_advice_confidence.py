@@ -59,6 +59,16 @@ def test_most_networks_that_reach_the_aims(noise):
     assert all(misses(model, gains, floor) > least for floor in counted)
 
 
+def test_gains_count_as_far_as_they_are_certain():
+    model, gains = make_model()
+    errors = 0.05 * np.random.default_rng(1).random(gains.shape)
+    found = confidence_for_advice(model, gains, errors)
+    assert found == confidence_for_advice(model, gains - 2 * errors)
+    assert found > confidence_for_advice(model, gains)
+    unknown = np.full_like(errors, np.nan)
+    assert confidence_for_advice(model, gains, unknown) == confidence_for_advice(model, gains)
+
+
 def test_few_networks_are_all_advised():
     model, gains = make_model(n_networks=12)
     confidence = model.left_out_probabilities_.max(axis=1)
@@ -74,7 +84,8 @@ def test_each_fold_chooses_on_what_it_learned_from(small_zoo, monkeypatch):
     zoo = load_reference_zoo(path=small_zoo.table)
     met = []
 
-    def choose(model, gains):
+    def choose(model, gains, errors):
+        assert errors.shape == gains.shape
         met.append(len(gains))
         assert len(model.left_out_probabilities_) == len(gains) < len(zoo.target)
         return 0.4
