@@ -43,8 +43,7 @@ def hessian_operators(problem, blocks, n_products, generator):
     for name in gaps.keys() - seen.keys():
         factor = operators.factors[name]
         if factor is None:
-            # There is nothing to take products with but the net.
-            del gaps[name]
+            # Too large to be built: there is nothing to take products with but the net.
             continue
         if not factor.is_finite:
             image = parts[name] + operators.gauss_newton(name, vectors[name])

@@ -81,7 +81,7 @@ def test_a_layer_whose_factor_does_not_fit_goes_by_the_net(monkeypatch):
     with untouched_surroundings():
         whole = problem(mlp(nn.ReLU))
         found, gaps = hessian_operators(whole, whole.blocks, 9, torch.Generator().manual_seed(1))
-    assert gaps == {}
+    assert set(gaps.values()) == {0.0}
     assert found.coincident == set()
     assert found.whole is not None
 
