@@ -68,10 +68,12 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    gamma : float or tuple of float, default=(0.2, 0.5, 1.0)
+    gamma : float or tuple of float, default=0.2
         Inverse scale of the kernel ``exp(-gamma * d^2)``, d^2 the mean squared difference of two
-        networks' normal scores, whose columns have variance 1: the default spans what is neither
-        flat nor a delta. Of several the best is chosen in `fit`.
+        networks' normal scores, whose columns have variance 1. Of several the one that does best
+        on the groups left out is chosen in `fit`. On the reference zoo that choice, among 0.2, 0.5
+        and 1, gains nothing on data sets left out, and loses up to 0.07 of balanced accuracy where
+        a kind of task is left out: the default is one wide kernel.
     ridge : float, default=0.5
         Regularization: variance of the labels' noise in units of the signal's. 0.1 to 1 differ by
         0.01 in balanced accuracy likewise.
@@ -124,7 +126,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    def __init__(self, gamma=(0.2, 0.5, 1.0), ridge=0.5, class_weight="balanced"):
+    def __init__(self, gamma=0.2, ridge=0.5, class_weight="balanced"):
         self.gamma = gamma
         self.ridge = ridge
         self.class_weight = class_weight
