@@ -104,7 +104,12 @@ def _parser():
     advise.add_argument("--out", default="advice", help="folder of new networks (%(default)s)")
     advise.add_argument("--n-networks", type=int, default=60, help="%(default)s")
     advise.add_argument("--seeds", type=int, default=3, help="new networks for each recipe")
-    advise.add_argument("--min-confidence", type=float, default=0.0, help="%(default)s")
+    advise.add_argument(
+        "--min-confidence",
+        type=float,
+        metavar="P",
+        help="advise from this probability on (default: chosen on the networks learned from)",
+    )
     advise.add_argument("--random-state", type=int, default=0)
     advise.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
     advise.add_argument("--json", help="write the figures")
