@@ -454,7 +454,7 @@ def test_nothing_changes_after_an_error(monkeypatch):
         ({"dtype": "int8"}, "dtype"),
         ({"max_samples": 0}, "sample"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 def test_what_is_wrong_is_said(given, message):
     with pytest.raises(ValueError, match=message):
