@@ -148,7 +148,18 @@ class StudyDesign:
         return tuple(sorted(steps))
 
     def widths(self, task):
-        """Return the widths that a task's pilot tries."""
+        """Return the widths that a task's pilot tries.
+
+        Parameters
+        ----------
+        task : str
+            Name of a task, as in `list_tasks`.
+
+        Returns
+        -------
+        widths : tuple of int
+            Units of hidden layers, or channels.
+        """
         return self.mlp_widths if _family(task) == "mlp" else self.cnn_widths
 
     def recipe(self, dataset, width=0, weight_decay=0.0, seed=0):
@@ -156,6 +167,22 @@ class StudyDesign:
 
         Activations take turns over the alphabetical list of data sets, so that each is met on a
         third of them.
+
+        Parameters
+        ----------
+        dataset : str
+            One of `DATA_SETS`.
+        width : int, default=0
+            Width; 0 where it is still to be chosen.
+        weight_decay : float, default=0.0
+            L2 penalty.
+        seed : int, default=0
+            Seed of the network.
+
+        Returns
+        -------
+        recipe : Recipe
+            The recipe.
         """
         task = DATA_SETS[dataset]
         return Recipe(
@@ -174,7 +201,18 @@ class StudyDesign:
         )
 
     def pilot(self, dataset):
-        """Return the recipes from whose held-out losses the regimes of a data set are chosen."""
+        """Return the recipes from whose held-out losses the regimes of a data set are chosen.
+
+        Parameters
+        ----------
+        dataset : str
+            One of `DATA_SETS`.
+
+        Returns
+        -------
+        recipes : list of Recipe
+            Widths times weight decays times seeds from 1 on.
+        """
         base = self.recipe(dataset)
         return [
             replace(base, width=width, weight_decay=decay, seed=seed)
@@ -184,7 +222,13 @@ class StudyDesign:
         ]
 
     def students(self):
-        """Return the recipes of the students, each of one hidden layer like its teacher."""
+        """Return the recipes of the students, each of one hidden layer like its teacher.
+
+        Returns
+        -------
+        recipes : list of Recipe
+            Teachers times widths times seeds.
+        """
         recipes = []
         for teacher in self.teachers:
             needed = load_dataset(teacher).teacher_width
