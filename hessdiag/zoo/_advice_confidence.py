@@ -6,7 +6,7 @@ import numpy as np
 
 from hessdiag.diagnosis import DELTA, UNDERPARAMETERIZED, WELL_FIT
 
-#: Shares of the advised networks whose held-out loss shall fall, and fall by delta: the issue's.
+#: Shares of the advised networks whose held-out loss shall fall, and fall by delta: what we aim at.
 AIM_LOWERED = 0.95
 AIM_BY_DELTA = 0.80
 
