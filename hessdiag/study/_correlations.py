@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
-from scipy.stats import false_discovery_control, rankdata
-from scipy.stats import t as student_t
+from scipy.stats import false_discovery_control
 
 from hessdiag._optional import import_optional
 from hessdiag.features._measures import FAMILY_OF
+from hessdiag.study._rank_correlation import (
+    bootstrap_interval,
+    centred_ranks,
+    correlation,
+    score_test,
+    sums_by_group,
+)
 from hessdiag.study._runs import nearest_checkpoint
 from hessdiag.study._tables import PLACES
 
@@ -42,8 +46,6 @@ RAW_FAMILIES = {
     "weight_norm": "norm",
     "log_weight_rms": "norm",
 }
-
-N_BOOTSTRAP = 2000
 
 
 def measure_families(place):
@@ -138,9 +140,9 @@ def _rank_correlations(matrix, y, given, codes, scope, random_state):
         kept = np.isfinite(column) & np.isfinite(y) & np.isfinite(given)
         whole = np.isin(codes, np.setdiff1d(codes, codes[~kept]))
         groups = np.unique(codes[whole], return_inverse=True)[1]
-        ranks = [_ranks(v[whole], groups, scope) for v in (column, y, given)]
+        ranks = [centred_ranks(v[whole], groups, scope) for v in (column, y, given)]
         sizes = {"n_experiments": int(whole.sum()), "n_data_sets": len(np.unique(groups))}
-        sums = _sums_by_group(*ranks, groups)
+        sums = sums_by_group(*ranks, groups)
         results.append(
             [
                 {"given": name} | sizes | _estimate(sums, ranks, groups, partial, random_state)
@@ -150,101 +152,14 @@ def _rank_correlations(matrix, y, given, codes, scope, random_state):
     return results
 
 
-def _ranks(values, groups, scope):
-    """Centred ranks, within each group or over all."""
-    if scope == "across":
-        ranks = rankdata(values) if len(values) else values
-        return ranks - ranks.mean() if len(values) else ranks
-    ranks = np.empty(len(values))
-    for group in range(groups.max() + 1 if len(groups) else 0):
-        members = groups == group
-        found = rankdata(values[members])
-        ranks[members] = found - found.mean()
-    return ranks
-
-
-def _sums_by_group(x, y, z, groups):
-    """Sums of products of x, y, z for each group: (n_groups, 6)."""
-    n_groups = groups.max() + 1 if len(groups) else 0
-    products = (x * y, x * x, y * y, x * z, y * z, z * z)
-    return np.stack([np.bincount(groups, p, minlength=n_groups) for p in products], axis=1)
-
-
 def _estimate(sums, ranks, groups, partial, random_state):
     """Correlation, bootstrap interval and p-value."""
     nothing = dict.fromkeys(("rho", "low", "high", "p_value"), np.nan)
     n_groups = len(sums)
     if n_groups < 2:
         return nothing
-    rho = _correlation(sums.sum(axis=0), partial)
+    rho = correlation(sums.sum(axis=0), partial)
     if not np.isfinite(rho):
         return nothing
     low, high, _ = bootstrap_interval(sums, partial, random_state)
-    return {"rho": rho, "low": low, "high": high, "p_value": _p_value(ranks, groups, partial)}
-
-
-def bootstrap_interval(sums, partial, random_state):
-    """Return the 95 % interval and the standard error of a correlation over groups.
-
-    Parameters
-    ----------
-    sums : ndarray of shape (n_groups, 6)
-        Sums of products of each group.
-    partial : bool
-        Whether the correlation is partial.
-    random_state : int
-        Seed.
-
-    Returns
-    -------
-    low, high, error : float
-        NaN where no sample has a correlation.
-    """
-    drawn = _correlation((_bootstrap_counts(len(sums), random_state) @ sums).T, partial)
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
-        return np.nan, np.nan, np.nan
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(low), float(high), float(drawn.std())
-
-
-@lru_cache(maxsize=64)
-def _bootstrap_counts(n_groups, random_state):
-    """How often each group is drawn in each bootstrap sample."""
-    rng = np.random.default_rng(random_state)
-    return rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_BOOTSTRAP).astype(
-        float
-    )
-
-
-def _correlation(sums, partial):
-    """Correlation from sums of products (6, ...), partial or not."""
-    xy, xx, yy, xz, yz, zz = sums
-    with np.errstate(all="ignore"):
-        plain = xy / np.sqrt(xx * yy)
-        if not partial:
-            return np.clip(plain, -1.0, 1.0)
-        a, b = xz / np.sqrt(xx * zz), yz / np.sqrt(yy * zz)
-        rest = (1 - a**2) * (1 - b**2)
-        # Where the third explains all of one, nothing is left to correlate.
-        found = np.where(rest > 1e-12, (plain - a * b) / np.sqrt(rest), np.nan)
-    return np.clip(found, -1.0, 1.0)
-
-
-def _p_value(ranks, groups, partial):
-    """Score test of no correlation: sums of products over data sets, their spread its error."""
-    x, y, z = ranks
-    if partial:
-        if not np.any(z):
-            return np.nan
-        x = x - z * (x @ z) / (z @ z)
-        y = y - z * (y @ z) / (z @ z)
-    scores = np.bincount(groups, x * y)
-    spread = np.sqrt(np.square(scores).sum())
-    if spread == 0:
-        return np.nan
-    n_groups = len(scores)
-    # Under no correlation the scores' sum has variance sum s^2; t accounts for few data sets.
-    ratio = scores.sum() / spread
-    ratio *= np.sqrt((n_groups - 1) / max(n_groups - ratio**2, 1e-12))
-    return float(2 * student_t.sf(abs(ratio), n_groups - 1))
+    return {"rho": rho, "low": low, "high": high, "p_value": score_test(ranks, groups, partial)}

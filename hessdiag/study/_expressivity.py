@@ -6,13 +6,13 @@ import numpy as np
 from scipy.stats import false_discovery_control, norm
 
 from hessdiag._optional import import_optional
-from hessdiag.study._correlations import (
+from hessdiag.study._correlations import measure_families
+from hessdiag.study._rank_correlation import (
     N_BOOTSTRAP,
-    _correlation,
-    _ranks,
-    _sums_by_group,
     bootstrap_interval,
-    measure_families,
+    centred_ranks,
+    correlation,
+    sums_by_group,
 )
 
 #: Share of the way from the narrowest to the widest student at which a measure has saturated.
@@ -65,9 +65,9 @@ def _relate(values, ratio, codes, random_state):
     row |= dict.fromkeys(("rho", "low", "high", "p_value"), np.nan)
     if n_groups < 2:
         return row
-    x, y = (_ranks(v[kept], groups, "within") for v in (values, ratio))
-    sums = _sums_by_group(x, y, y, groups)
-    row["rho"] = float(_correlation(sums.sum(axis=0), False))
+    x, y = (centred_ranks(v[kept], groups, "within") for v in (values, ratio))
+    sums = sums_by_group(x, y, y, groups)
+    row["rho"] = float(correlation(sums.sum(axis=0), False))
     row["low"], row["high"], error = bootstrap_interval(sums, False, random_state)
     if np.isfinite(error):
         # Where every teacher agrees in full, the bootstrap knows of no error at all.

@@ -6,12 +6,10 @@ import joblib
 import numpy as np
 
 from hessdiag._optional import import_optional
-from hessdiag.diagnosis import FitDiagnoser
 from hessdiag.features._layer_table import LayerTable
 from hessdiag.study._design import DATA_SETS
 from hessdiag.zoo._datasets import TASKS
-from hessdiag.zoo._examination import REFERENCE_SPECTRA
-from hessdiag.zoo._reference import read_reference
+from hessdiag.zoo._reference import load_reference_diagnoser
 
 #: Fields of a recipe that the table of experiments shows.
 RECIPE_FIELDS = (
@@ -172,18 +170,16 @@ def _in_null_losses(row, null_loss):
 
 def _diagnoses(tables, names, n_jobs):
     """Diagnose by the shipped reference, and by what remains of it without the data set."""
-    reference, columns, _ = read_reference()
-    parents = np.asarray(columns["parent"])
-    everything = np.ones(len(parents), dtype=bool)
-    probabilities = _diagnoser(reference, columns, everything).predict_proba(tables)
-    classes = sorted(set(columns["diagnosis"].tolist()))
+    diagnoser = load_reference_diagnoser()
+    probabilities = diagnoser.predict_proba(tables)
+    classes = diagnoser.classes_.tolist()
     found = {"diagnosis": [classes[i] for i in probabilities.argmax(axis=1)]}
     for index, diagnosis in enumerate(classes):
         found["p_" + diagnosis.replace("-", "_")] = probabilities[:, index]
     rows = {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
     answers = joblib.Parallel(n_jobs=n_jobs)(
         joblib.delayed(_diagnose_without)(
-            TASKS[DATA_SETS[name]].parent, reference, columns, [tables[i] for i in members]
+            TASKS[DATA_SETS[name]].parent, [tables[i] for i in members]
         )
         for name, members in rows.items()
     )
@@ -193,18 +189,9 @@ def _diagnoses(tables, names, n_jobs):
     return found | {"diagnosis_unseen": unseen.tolist()}
 
 
-def _diagnose_without(parent, reference, columns, tables):
+def _diagnose_without(parent, tables):
     """Diagnose by the reference networks of all other data sets."""
-    kept = np.asarray(columns["parent"]) != parent
-    return [str(answer) for answer in _diagnoser(reference, columns, kept).predict(tables)]
-
-
-def _diagnoser(reference, columns, kept):
-    """Fit a diagnoser on some of the reference networks, as `load_reference_diagnoser` does."""
-    tables = [table for table, keep in zip(reference, kept, strict=True) if keep]
-    known = {name: np.asarray(values)[kept] for name, values in columns.items()}
-    diagnoser = FitDiagnoser(spectra=REFERENCE_SPECTRA)
-    return diagnoser.fit(tables, known["diagnosis"], gains=known, groups=known["parent"])
+    return [str(answer) for answer in load_reference_diagnoser([parent]).predict(tables)]
 
 
 def _frame(rows):

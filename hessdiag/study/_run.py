@@ -56,8 +56,8 @@ def run_study(folder, design=None, provenance=None, n_jobs=None, progress=True, 
     ImportError
         If a package for data, figures or the page is missing; told before anything is run.
     """
-    from hessdiag.study._figures import draw_figures, write_figures
-    from hessdiag.study._page import write_page
+    from hessdiag.study.figures import draw_figures, write_figures
+    from hessdiag.study.page import write_page
 
     for package, extra in (("pandas", "zoo"), ("matplotlib", "plots"), ("jinja2", "reports")):
         import_optional(package, extra, "The study")

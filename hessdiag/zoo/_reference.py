@@ -233,27 +233,59 @@ def load_reference_zoo(return_X_y=False, as_frame=False, path=None):
     )
 
 
-def load_reference_diagnoser():
+def load_reference_diagnoser(without=()):
     """Return a `FitDiagnoser` that is fitted on the reference zoo.
 
     It is fitted here and now, in a second or two, so that no pickled object is loaded and the
     result does not depend on the version that wrote it.
+
+    Parameters
+    ----------
+    without : iterable of str, default=()
+        Data sets and generators, as in ``load_reference_zoo().groups``, whose networks are left
+        out: what is learned then has not seen the data set of the networks to be diagnosed.
 
     Returns
     -------
     diagnoser : FitDiagnoser
         Ready to diagnose networks.
 
+    Raises
+    ------
+    ValueError
+        If a name is not one of the reference, or nothing is left.
+
     Examples
     --------
     >>> import hessdiag as hd
     >>> hd.load_reference_diagnoser().classes_.tolist()
     ['overfitting', 'underparameterized', 'well-fit']
+
+    A network that was trained on data which the reference knows, too, is judged by the others:
+
+    >>> diagnoser = hd.load_reference_diagnoser(without=["wine"])
     """
     tables, columns, _ = read_reference()
+    kept = _not_of(columns["parent"], without)
+    tables = [table for table, keep in zip(tables, kept, strict=True) if keep]
+    columns = {name: values[kept] for name, values in columns.items()}
     diagnoser = FitDiagnoser(spectra=REFERENCE_SPECTRA)
-    groups = columns.get("parent", columns["dataset"])
-    return diagnoser.fit(tables, columns["diagnosis"], gains=columns, groups=groups)
+    return diagnoser.fit(tables, columns["diagnosis"], gains=columns, groups=columns["parent"])
+
+
+def _not_of(parents, without):
+    """Say which networks are of none of some data sets."""
+    without = [without] if isinstance(without, str) else list(without)
+    unknown = sorted(set(without) - set(parents.tolist()))
+    if unknown:
+        raise ValueError(
+            f"Expected data sets or generators of the reference zoo in without=, found {unknown}. "
+            "load_reference_zoo().groups names them."
+        )
+    kept = ~np.isin(parents, without)
+    if not kept.any():
+        raise ValueError("without= leaves no network to learn from. Leave out fewer data sets.")
+    return kept
 
 
 def _with_task_columns(rows):

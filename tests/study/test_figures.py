@@ -10,16 +10,16 @@ import pytest
 from matplotlib.text import Text
 
 from hessdiag.plotting._matplotlib import figure_bytes
-from hessdiag.study._figure_correlations import draw_correlations
-from hessdiag.study._figure_coupling import draw_coupling
-from hessdiag.study._figure_early import draw_early
-from hessdiag.study._figure_evolution import draw_evolution, evolution_rows
-from hessdiag.study._figure_expressivity import draw_expressivity
-from hessdiag.study._figure_regimes import draw_regimes
-from hessdiag.study._figure_regularities import draw_regularities
-from hessdiag.study._figure_selection import correlation_rows, quartiles
-from hessdiag.study._figure_style import LOOKS, REGIME_LOOKS, _moved_apart, house_style
-from hessdiag.study._figures import draw_figures, write_figures
+from hessdiag.study.figures._correlations import draw_correlations
+from hessdiag.study.figures._coupling import draw_coupling
+from hessdiag.study.figures._early import draw_early
+from hessdiag.study.figures._evolution import draw_evolution, evolution_rows
+from hessdiag.study.figures._expressivity import draw_expressivity
+from hessdiag.study.figures._regimes import draw_regimes
+from hessdiag.study.figures._regularities import draw_regularities
+from hessdiag.study.figures._selection import correlation_rows, quartiles
+from hessdiag.study.figures._style import LOOKS, REGIME_LOOKS, _moved_apart, house_style
+from hessdiag.study.figures._write import draw_figures, write_figures
 
 NAMES = [
     *("regimes", "evolution", "regularities", "correlations"),

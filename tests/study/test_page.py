@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from hessdiag.study._figure_words import (
+from hessdiag.study.figures._words import (
     PLACE_WORDS,
     measure_unit,
     measure_words,
@@ -18,9 +18,9 @@ from hessdiag.study._figure_words import (
     signed,
     wrapped,
 )
-from hessdiag.study._page import _duration, write_page
-from hessdiag.study._page_findings import find
-from hessdiag.study._page_sentences import agreement_interval
+from hessdiag.study.page._findings import find
+from hessdiag.study.page._sentences import agreement_interval
+from hessdiag.study.page._write import _duration, write_page
 
 HOSTILE = "<script>alert('x')</script>\"&'>"
 

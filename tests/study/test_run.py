@@ -243,8 +243,9 @@ def test_one_data_set_and_one_teacher_are_enough(tmp_path, monkeypatch):
     diagnoser = SimpleNamespace(
         predict_proba=lambda tables: np.full((len(tables), 3), 1 / 3),
         predict=lambda tables: ["well-fit"] * len(tables),
+        classes_=np.array(["overfitting", "underparameterized", "well-fit"]),
     )
-    monkeypatch.setattr("hessdiag.study._gather._diagnoser", lambda *_: diagnoser)
+    monkeypatch.setattr("hessdiag.study._gather.load_reference_diagnoser", lambda *_: diagnoser)
     tables = run_study(tmp_path, design, n_jobs=1, progress=False)
     assert tables.experiments["experiment"].tolist() == [f"wisconsin-{name}" for name in REGIMES]
     # From one of a kind nothing follows, and the tables say so.

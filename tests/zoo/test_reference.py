@@ -6,7 +6,7 @@ import pytest
 import hessdiag as hd
 from hessdiag.features import LAYER_MEASURES
 from hessdiag.zoo import load_layer_table, read_reference, write_reference
-from hessdiag.zoo._examination import load_weight_statistics
+from hessdiag.zoo._examination import REFERENCE_SPECTRA, load_weight_statistics
 from hessdiag.zoo._reference import COLUMNS, REFERENCE_PATH, read_rivals
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES, weight_statistics
 
@@ -147,3 +147,36 @@ def test_shipped_diagnoser(nine_cases):
     assert set(diagnosers[0].predict(cases)) <= set(diagnosers[0].classes_)
     left, right = (diagnoser.predict_proba(cases) for diagnoser in diagnosers)
     np.testing.assert_array_equal(left, right)
+
+
+@needs_reference
+def test_shipped_diagnoser_without_some_data_sets():
+    zoo = hd.load_reference_zoo()
+    kept = ~np.isin(zoo.groups, ["wine", "parity"])
+    tables = [table for table, keep in zip(zoo.tables, kept, strict=True) if keep]
+    known = {name: values[kept] for name, values in zoo.columns.items()}
+    expected = hd.FitDiagnoser(spectra=REFERENCE_SPECTRA).fit(
+        tables, zoo.target[kept], gains=known, groups=zoo.groups[kept]
+    )
+    asked = [table for table, keep in zip(zoo.tables, kept, strict=True) if not keep]
+    without = hd.load_reference_diagnoser(without=["wine", "parity"]).predict_proba(asked)
+    np.testing.assert_array_equal(without, expected.predict_proba(asked))
+    everything = hd.load_reference_diagnoser().predict_proba(asked)
+    assert np.abs(without - everything).max() > 0.01
+    # One name needs no list.
+    np.testing.assert_array_equal(
+        hd.load_reference_diagnoser("wine").predict_proba(asked[:3]),
+        hd.load_reference_diagnoser(without=("wine",)).predict_proba(asked[:3]),
+    )
+
+
+@needs_reference
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [(["wine", "vine"], r"found \['vine'\]"), ("everything", "leaves no network")],
+)
+def test_what_cannot_be_left_out_is_said(without, message):
+    if without == "everything":
+        without = set(hd.load_reference_zoo().groups.tolist())
+    with pytest.raises(ValueError, match=message):
+        hd.load_reference_diagnoser(without=without)

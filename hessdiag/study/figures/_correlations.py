@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hessdiag.plotting._matplotlib import new_figure
-from hessdiag.study._figure_forest import (
+from hessdiag.study.figures._forest import (
     MEASURE,
     RIVAL,
     RIVAL_WORDS,
@@ -13,15 +13,15 @@ from hessdiag.study._figure_forest import (
     set_rivals_apart,
     size_words,
 )
-from hessdiag.study._figure_selection import (
+from hessdiag.study.figures._selection import (
     N_STRONGEST,
     correlation_row,
     correlation_rows,
     times,
 )
-from hessdiag.study._figure_style import QUIET, WIDTH, leave_margin, note
-from hessdiag.study._figure_words import GIVEN_WORDS, count_words, pair_words, wrapped
-from hessdiag.study._study_figure import StudyFigure
+from hessdiag.study.figures._study_figure import StudyFigure
+from hessdiag.study.figures._style import QUIET, WIDTH, leave_margin, note
+from hessdiag.study.figures._words import GIVEN_WORDS, count_words, pair_words, wrapped
 
 
 def draw_correlations(tables):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from hessdiag.plotting._matplotlib import new_figure
-from hessdiag.study._figure_selection import finite, has_values, present_regimes, quartiles
-from hessdiag.study._figure_style import (
+from hessdiag.study._tables import PLACES
+from hessdiag.study.figures._selection import finite, has_values, present_regimes, quartiles
+from hessdiag.study.figures._study_figure import StudyFigure
+from hessdiag.study.figures._style import (
     INK,
     REGIME_LOOKS,
     WIDTH,
@@ -17,9 +19,7 @@ from hessdiag.study._figure_style import (
     step_axis,
     step_positions,
 )
-from hessdiag.study._figure_words import PLACE_WORDS, count_words
-from hessdiag.study._study_figure import StudyFigure
-from hessdiag.study._tables import PLACES
+from hessdiag.study.figures._words import PLACE_WORDS, count_words
 
 # Name, words with unit, and whether the scale is logarithmic. The first of a row that the table
 # has is drawn.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from hessdiag._optional import import_optional
 from hessdiag._version import __version__
-from hessdiag.study._figure_selection import finite, times
-from hessdiag.study._figure_style import GRID, PAPER, QUIET, house_style
-from hessdiag.study._figure_words import count_words
-from hessdiag.study._page_columns import table_views
-from hessdiag.study._page_findings import find
-from hessdiag.study._page_tables import (
+from hessdiag.study.figures._selection import finite, times
+from hessdiag.study.figures._style import GRID, PAPER, QUIET, house_style
+from hessdiag.study.figures._words import count_words
+from hessdiag.study.page._columns import table_views
+from hessdiag.study.page._findings import find
+from hessdiag.study.page._tables import (
     claim_rows,
     correlation_tables,
     experiment_rows,
@@ -157,7 +157,7 @@ def _environment():
     return jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [
-                jinja2.PackageLoader("hessdiag.study", "templates"),
+                jinja2.PackageLoader("hessdiag.study.page", "templates"),
                 jinja2.PackageLoader("hessdiag.reporting", "templates"),
             ]
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.plotting._matplotlib import new_figure
-from hessdiag.study._figure_forest import (
+from hessdiag.study.figures._forest import (
     MEASURE,
     RIVAL,
     RIVAL_WORDS,
@@ -14,14 +14,15 @@ from hessdiag.study._figure_forest import (
     forest_heights,
     set_rivals_apart,
 )
-from hessdiag.study._figure_selection import (
+from hessdiag.study.figures._selection import (
     N_STRONGEST,
     expressive_rows,
     finite,
     has_values,
 )
-from hessdiag.study._figure_style import INK, LOOKS, PAPER, QUIET, WIDTH, leave_margin, note
-from hessdiag.study._figure_words import (
+from hessdiag.study.figures._study_figure import StudyFigure
+from hessdiag.study.figures._style import INK, LOOKS, PAPER, QUIET, WIDTH, leave_margin, note
+from hessdiag.study.figures._words import (
     FAMILY_WORDS,
     PLACE_WORDS,
     count_words,
@@ -30,7 +31,6 @@ from hessdiag.study._figure_words import (
     pair_words,
     wrapped,
 )
-from hessdiag.study._study_figure import StudyFigure
 
 _N_PANELS = 4
 _LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (4, 1, 1, 1)), (0, (2.5, 1)))

@@ -5,29 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.study._claims import EXPECTED
-from hessdiag.study._figure_coupling import pairs_at_end, phi_rows
-from hessdiag.study._figure_evolution import evolution_rows
-from hessdiag.study._figure_forest import SIGNIFICANT
-from hessdiag.study._figure_selection import (
+from hessdiag.study._tables import PLACES
+from hessdiag.study.figures._coupling import pairs_at_end, phi_rows
+from hessdiag.study.figures._evolution import evolution_rows
+from hessdiag.study.figures._forest import SIGNIFICANT
+from hessdiag.study.figures._selection import (
     ends,
     finite,
     present_regimes,
     starts,
 )
-from hessdiag.study._figure_words import (
+from hessdiag.study.figures._words import (
     count_words,
     percent,
     quoted_words,
 )
-from hessdiag.study._page_findings_of_correlations import of_correlations, of_early, of_expressivity
-from hessdiag.study._page_sentences import (
+from hessdiag.study.page._findings_of_correlations import of_correlations, of_early, of_expressivity
+from hessdiag.study.page._sentences import (
     agreement_interval,
     by_regime,
     listed,
     quartile_words,
     share_words,
 )
-from hessdiag.study._tables import PLACES
 
 # Norm of weights below which a layer passes nothing on.
 _VANISHED = 1e-3

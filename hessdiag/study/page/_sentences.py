@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.study._binomial import share_interval
-from hessdiag.study._figure_selection import finite
-from hessdiag.study._figure_words import (
+from hessdiag.study.figures._selection import finite
+from hessdiag.study.figures._words import (
     count_words,
     number,
     percent,

@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.plotting._matplotlib import new_figure
-from hessdiag.study._figure_forest import size_words
-from hessdiag.study._figure_selection import (
+from hessdiag.study.figures._forest import size_words
+from hessdiag.study.figures._selection import (
     best_of_families,
     correlation_row,
     correlation_rows,
     times,
 )
-from hessdiag.study._figure_style import INK, LOOKS, WIDTH, label_ends, leave_margin, note
-from hessdiag.study._figure_words import (
+from hessdiag.study.figures._study_figure import StudyFigure
+from hessdiag.study.figures._style import INK, LOOKS, WIDTH, label_ends, leave_margin, note
+from hessdiag.study.figures._words import (
     FAMILY_WORDS,
     GIVEN_WORDS,
     measure_words,
     pair_words,
     wrapped,
 )
-from hessdiag.study._study_figure import StudyFigure
 
 _TARGET = "held_out_loss"
 

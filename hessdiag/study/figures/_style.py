@@ -12,7 +12,7 @@ import numpy as np
 
 from hessdiag.plotting._matplotlib import import_matplotlib, power_of_ten
 from hessdiag.plotting._palette import DIAGNOSIS_COLOURS
-from hessdiag.study._figure_selection import present_regimes
+from hessdiag.study.figures._selection import present_regimes
 
 INK = "#000000"
 QUIET = "#525c6b"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.study._figure_forest import SIGNIFICANT
-from hessdiag.study._figure_selection import (
+from hessdiag.study.figures._forest import SIGNIFICANT
+from hessdiag.study.figures._selection import (
     best_of_families,
     correlation_row,
     correlation_rows,
@@ -15,8 +15,8 @@ from hessdiag.study._figure_selection import (
     times,
     within,
 )
-from hessdiag.study._figure_words import count_words, number, p_words, quoted_words, signed
-from hessdiag.study._page_sentences import listed, named
+from hessdiag.study.figures._words import count_words, number, p_words, quoted_words, signed
+from hessdiag.study.page._sentences import listed, named
 
 
 def of_correlations(correlations):

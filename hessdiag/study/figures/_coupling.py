@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.plotting._matplotlib import new_figure
-from hessdiag.study._figure_selection import ends, finite, present_regimes, quartiles
-from hessdiag.study._figure_style import (
+from hessdiag.study.figures._selection import ends, finite, present_regimes, quartiles
+from hessdiag.study.figures._study_figure import StudyFigure
+from hessdiag.study.figures._style import (
     INK,
     LOOKS,
     REGIME_LOOKS,
@@ -16,8 +17,7 @@ from hessdiag.study._figure_style import (
     note,
     regime_legend,
 )
-from hessdiag.study._figure_words import count_words, number
-from hessdiag.study._study_figure import StudyFigure
+from hessdiag.study.figures._words import count_words, number
 
 _PLACES = ("first", "middle", "last")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hessdiag.plotting._matplotlib import new_figure
-from hessdiag.study._figure_selection import finite, has_values, present_regimes, quartiles
-from hessdiag.study._figure_style import (
+from hessdiag.study.figures._selection import finite, has_values, present_regimes, quartiles
+from hessdiag.study.figures._study_figure import StudyFigure
+from hessdiag.study.figures._style import (
     INK,
     PAPER,
     QUIET,
@@ -20,8 +21,7 @@ from hessdiag.study._figure_style import (
     step_axis,
     step_positions,
 )
-from hessdiag.study._figure_words import count_words
-from hessdiag.study._study_figure import StudyFigure
+from hessdiag.study.figures._words import count_words
 
 _LOSSES = (("train_loss", "Training loss"), ("held_out_loss", "Held-out loss"))
 

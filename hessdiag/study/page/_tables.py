@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.study._figure_selection import (
+from hessdiag.study.figures._selection import (
     N_STRONGEST,
     correlation_row,
     correlation_rows,
     times,
 )
-from hessdiag.study._figure_words import (
+from hessdiag.study.figures._words import (
     FAMILY_WORDS,
     PLACE_WORDS,
     TARGET_WORDS,

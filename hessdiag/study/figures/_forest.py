@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hessdiag.study._figure_style import GRID, INK, PAPER, Look
+from hessdiag.study.figures._style import GRID, INK, PAPER, Look
 
 MEASURE = Look("#0072b2", "-", "o")
 RIVAL = Look("#d55e00", "-", "s")
