@@ -85,15 +85,20 @@ class Task:
 
     def in_target_space(self, outputs):
         """Return targets and predictions (N, D), probabilities for classes, at outputs (N, D)."""
-        if self.kind == "classification":
-            predicted = outputs.reshape(self.shape).softmax(dim=1)
-            return self.values, predicted.reshape(len(outputs), -1)
         if self.kind == "binary":
-            hot = (self.values > 0.5 * self.values.max()).to(torch.float64)
-            return hot, outputs.sigmoid() if self.threshold == 0 else outputs
+            return (self.values > 0.5 * self.values.max()).double(), self.predictions(outputs)
+        return self.values, self.predictions(outputs)
+
+    def predictions(self, outputs):
+        """Return predictions (n, D), probabilities for classes, at outputs (n, D) of any inputs."""
+        if self.kind == "classification":
+            predicted = outputs.reshape(len(outputs), *self.shape[1:]).softmax(dim=1)
+            return predicted.reshape(len(outputs), -1)
+        if self.kind == "binary":
+            return outputs.sigmoid() if self.threshold == 0 else outputs
         if isinstance(self.criterion, nn.PoissonNLLLoss) and self.criterion.log_input:
-            return self.values, outputs.exp()
-        return self.values, outputs
+            return outputs.exp()
+        return outputs
 
     def constant_start(self):
         """Guess the best constant output (D,), in the coordinates examined."""

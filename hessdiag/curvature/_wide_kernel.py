@@ -38,7 +38,7 @@ STATISTICS = (
 )
 
 
-def arc_cosine_kernel(kernel, depth=1):
+def arc_cosine_kernel(kernel, depth=1, squared_lengths=None):
     """Map the kernel of a layer's inputs to that of infinitely wide ReLU layers behind it.
 
     ``k(x, x') = |x| |x'| (sin t + (pi - t) cos t) / pi`` with t the angle between x and x': twice
@@ -46,14 +46,16 @@ def arc_cosine_kernel(kernel, depth=1):
 
     Parameters
     ----------
-    kernel : ndarray of shape (n_samples, n_samples)
+    kernel : ndarray of shape (n_samples, n_samples) or (n_rows, n_columns)
         Inner products of the inputs.
     depth : int, default=1
         Number of layers.
+    squared_lengths : tuple of ndarray of shape (n_rows,) and (n_columns,), or None, default=None
+        Inner products of each row's, and each column's, input with itself; None takes the diagonal.
 
     Returns
     -------
-    kernel : ndarray of shape (n_samples, n_samples)
+    kernel : ndarray of the same shape
         Inner products behind the last of them.
 
     References
@@ -67,9 +69,11 @@ def arc_cosine_kernel(kernel, depth=1):
     >>> arc_cosine_kernel(np.eye(2)).round(3).tolist()
     [[1.0, 0.318], [0.318, 1.0]]
     """
+    if squared_lengths is None:
+        squared_lengths = (np.diag(kernel), np.diag(kernel))
+    # A layer keeps the lengths.
+    products = np.outer(*(np.sqrt(np.maximum(squared, 0.0)) for squared in squared_lengths))
     for _ in range(depth):
-        lengths = np.sqrt(np.maximum(np.diag(kernel), 0.0))
-        products = np.outer(lengths, lengths)
         cosines = np.clip(kernel / np.maximum(products, 1e-300), -1.0, 1.0)
         angles = np.arccos(cosines)
         kernel = products * (np.sin(angles) + (np.pi - angles) * cosines) / np.pi

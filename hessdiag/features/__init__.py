@@ -2,7 +2,13 @@
 
 from hessdiag.features._layer_spectra import LayerSpectra, forget_examinations
 from hessdiag.features._layer_table import LayerTable, layer_table
-from hessdiag.features._measures import FAMILIES, LAYER_FAMILIES, LAYER_MEASURES
+from hessdiag.features._measures import (
+    FAMILIES,
+    LAYER_FAMILIES,
+    LAYER_MEASURES,
+    NETWORK_FAMILIES,
+    NETWORK_MEASURES,
+)
 from hessdiag.features._skipped_case import SkippedCase, SkippedCaseWarning
 from hessdiag.features._spectral_features import SpectralFeatures
 from hessdiag.features._words import in_words
@@ -11,6 +17,8 @@ __all__ = [
     "FAMILIES",
     "LAYER_FAMILIES",
     "LAYER_MEASURES",
+    "NETWORK_FAMILIES",
+    "NETWORK_MEASURES",
     "LayerSpectra",
     "LayerTable",
     "SkippedCase",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdiag.features._measures import CONTEXT_MEASURES, LAYER_MEASURES
+from hessdiag.features._measures import CONTEXT_MEASURES, LAYER_MEASURES, NETWORK_MEASURES
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class LayerTable:
     measures : dict of str to ndarray of shape (n_layers,)
         The measures of `LAYER_MEASURES`, NaN where one does not apply.
     network : dict of str to float
-        The same measures for the whole net.
+        The same measures for the whole net, and those of `NETWORK_MEASURES`.
     context : dict of str to float
         The measures of `CONTEXT_MEASURES`.
     """
@@ -103,6 +103,10 @@ def layer_table(examination):
         for layer in (*examination.layers, examination.network)
     ]
     *layer_rows, network = rows
+    network |= {
+        name: _measure(function, examination.network, context)
+        for name, function in NETWORK_MEASURES.items()
+    }
     return LayerTable(
         name=examination.name,
         layers=tuple(layer.name for layer in examination.layers),

@@ -19,6 +19,9 @@ constant output), ranks by the largest rank possible, and what spans decades ent
 ``attainable``
     What a layer of unlimited width would make of the same inputs, by its kernel in closed form
     [7]_: how well it predicts each sample from all others, against what the net has made of them.
+``between``
+    What the net says between its samples, against what a wide layer forecasts there without the
+    samples that the place lies between; of the whole net alone.
 ``context``
     What a user knows without any curvature: loss and error on the given data, sizes.
 
@@ -41,8 +44,9 @@ import numpy as np
 
 from hessdiag.curvature._wide_kernel import STATISTICS as WIDE_STATISTICS
 from hessdiag.spectra import MEASURES
+from hessdiag.spectra._between_samples import BETWEEN_STATISTICS
 
-FAMILIES = ("shape", "scale", "noise", "loo", "alignment", "attainable", "context")
+FAMILIES = ("shape", "scale", "noise", "loo", "alignment", "attainable", "between", "context")
 
 _FLOOR = 1e-12
 
@@ -55,6 +59,11 @@ def _log10(value):
 def _signed_log(value):
     """Logarithmic in both directions and linear near zero, for gains and gaps in loss units."""
     return np.arcsinh(value / 0.05) * 0.05
+
+
+def _bounded(value):
+    """Losses between samples have no bound; this one is far above any that matters."""
+    return float(np.clip(value, -1e3, 1e3))
 
 
 def _statistic(name, transform=float, per=None):
@@ -180,6 +189,8 @@ ALIGNMENT = {
 
 ATTAINABLE = {name: _statistic(name) for name in WIDE_STATISTICS}
 
+BETWEEN = {name: _statistic(name, _bounded) for name in BETWEEN_STATISTICS}
+
 CONTEXT_MEASURES = {
     "loss_over_null_loss": lambda context: context["loss"] / context["null_loss"],
     "log_loss_over_null_loss": lambda context: _log10(
@@ -208,6 +219,15 @@ LAYER_MEASURES = {
     name: function for family in LAYER_FAMILIES.values() for name, function in family.items()
 }
 
+#: Of the whole net alone, beside those of its layers.
+NETWORK_FAMILIES = {"between": BETWEEN}
+
+NETWORK_MEASURES = {
+    name: function for family in NETWORK_FAMILIES.values() for name, function in family.items()
+}
+
 FAMILY_OF = {
-    name: family for family, members in LAYER_FAMILIES.items() for name in members
+    name: family
+    for family, members in (LAYER_FAMILIES | NETWORK_FAMILIES).items()
+    for name in members
 } | dict.fromkeys(CONTEXT_MEASURES, "context")

@@ -8,7 +8,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from hessdiag.examination import Examination
 from hessdiag.features._check_list import check_list
 from hessdiag.features._layer_table import LayerTable, layer_table
-from hessdiag.features._measures import CONTEXT_MEASURES, FAMILIES, LAYER_FAMILIES
+from hessdiag.features._measures import (
+    CONTEXT_MEASURES,
+    FAMILIES,
+    LAYER_FAMILIES,
+    NETWORK_FAMILIES,
+)
 from hessdiag.features._skipped_case import SkippedCase
 
 
@@ -41,12 +46,13 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
     ----------
     families : tuple of str, default=hessdiag.features.FAMILIES
         Families of measures to use, all of them unless told otherwise: ``"shape"``, ``"scale"``,
-        ``"noise"``, ``"loo"``, ``"alignment"``, ``"attainable"``, ``"context"``.
+        ``"noise"``, ``"loo"``, ``"alignment"``, ``"attainable"``, ``"between"``,
+        ``"context"``.
     pooling : tuple of str, default=("first", "last", "min", "max", "mean", "trend")
         Ways to pool over layers. ``trend`` is the least-squares slope over relative depth.
     include_network : bool, default=True
-        Whether the measures of the whole net, from the sum of the layers' Gram matrices, are
-        columns too.
+        Whether the measures of the whole net are columns too: those from the sum of the layers'
+        Gram matrices, and the family ``"between"``, which no layer has.
 
     Attributes
     ----------
@@ -151,6 +157,10 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
             if family == "context":
                 names += list(CONTEXT_MEASURES)
                 continue
+            if family in NETWORK_FAMILIES:
+                if self.include_network:
+                    names += [f"network__{name}" for name in NETWORK_FAMILIES[family]]
+                continue
             places = [*self.pooling, *(["network"] if self.include_network else [])]
             names += [f"{place}__{name}" for place in places for name in LAYER_FAMILIES[family]]
         return np.array(names, dtype=object)
@@ -161,6 +171,11 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
         for family in self.families:
             if family == "context":
                 parts.append([table.context[name] for name in CONTEXT_MEASURES])
+                continue
+            if family in NETWORK_FAMILIES:
+                if self.include_network:
+                    names = NETWORK_FAMILIES[family]
+                    parts.append([table.network[name] for name in names])
                 continue
             names = LAYER_FAMILIES[family]
             values = np.array([table.measures[name] for name in names], dtype=float).T

@@ -74,6 +74,48 @@ _BY_RIDGE = {
     "alo_error": "estimated held-out error (leave-one-out)",
 }
 
+_PLACES = {
+    "sample": "at samples left out",
+    "midpoint": "half-way between neighbours",
+    "crossover": "at mixtures of neighbours",
+    "shift": "beside samples",
+    "far_midpoint": "half-way between any two samples",
+    "far_crossover": "at mixtures of any two samples",
+}
+
+_BETWEEN = {
+    "distance": "distance from what wide layers forecast",
+    "agreement": "agreement with what wide layers forecast",
+    "loss": "loss to be expected",
+    "tempered_loss": "loss to be expected if the net were as sure as it should be",
+    "log_temper": "how sure the net should be against how sure it is (log)",
+    "excess": "loss to be expected beyond that of wide layers",
+    "tempering_gain": "loss to be expected from being too sure, or not sure enough",
+    "other_class": "share of inputs where wide layers forecast another class",
+    "spread": "spread of the predictions",
+    "bend": "how far predictions are from the mean of those around",
+    "unsureness": "entropy of the predictions",
+}
+
+_FORECASTS = {
+    "forecast_loss": "loss of wide layers on samples left out",
+    "forecast_log10_ridge": "noise that wide layers find in the targets (log10)",
+    "forecast_depth": "depth of the wide layers that forecast best",
+}
+
+
+def _between_in_words(measure):
+    """Say a measure between samples in words; None of any other."""
+    if measure in _FORECASTS:
+        return _FORECASTS[measure]
+    # Longer names first: "far_midpoint_loss" is not of the midpoint.
+    for place in sorted(_PLACES, key=len, reverse=True):
+        stem = measure.removeprefix(f"{place}_").removesuffix("_by_all")
+        if measure.startswith(f"{place}_") and stem in _BETWEEN:
+            by_all = ", by forecasts from all samples" if measure.endswith("_by_all") else ""
+            return f"{_BETWEEN[stem]}, {_PLACES[place]}{by_all}"
+    return None
+
 
 def in_words(measure):
     """Say a measure in words.
@@ -81,7 +123,7 @@ def in_words(measure):
     Parameters
     ----------
     measure : str
-        Name of a measure of a layer or of the context.
+        Name of a measure of a layer, of the whole net or of the context.
 
     Returns
     -------
@@ -90,5 +132,8 @@ def in_words(measure):
     """
     if measure in WORDS:
         return WORDS[measure]
+    between = _between_in_words(measure)
+    if between is not None:
+        return between
     stem, _, multiple = measure.rpartition("_")
     return f"{_BY_RIDGE[stem]}, prior x {float(multiple):g}"

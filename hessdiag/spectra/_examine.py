@@ -13,6 +13,7 @@ from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._task import Task, null_loss
 from hessdiag.curvature._working_copy import untouched_surroundings
 from hessdiag.examination import Examination, LayerExamination
+from hessdiag.spectra._between_samples import between_samples_statistics
 from hessdiag.spectra._layer_statistics import LayerStatistics
 from hessdiag.spectra._local_operators import LocalOperators
 from hessdiag.spectra._local_spectra import check_factors, local_spectra, operator_spectra
@@ -137,13 +138,14 @@ def examine(
             net, X, y, layers=layers, device=device, dtype=dtype, random_state=random_state
         )
         context = _context(problem, X)
-        wide = wide_layer_statistics(problem, random_state)
+        wide_layers, wide_network = wide_layer_statistics(problem, random_state)
+        wide_network = wide_network | between_samples_statistics(problem, random_state)
         problem = _restrict(problem, max_samples, max_gram_size, random_state)
         context["n_samples_examined"] = problem.n_samples
         if problem.outputs is None:
             examined, network = _examine_whole(problem, options)
         else:
-            examined, network = _examine_factored(problem, options, *wide)
+            examined, network = _examine_factored(problem, options, wide_layers, wide_network)
     return Examination(name, digest, examined, network, context, settings)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import torch
 
@@ -36,11 +38,13 @@ def wide_layer_statistics(problem, random_state=None):
     flat = part.output_values.reshape(part.n_samples, -1)
     targets, predictions = task.in_target_space(flat)
     targets, predictions = targets.cpu().numpy(), predictions.detach().cpu().numpy()
-    received = _received(part)
+    with received_by_layers(part) as received, torch.no_grad():
+        part.working_copy(part.X)
     few = min(LAYER_SAMPLES, part.n_samples)
     layers, network = {}, {}
     for position, block in enumerate(problem.blocks):
-        products = _inner_products(received.get(block.name), part.n_samples)
+        rows = rows_of(received.get(block.name), part.n_samples)
+        products = inner_products(rows, rows)
         if products is None:
             continue
         if position == 0:
@@ -54,8 +58,9 @@ def wide_layer_statistics(problem, random_state=None):
     return layers, network
 
 
-def _received(problem):
-    """Run the net once; return {layer name: the first tensor that its module received}."""
+@contextlib.contextmanager
+def received_by_layers(problem):
+    """Note {layer name: the first tensor that its module receives} while the net runs."""
     names, found = {}, {}
     for block in problem.blocks:
         if block.module is not None:
@@ -67,20 +72,32 @@ def _received(problem):
             for name in names[id(module)][1]:
                 found.setdefault(name, tensor.detach())
 
-    with hooked([module for module, _ in names.values()], after=note), torch.no_grad():
-        problem.working_copy(problem.X)
-    return found
+    with hooked([module for module, _ in names.values()], after=note):
+        yield found
 
 
-def _inner_products(tensor, n_samples):
-    """Return inner products (N, N) of what was received; of tokens, how many agree."""
+def rows_of(tensor, n_samples):
+    """View what was received as a row per sample; None where it is not that."""
     if tensor is None or tensor.ndim == 0 or len(tensor) % n_samples or not tensor.numel():
         return None
     rows = tensor.reshape(n_samples, -1)
+    return rows.double() if rows.is_floating_point() else rows
+
+
+def inner_products(rows, columns):
+    """Return inner products (n, m) of what was received; of tokens, how many agree."""
+    if rows is None or columns is None:
+        return None
     if rows.is_floating_point():
-        rows = rows.double()
-        return (rows @ rows.T).cpu().numpy()
-    products = np.zeros((n_samples, n_samples))
-    for column in rows.cpu().numpy().T:
-        products += column[:, None] == column[None, :]
+        return (rows @ columns.T).cpu().numpy()
+    products = np.zeros((len(rows), len(columns)))
+    for left, right in zip(rows.cpu().numpy().T, columns.cpu().numpy().T, strict=True):
+        products += left[:, None] == right[None, :]
     return products
+
+
+def squared_lengths(rows):
+    """Return the inner products (n,) of what was received with itself."""
+    if rows.is_floating_point():
+        return rows.square().sum(dim=1).cpu().numpy()
+    return np.full(len(rows), float(rows.shape[1]))

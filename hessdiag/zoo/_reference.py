@@ -10,7 +10,7 @@ from sklearn.utils import Bunch
 
 from hessdiag._optional import import_optional
 from hessdiag.diagnosis import FitDiagnoser
-from hessdiag.features import LAYER_MEASURES, LayerTable, SpectralFeatures
+from hessdiag.features import LAYER_MEASURES, NETWORK_MEASURES, LayerTable, SpectralFeatures
 from hessdiag.features._measures import CONTEXT_MEASURES
 from hessdiag.zoo._datasets import load_dataset
 from hessdiag.zoo._examination import REFERENCE_SPECTRA
@@ -60,6 +60,9 @@ COLUMNS = (
     "valid_error",
 )
 
+#: Measures of the whole net.
+_OF_NETWORKS = (*LAYER_MEASURES, *NETWORK_MEASURES)
+
 _TASK_COLUMNS = ("parent", "kind", "form", "teacher_width")
 
 
@@ -91,12 +94,13 @@ def write_reference(rows, tables, provenance, path=REFERENCE_PATH, rivals=None):
     arrays["layers"] = np.array([name for table in tables for name in table.layers])
     arrays["kinds"] = np.array([kind for table in tables for kind in table.kinds])
     arrays["measure_names"] = np.array(list(LAYER_MEASURES))
+    arrays["network_names"] = np.array(_OF_NETWORKS)
     arrays["context_names"] = np.array(list(CONTEXT_MEASURES))
     arrays["measures"] = np.concatenate(
         [np.column_stack([table.measures[name] for name in LAYER_MEASURES]) for table in tables]
     ).astype(np.float32)
     arrays["network"] = np.array(
-        [[table.network[name] for name in LAYER_MEASURES] for table in tables], dtype=np.float32
+        [[table.network[name] for name in _OF_NETWORKS] for table in tables], dtype=np.float32
     )
     arrays["context"] = np.array(
         [[table.context[name] for name in CONTEXT_MEASURES] for table in tables], dtype=np.float32
@@ -130,13 +134,15 @@ def read_reference(path=REFERENCE_PATH):
     """
     with np.load(path, allow_pickle=False) as archive:
         arrays = dict(archive)
-    names = arrays["measure_names"].tolist()
-    context_names = arrays["context_names"].tolist()
-    if names != list(LAYER_MEASURES) or context_names != list(CONTEXT_MEASURES):
-        raise ValueError(
-            f"Expected the {len(LAYER_MEASURES)} measures of this version in {path}, found "
-            f"{len(names)} others. Write the table again with: hessdiag zoo build"
-        )
+    expected = {"measure": LAYER_MEASURES, "network": _OF_NETWORKS, "context": CONTEXT_MEASURES}
+    for kind, known in expected.items():
+        found = arrays.get(f"{kind}_names", np.array([])).tolist()
+        if found != list(known):
+            raise ValueError(
+                f"Expected the {len(known)} {kind} names of this version in {path}, found "
+                f"{len(found)}, not the same. Write the table again with: hessdiag zoo build"
+            )
+    names, context_names = list(LAYER_MEASURES), list(CONTEXT_MEASURES)
     columns = {name: arrays[f"column_{name}"] for name in COLUMNS}
     ends = np.cumsum(arrays["n_layers"])
     tables = []
@@ -148,7 +154,7 @@ def read_reference(path=REFERENCE_PATH):
                 layers=tuple(arrays["layers"][start:end].tolist()),
                 kinds=tuple(arrays["kinds"][start:end].tolist()),
                 measures=dict(zip(names, values.T, strict=True)),
-                network=_row(names, arrays["network"][index]),
+                network=_row(_OF_NETWORKS, arrays["network"][index]),
                 context=_row(context_names, arrays["context"][index]),
             )
         )
