@@ -44,7 +44,7 @@ def _vectorized(working_copy, chunk, block, outputs_of):
             )(parameters, chunk.X)
     except Exception:
         return None
-    jacobian = torch.cat([j.flatten(2) for j in jacobians], dim=2).detach()
+    jacobian = torch.cat([j.reshape(*j.shape[:2], -1) for j in jacobians], dim=2).detach()
     return jacobian if _matches(jacobian, chunk, block, outputs_of) else None
 
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from hessdiag.diagnosis._evidence import ReferenceRanges, explain_table
 from hessdiag.diagnosis._gains import check_gains
 from hessdiag.diagnosis._labels import DIAGNOSES
+from hessdiag.diagnosis._leading_columns import leading_columns
 from hessdiag.diagnosis._report import UNDECIDED
 from hessdiag.diagnosis._table_diagnoser import TableDiagnoser
 from hessdiag.features import LayerSpectra, LayerTable, SkippedCase, SpectralFeatures, layer_table
@@ -156,6 +157,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         self.features_ = clone(features).fit(tables)
         self.feature_names_ = np.asarray(self.features_.get_feature_names_out())
         columns = self._columns(tables)
+        known["leading"] = leading_columns(self.features_)
         estimator = TableDiagnoser() if self.estimator is None else self.estimator
         taken = {name: known[name] for name in known if has_fit_parameter(estimator, name)}
         self.estimator_ = clone(estimator).fit(columns, y, **taken)

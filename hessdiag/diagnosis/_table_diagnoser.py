@@ -35,9 +35,11 @@ DOMAIN_QUANTILE = 0.99
 
 
 class _Candidate(NamedTuple):
-    """One scale of the kernel: its regression, and the calibration of what that left out."""
+    """One kernel: its regression, and the calibration of what that left out."""
 
     gamma: float
+    share: float | None
+    nearest: np.ndarray
     solved: Regression
     scale: np.ndarray
     calibration: LogisticRegression
@@ -55,8 +57,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     for every data set by the regression without it [1]_. From those come, without refitting, what
     must be honest on data sets never seen:
 
-    - the scale of the kernel, where several are given: the one whose probabilities have the
-      lowest log loss;
+    - the scale of the kernel and the share of leading columns, where several are given: those
+      whose probabilities have the lowest log loss;
     - probabilities: multinomial logistic regression on the left-out predictions, of gains too;
     - intervals of the gains: quantiles of what those networks gained that were predicted alike
       while their data set was left out, at levels that are calibrated (distributional conformal
@@ -77,6 +79,10 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     ridge : float, default=0.5
         Regularization: variance of the labels' noise in units of the signal's. 0.1 to 1 differ by
         0.01 in balanced accuracy likewise.
+    leading_share : float or tuple of float, default=(0.25, 0.5, 0.75)
+        Share of d^2 that the leading columns make up, where `fit` is told of some: a few columns
+        that say much count for little beside hundreds of others. Of several the one that does best
+        on the groups left out is chosen in `fit`.
     class_weight : dict, "balanced" or None, default="balanced"
         Weights of the classes, as in sklearn. ``"balanced"`` gives the probabilities that hold
         where all diagnoses are equally common; None those at the frequencies of the reference.
@@ -89,6 +95,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         Number of columns met in `fit`.
     gamma_ : float
         The inverse scale that was chosen.
+    leading_share_ : float or None
+        The share that was chosen; None where no columns lead.
     n_gains_ : int
         0 if `fit` was given no gains, 2, or 5 with those of each way of constraining.
     left_out_probabilities_ : ndarray of shape (n_networks, n_classes)
@@ -123,12 +131,16 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     _parameter_constraints = {  # noqa: RUF012
         "gamma": [Interval(Real, 0, None, closed="neither"), tuple, list],
         "ridge": [Interval(Real, 0, None, closed="neither")],
+        "leading_share": [Interval(Real, 0, 1, closed="neither"), tuple, list],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    def __init__(self, gamma=0.2, ridge=0.5, class_weight="balanced"):
+    def __init__(
+        self, gamma=0.2, ridge=0.5, leading_share=(0.25, 0.5, 0.75), class_weight="balanced"
+    ):
         self.gamma = gamma
         self.ridge = ridge
+        self.leading_share = leading_share
         self.class_weight = class_weight
 
     def __sklearn_tags__(self):
@@ -137,7 +149,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def fit(self, X, y, gains=None, groups=None):
+    def fit(self, X, y, gains=None, groups=None, leading=None):
         """Learn from networks whose diagnosis, and at best gains, are known.
 
         Parameters
@@ -165,9 +177,10 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `gamma` holds nothing or other than positive numbers; if there are fewer than two
-            classes or groups, if gains do not fit `X` or are not
-            finite, or if they come with classes that are not diagnoses.
+            If `gamma` holds nothing or other than positive numbers, or `leading_share` other than
+            numbers between 0 and 1; if there are fewer than two classes or groups, if gains or
+            `leading` do not fit `X`, if gains are not finite, or if they come with classes that
+            are not diagnoses.
         """
         self._validate_params()
         gammas = _check_gammas(self.gamma)
@@ -180,6 +193,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
                 "Add networks of another diagnosis."
             )
         groups = _check_groups(groups, X)
+        leading = _check_leading(leading, X)
+        shares = [None] if leading is None else _check_shares(self.leading_share)
         gains, parts, errors = (None,) * 3 if gains is None else check_gains(gains, len(X))
         if gains is not None and not set(self.classes_.tolist()) <= set(DIAGNOSES):
             raise ValueError(
@@ -197,17 +212,23 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         self.reference_ = self.scores_.transform(X)
         # A class may weigh nothing at all.
         floor = np.finfo(float).eps * weight.max()
-        squared = mean_squared_differences(self.reference_, self.reference_)
         n_used = n_classes + (0 if gains is None else 2)
         best = None
-        for gamma in gammas:
-            kernel = KernelRegression(gamma, self.ridge)
-            kernel.fit(self.reference_, np.maximum(weight, floor), groups, squared)
-            candidate = _calibrate(gamma, kernel.solve(targets), n_used, y, weight)
-            if best is None or candidate.loss < best.loss:
-                best = candidate
+        for share in shares:
+            rows = self.reference_ * _column_scale(leading, share)
+            squared = mean_squared_differences(rows, rows)
+            for gamma in gammas:
+                kernel = KernelRegression(gamma, self.ridge)
+                kernel.fit(rows, np.maximum(weight, floor), groups, squared)
+                solved = kernel.solve(targets)
+                candidate = _calibrate(solved, n_used, y, weight, gamma, share, kernel)
+                if best is None or candidate.loss < best.loss:
+                    best = candidate
         solved = best.solved
-        self.gamma_, self.left_out_scale_, self.calibration_ = best.gamma, *best[2:4]
+        self.gamma_, self.leading_share_ = best.gamma, best.share
+        self.left_out_scale_, self.calibration_ = best.scale, best.calibration
+        self.column_scale_ = _column_scale(leading, best.share)
+        self.reference_ = self.reference_ * self.column_scale_
         scaled = solved.left_out[:, :n_used] / self.left_out_scale_
         self.left_out_probabilities_ = self.calibration_.predict_proba(scaled)
         self.left_out_gains_ = None
@@ -218,7 +239,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             alike = self._alike(scaled, self.left_out_probabilities_)
             self.intervals_ = GainIntervals().fit(alike, gains, groups)
         self.mean_, self.coefficients_ = solved.mean, solved.coefficients
-        threshold = np.quantile(kernel.nearest_left_out_, DOMAIN_QUANTILE)
+        threshold = np.quantile(best.nearest, DOMAIN_QUANTILE)
         self.domain_threshold_ = float(threshold) or 1.0
         return self
 
@@ -351,7 +372,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         """Regression's predictions of all targets, and distances from the reference."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
-        U = self.scores_.transform(X)
+        U = self.scores_.transform(X) * self.column_scale_
         return kernel_predict(U, self.reference_, self.gamma_, self.mean_, self.coefficients_)
 
     def _probabilities(self, answers):
@@ -374,6 +395,38 @@ def _check_gammas(gamma):
     return gammas
 
 
+def _check_shares(share):
+    """Shares as a list of numbers between 0 and 1."""
+    shares = list(share) if isinstance(share, (tuple, list)) else [share]
+    if not shares or not all(isinstance(s, Real) and 0 < s < 1 for s in shares):
+        raise ValueError(
+            f"Expected leading_share to be a number between 0 and 1 or several, found {share!r}. "
+            "Try 0.5."
+        )
+    return shares
+
+
+def _check_leading(leading, X):
+    """Leading columns as an array of bool; None where none or all lead."""
+    if leading is None:
+        return None
+    leading = np.asarray(leading)
+    if leading.shape != X.shape[1:] or leading.dtype != bool:
+        raise ValueError(
+            f"Expected `leading` to say true or false of each of the {X.shape[1]} columns, found "
+            f"shape {leading.shape} of type {leading.dtype}. Pass a boolean array."
+        )
+    return leading if 0 < leading.sum() < len(leading) else None
+
+
+def _column_scale(leading, share):
+    """Factors that make the mean squared difference ``share`` that of the leading columns."""
+    if leading is None:
+        return 1.0
+    n, n_leading = len(leading), leading.sum()
+    return np.sqrt(np.where(leading, share * n / n_leading, (1.0 - share) * n / (n - n_leading)))
+
+
 def _named(classes, indices, gains, errors):
     """Diagnoses as numbers: probabilities where errors of the gains are known, else indicators."""
     indicators = np.eye(len(classes))[indices]
@@ -383,7 +436,7 @@ def _named(classes, indices, gains, errors):
     return named / named.sum(axis=1, keepdims=True)
 
 
-def _calibrate(gamma, solved, n_used, y, weight):
+def _calibrate(solved, n_used, y, weight, gamma, share, kernel):
     """Turn left-out predictions into probabilities, and score them."""
     left_out = solved.left_out[:, :n_used]
     scale = left_out.std(axis=0) + 1e-12
@@ -391,7 +444,8 @@ def _calibrate(gamma, solved, n_used, y, weight):
     calibration.fit(left_out / scale, y, sample_weight=weight)
     probabilities = calibration.predict_proba(left_out / scale)
     loss = log_loss(y, probabilities, sample_weight=weight, labels=calibration.classes_)
-    return _Candidate(gamma, solved, scale, calibration, loss)
+    nearest = kernel.nearest_left_out_
+    return _Candidate(gamma, share, nearest, solved, scale, calibration, loss)
 
 
 def _check_groups(groups, X):

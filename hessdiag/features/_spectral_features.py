@@ -11,6 +11,7 @@ from hessdiag.features._layer_table import LayerTable, layer_table
 from hessdiag.features._measures import (
     CONTEXT_MEASURES,
     FAMILIES,
+    FAMILY_OF,
     LAYER_FAMILIES,
     NETWORK_FAMILIES,
 )
@@ -164,6 +165,17 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
             places = [*self.pooling, *(["network"] if self.include_network else [])]
             names += [f"{place}__{name}" for place in places for name in LAYER_FAMILIES[family]]
         return np.array(names, dtype=object)
+
+    def get_feature_families_out(self):
+        """Return the family that each column belongs to.
+
+        Returns
+        -------
+        families : ndarray of str
+            One of `families` for each of `get_feature_names_out`.
+        """
+        stems = (name.rpartition("__")[2] for name in self.get_feature_names_out())
+        return np.array([FAMILY_OF[stem] for stem in stems], dtype=object)
 
     def _row(self, table):
         """Columns of one network."""

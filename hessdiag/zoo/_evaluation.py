@@ -8,7 +8,12 @@ from sklearn.dummy import DummyClassifier
 
 from hessdiag._optional import import_optional
 from hessdiag.diagnosis import DIAGNOSES
-from hessdiag.zoo._evaluation_rows import NOT_LEARNED, ROW_TITLES, evaluation_rows
+from hessdiag.zoo._evaluation_rows import (
+    NOT_LEARNED,
+    ROW_TITLES,
+    evaluation_rows,
+    leading_columns_of_rows,
+)
 from hessdiag.zoo._evaluation_studies import run_studies
 from hessdiag.zoo._fixed_rules import apply_fixed_rules
 from hessdiag.zoo._protocols import make_protocols
@@ -92,8 +97,9 @@ def evaluate_zoo(
             f"{', '.join(unknown)}. Leave them out."
         )
     tables, gains = evaluation_rows(zoo), measured_gains(zoo.columns)
+    leading = leading_columns_of_rows(tables)
     jobs = [
-        (protocol.name, row, split, tables[row])
+        (protocol.name, row, split, tables[row], leading.get(row))
         for protocol in asked
         for row in tables
         for split in protocol.splits
@@ -101,11 +107,13 @@ def evaluate_zoo(
     # Memory maps of the tables would outlive workers that are stopped.
     workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes=None)
     answers = workers(
-        joblib.delayed(_answer)(table, target, zoo.groups, gains, split, candidates, random_state)
-        for _, _, split, table in jobs
+        joblib.delayed(_answer)(
+            table, target, zoo.groups, gains, split, candidates, random_state, lead
+        )
+        for _, _, split, table, lead in jobs
     )
     found, chosen = {}, {}
-    for (name, row, split, _), (probabilities, classifier) in zip(
+    for (name, row, split, *_), (probabilities, classifier) in zip(
         jobs, _with_bar(answers, len(jobs), progress), strict=True
     ):
         empty = np.full((len(target), len(DIAGNOSES)), np.nan)
@@ -131,12 +139,12 @@ def evaluate_zoo(
     return result
 
 
-def _answer(table, target, groups, gains, split, candidates, random_state):
+def _answer(table, target, groups, gains, split, candidates, random_state, leading):
     """Search, fit and ask, for one row and one split."""
     train, test = split
     known = measured_gains(gains, train)
     fitted, name = search_classifier(
-        candidates, table[train], target[train], groups[train], random_state, known
+        candidates, table[train], target[train], groups[train], random_state, known, leading
     )
     return align_probabilities(fitted, table[test], np.array(DIAGNOSES)), name
 

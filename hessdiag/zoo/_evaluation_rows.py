@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hessdiag.diagnosis._leading_columns import leading_columns
 from hessdiag.features import SpectralFeatures
 
 ROW_TITLES = {
@@ -74,6 +75,24 @@ def evaluation_rows(zoo):
         "hessdiag": zoo.data,
         "hessdiag_validation": np.column_stack([zoo.data, validation]),
     }
+
+
+def leading_columns_of_rows(tables):
+    """Say which columns lead in each row that has such: those that `FitDiagnoser` lets lead.
+
+    Parameters
+    ----------
+    tables : dict of str to ndarray
+        As from `evaluation_rows`.
+
+    Returns
+    -------
+    leading : dict of str to ndarray of bool
+        By row; rows without leading columns are missing.
+    """
+    own = leading_columns(SpectralFeatures())
+    rows = {name: tables[name].shape[1] for name in ("hessdiag", "hessdiag_validation")}
+    return {name: np.pad(own, (0, width - len(own))) for name, width in rows.items()}
 
 
 def _rivals(zoo, prefix):

@@ -7,8 +7,9 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from hessdiag.diagnosis import DIAGNOSES, GAINS, TableDiagnoser
+from hessdiag.diagnosis._leading_columns import leading_columns
 from hessdiag.features import FAMILIES, SpectralFeatures
-from hessdiag.zoo._evaluation_rows import evaluation_rows
+from hessdiag.zoo._evaluation_rows import evaluation_rows, leading_columns_of_rows
 from hessdiag.zoo._scores import balanced_accuracy
 from hessdiag.zoo._search import (
     align_probabilities,
@@ -62,18 +63,19 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
     if estimator is None:
         estimator = next(iter(default_candidates(random_state).values()))
     tables = evaluation_rows(zoo)
-    tasks = {}  # key -> (table, splits)
-    for name, table in _ablated_tables(zoo).items():
-        tasks["ablation", name, None] = (table, splits)
+    leading = leading_columns_of_rows(tables)
+    tasks = {}  # key -> (table, splits, leading columns)
+    for name, (table, lead) in _ablated_tables(zoo).items():
+        tasks["ablation", name, None] = (table, splits, lead)
     curves = _thinned_splits(zoo.groups, splits, random_state)
     for row in STUDIED_ROWS:
         for (what, step), thinned in curves.items():
-            tasks[what, row, step] = (tables[row], thinned)
+            tasks[what, row, step] = (tables[row], thinned, leading.get(row))
     gains_known = measured_gains(zoo.columns)
     workers = joblib.Parallel(n_jobs=n_jobs, max_nbytes=None)
     scores = workers(
-        joblib.delayed(_score)(estimator, table, target, zoo.groups, gains_known, some)
-        for table, some in tasks.values()
+        joblib.delayed(_score)(estimator, table, target, zoo.groups, gains_known, some, lead)
+        for table, some, lead in tasks.values()
     )
     found = dict(zip(tasks, scores, strict=True))
     curve = {
@@ -88,7 +90,9 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
         for what in ("n_datasets", "n_networks")
     }
     gains = workers(
-        joblib.delayed(study_gains)(tables[row], zoo.columns, target, zoo.groups, splits)
+        joblib.delayed(study_gains)(
+            tables[row], zoo.columns, target, zoo.groups, splits, leading.get(row)
+        )
         for row in STUDIED_ROWS
     )
     return {
@@ -98,7 +102,7 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
     }
 
 
-def study_gains(table, columns, target, groups, splits):
+def study_gains(table, columns, target, groups, splits, leading=None):
     """Predict measured gains for networks of unseen data sets, by a `TableDiagnoser`.
 
     Parameters
@@ -113,6 +117,8 @@ def study_gains(table, columns, target, groups, splits):
         Data sets.
     splits : list of (ndarray, ndarray)
         Networks to learn from and to ask about.
+    leading : ndarray of bool of shape (n_columns,) or None, default=None
+        Columns that lead.
 
     Returns
     -------
@@ -127,7 +133,9 @@ def study_gains(table, columns, target, groups, splits):
     held = np.zeros(measured.shape, dtype=bool)
     for train, test in splits:
         known = measured_gains(columns, train)
-        model = TableDiagnoser().fit(table[train], target[train], gains=known, groups=groups[train])
+        model = TableDiagnoser().fit(
+            table[train], target[train], gains=known, groups=groups[train], leading=leading
+        )
         predicted[test], interval = model.predict_gains(table[test], True, INTERVAL_SHARE)
         own = measured[test]
         held[test] = (interval[:, :, 0] <= own) & (own <= interval[:, :, 1])
@@ -156,7 +164,7 @@ def _spearman(predicted, measured):
 
 
 def _ablated_tables(zoo):
-    """The features with families left out, or alone; layers alone, and the whole net alone."""
+    """Features with families left out, or alone; of layers or the net alone; and what leads."""
     variants = {"all": {}}
     for family in FAMILIES:
         variants[f"only {family}"] = {"families": (family,)}
@@ -164,10 +172,11 @@ def _ablated_tables(zoo):
         variants[f"without {family}"] = {"families": rest}
     variants["single layers, no whole net"] = {"include_network": False}
     variants["whole net, no single layers"] = {"pooling": ()}
-    return {
-        name: SpectralFeatures(**settings).fit(zoo.tables).transform(zoo.tables)
-        for name, settings in variants.items()
-    }
+    found = {}
+    for name, settings in variants.items():
+        features = SpectralFeatures(**settings)
+        found[name] = (features.fit(zoo.tables).transform(zoo.tables), leading_columns(features))
+    return found
 
 
 def _thinned_splits(groups, splits, random_state):
@@ -201,7 +210,7 @@ def _mean_size(groups, splits, what):
     return float(np.mean([len(np.unique(groups[train])) for train, _ in splits]))
 
 
-def _score(estimator, table, target, groups, gains, splits):
+def _score(estimator, table, target, groups, gains, splits, leading):
     """Balanced accuracy of one classifier on one table; None where there is too little."""
     if not _learnable(target, groups, splits):
         return None
@@ -209,7 +218,9 @@ def _score(estimator, table, target, groups, gains, splits):
     predicted = np.empty(len(target), dtype=classes.dtype)
     for train, test in splits:
         known = measured_gains(gains, train)
-        fitted = fit_classifier(estimator, table[train], target[train], groups[train], known)
+        fitted = fit_classifier(
+            estimator, table[train], target[train], groups[train], known, leading
+        )
         answers = align_probabilities(fitted, table[test], classes)
         predicted[test] = classes[answers.argmax(axis=1)]
     asked = np.concatenate([test for _, test in splits])

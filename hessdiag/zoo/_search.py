@@ -54,7 +54,7 @@ def measured_gains(columns, rows=slice(None)):
     return {name: columns[name][rows] for name in GAIN_COLUMNS if name in columns}
 
 
-def search_classifier(candidates, table, target, groups, random_state=0, gains=None):
+def search_classifier(candidates, table, target, groups, random_state=0, gains=None, leading=None):
     """Choose a classifier by cross-validation over data sets, and fit it on everything given.
 
     Parameters
@@ -71,6 +71,8 @@ def search_classifier(candidates, table, target, groups, random_state=0, gains=N
         Seed of the inner folds.
     gains : dict of str to ndarray or None, default=None
         Their `measured_gains`, for classifiers that ask for them.
+    leading : ndarray of bool of shape (n_columns,) or None, default=None
+        Columns that lead, for classifiers that ask for them.
 
     Returns
     -------
@@ -89,17 +91,17 @@ def search_classifier(candidates, table, target, groups, random_state=0, gains=N
             if len(np.unique(target[train])) > 1 and len(test)
         ]
         scores = {
-            name: _inner_score(candidates[name], table, target, groups, splits, gains)
+            name: _inner_score(candidates[name], table, target, groups, splits, gains, leading)
             if splits
             else 0.0
             for name in names
         }
         best = max(names, key=scores.get)  # the first of equals
-    return fit_classifier(candidates[best], table, target, groups, gains), best
+    return fit_classifier(candidates[best], table, target, groups, gains, leading), best
 
 
-def fit_classifier(classifier, table, target, groups, gains=None):
-    """Fit a copy of a classifier, which is told data sets and gains if it asks for them.
+def fit_classifier(classifier, table, target, groups, gains=None, leading=None):
+    """Fit a copy of a classifier, which is told data sets, gains and more if it asks for them.
 
     Parameters
     ----------
@@ -113,6 +115,8 @@ def fit_classifier(classifier, table, target, groups, gains=None):
         Their data sets.
     gains : dict of str to ndarray or None, default=None
         Their `measured_gains`.
+    leading : ndarray of bool of shape (n_columns,) or None, default=None
+        Columns that lead.
 
     Returns
     -------
@@ -125,6 +129,8 @@ def fit_classifier(classifier, table, target, groups, gains=None):
         known["groups"] = groups
     if has_fit_parameter(classifier, "gains") and gains is not None:
         known["gains"] = gains
+    if has_fit_parameter(classifier, "leading") and leading is not None:
+        known["leading"] = leading
     return clone(classifier).fit(table, target, **known)
 
 
@@ -150,12 +156,14 @@ def align_probabilities(fitted, table, classes):
     return probabilities
 
 
-def _inner_score(candidate, table, target, groups, splits, gains):
+def _inner_score(candidate, table, target, groups, splits, gains, leading):
     """Balanced accuracy of one candidate over the inner folds, taken together."""
     answers = []
     for train, test in splits:
         known = None if gains is None else measured_gains(gains, train)
-        fitted = fit_classifier(candidate, table[train], target[train], groups[train], known)
+        fitted = fit_classifier(
+            candidate, table[train], target[train], groups[train], known, leading
+        )
         answers.append(fitted.predict(table[test]))
     asked = np.concatenate([test for _, test in splits])
     return balanced_accuracy(target[asked], np.concatenate(answers))

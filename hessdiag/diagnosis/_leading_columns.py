@@ -1,0 +1,28 @@
+"""Which columns of a table lead: those that say most, few as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Families of features that lead. Beside hundreds of columns of other families the hundred of this
+#: one would count for little; it is the one that asks what a diagnosis is about, the loss to be
+#: expected where there is no sample.
+LEADING_FAMILIES = ("between",)
+
+
+def leading_columns(features):
+    """Say which columns of some features lead.
+
+    Parameters
+    ----------
+    features : transformer
+        As `hessdiag.SpectralFeatures`, with ``get_feature_families_out``.
+
+    Returns
+    -------
+    leading : ndarray of bool of shape (n_features,) or None
+        For `TableDiagnoser.fit`; None where the families of the columns are not known.
+    """
+    if not hasattr(features, "get_feature_families_out"):
+        return None
+    return np.isin(features.get_feature_families_out().astype(str), LEADING_FAMILIES)
