@@ -186,8 +186,9 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
                 continue
             if family in NETWORK_FAMILIES:
                 if self.include_network:
+                    # Tables that an earlier version kept do not have them.
                     names = NETWORK_FAMILIES[family]
-                    parts.append([table.network[name] for name in names])
+                    parts.append([table.network.get(name, np.nan) for name in names])
                 continue
             names = LAYER_FAMILIES[family]
             values = np.array([table.measures[name] for name in names], dtype=float).T

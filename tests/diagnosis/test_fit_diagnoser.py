@@ -223,3 +223,24 @@ def test_bad_min_confidence(floor, nine_cases):
 def test_abstention_needs_probabilities(nine_cases):
     with pytest.raises(ValueError, match="CalibratedClassifierCV"):
         hd.FitDiagnoser(imputed(LinearSVC()), min_confidence=0.5).fit(*nine_cases)
+
+
+class WithoutFamilies(hd.SpectralFeatures):
+    """Features that do not tell their families."""
+
+    @property
+    def get_feature_families_out(self):
+        raise AttributeError
+
+
+def test_what_is_asked_between_samples_leads(nine_cases):
+    cases, y = nine_cases
+    diagnoser = hd.FitDiagnoser().fit(cases, y)
+    families = diagnoser.features_.get_feature_families_out()
+    columns = diagnoser.features_.transform(diagnoser.spectra_.transform(cases))
+    expected = TableDiagnoser().fit(columns, y, leading=families == "between")
+    assert diagnoser.table_diagnoser_.leading_share_ == expected.leading_share_ is not None
+    np.testing.assert_array_equal(diagnoser.predict_proba(cases), expected.predict_proba(columns))
+    # Features whose families nobody knows count alike.
+    blind = hd.FitDiagnoser(features=WithoutFamilies())
+    assert blind.fit(cases, y).table_diagnoser_.leading_share_ is None

@@ -16,6 +16,7 @@ from hessdiag.diagnosis import (
     label_probabilities,
 )
 from hessdiag.diagnosis._gains import ERRORS, check_gains, from_learning_scale, to_learning_scale
+from hessdiag.diagnosis._kernel_regression import mean_squared_differences
 
 
 @parametrize_with_checks([TableDiagnoser(), TableDiagnoser(gamma=0.5, class_weight=None)])
@@ -148,20 +149,71 @@ def test_errors_are_checked():
         TableDiagnoser().fit(X, y, gains=with_errors(gains, np.full_like(gains, -1)))
 
 
+def left_out_loss(model, y):
+    """Log loss of left-out probabilities, each class counting alike."""
+    weight = (1 / np.unique(y, return_counts=True)[1])[np.searchsorted(DIAGNOSES, y)]
+    right = model.left_out_probabilities_[np.arange(len(y)), np.searchsorted(DIAGNOSES, y)]
+    return -np.average(np.log(right), weights=weight)
+
+
 def test_scale_with_the_lowest_log_loss_is_chosen():
     X, y, gains, groups = make_table()
-    weight = (1 / np.unique(y, return_counts=True)[1])[np.searchsorted(DIAGNOSES, y)]
     losses = {}
     for gamma in (0.01, 0.3, 30.0):
         model = TableDiagnoser(gamma).fit(X, y, gains=gains, groups=groups)
         assert model.gamma_ == gamma
-        right = model.left_out_probabilities_[np.arange(len(y)), np.searchsorted(DIAGNOSES, y)]
-        losses[gamma] = -np.average(np.log(right), weights=weight)
+        losses[gamma] = left_out_loss(model, y)
     best = min(losses, key=losses.get)
     chosen = TableDiagnoser([0.01, 0.3, 30.0]).fit(X, y, gains=gains, groups=groups)
     alone = TableDiagnoser(best).fit(X, y, gains=gains, groups=groups)
     assert chosen.gamma_ == best
     np.testing.assert_array_equal(chosen.predict_proba(X), alone.predict_proba(X))
+
+
+def test_leading_columns_make_up_their_share():
+    X, y, gains, groups = make_table(3)
+    leading = np.arange(6) < 2
+    for share in (0.2, 0.9):
+        model = TableDiagnoser(leading_share=share)
+        model.fit(X, y, gains=gains, groups=groups, leading=leading)
+        U = model.scores_.transform(X)
+        both = [mean_squared_differences(part, part) for part in (U[:, :2], U[:, 2:])]
+        squared = mean_squared_differences(model.reference_, model.reference_)
+        np.testing.assert_allclose(squared, share * both[0] + (1 - share) * both[1], atol=1e-9)
+        np.testing.assert_allclose(model.domain_score(X), 0.0, atol=1e-6)
+    # Two of six columns with a third of the weight are columns like all others.
+    third = TableDiagnoser(leading_share=1 / 3)
+    third.fit(X, y, gains=gains, groups=groups, leading=leading)
+    plain = TableDiagnoser().fit(X, y, gains=gains, groups=groups)
+    assert (third.leading_share_, plain.leading_share_) == (1 / 3, None)
+    new = make_table(4)[0]
+    np.testing.assert_allclose(third.predict_proba(new), plain.predict_proba(new), atol=1e-9)
+
+
+def test_share_with_the_lowest_log_loss_is_chosen():
+    X, y, gains, groups = make_table(3)
+    known = {"gains": gains, "groups": groups}
+    shares, found = (0.1, 0.5, 0.9), []
+    # The first two columns hold what is to be known.
+    for leading in (np.arange(6) < 2, np.arange(6) >= 2):
+        losses = {}
+        for share in shares:
+            model = TableDiagnoser(leading_share=share).fit(X, y, leading=leading, **known)
+            losses[share] = left_out_loss(model, y)
+        chosen = TableDiagnoser(leading_share=shares).fit(X, y, leading=leading, **known)
+        found.append(chosen.leading_share_)
+        assert chosen.leading_share_ == min(losses, key=losses.get)
+        alone = TableDiagnoser(leading_share=found[-1]).fit(X, y, leading=leading, **known)
+        np.testing.assert_array_equal(chosen.predict_proba(X), alone.predict_proba(X))
+    assert found[0] > found[1]
+
+
+@pytest.mark.parametrize("leading", [np.zeros(6, dtype=bool), np.ones(6, dtype=bool)])
+def test_all_or_none_lead_alike(leading):
+    X, y, gains, groups = make_table(3)
+    model = TableDiagnoser().fit(X, y, gains=gains, groups=groups, leading=leading)
+    plain = TableDiagnoser().fit(X, y, gains=gains, groups=groups)
+    np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
 
 
 def test_domain(fitted):
@@ -182,6 +234,8 @@ def test_domain(fitted):
         ({"groups": np.arange(5)}, "inconsistent"),
         ({"y": np.arange(288) % 2}, "where gains are given"),
         ({"y": np.full(288, "well-fit")}, "one class"),
+        ({"leading": np.ones(5, dtype=bool)}, r"6 columns, found shape \(5,\)"),
+        ({"leading": np.arange(6)}, "boolean"),
     ],
 )
 def test_bad_input(change, words):
@@ -199,13 +253,16 @@ def test_bad_input(change, words):
         {"gamma": (0.5, -1.0)},
         {"gamma": ["x"]},
         {"ridge": -1},
+        {"leading_share": 1.0},
+        {"leading_share": (0.5, 0.0)},
+        {"leading_share": ()},
         {"class_weight": "even"},
     ],
 )
 def test_bad_parameters(parameters):
     X, y, *_ = make_table()
     with pytest.raises(ValueError, match=next(iter(parameters))):
-        TableDiagnoser(**parameters).fit(X, y)
+        TableDiagnoser(**parameters).fit(X, y, leading=np.arange(6) < 2)
 
 
 def test_gains_need_gains(fitted):

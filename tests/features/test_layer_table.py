@@ -12,6 +12,7 @@ from hessdiag.features import (
     FAMILIES,
     LAYER_FAMILIES,
     LAYER_MEASURES,
+    NETWORK_MEASURES,
     LayerTable,
     in_words,
     layer_table,
@@ -31,6 +32,7 @@ def test_round_trip_through_json(tables):
         assert (again.name, again.layers, again.kinds) == (table.name, table.layers, table.kinds)
         for name in LAYER_MEASURES:
             np.testing.assert_allclose(again.measures[name], table.measures[name], rtol=1e-7)
+        for name in (*LAYER_MEASURES, *NETWORK_MEASURES):
             np.testing.assert_allclose(again.network[name], table.network[name], rtol=1e-7)
         assert again.to_json() == table.to_json()
 
@@ -52,6 +54,9 @@ def test_most_measures_apply_to_a_plain_network(tables):
         # Regression has no classes, hence no error and no coherence within classes.
         allowed = ("alo_error", "gradient_class_coherence", "n_outliers", "outlier_fraction")
         assert not [name for name in gaps if not name.startswith(allowed)]
+        gaps = [name for name in NETWORK_MEASURES if np.isnan(table.network[name])]
+        words = ("other_class", "unsureness")
+        assert not [name for name in gaps if not any(word in name for word in words)]
         assert np.isfinite(list(table.context.values())).all()
 
 
@@ -62,7 +67,7 @@ def test_network_is_not_a_layer(tables):
         assert all(len(values) == len(table.layers) for values in table.measures.values())
 
 
-@pytest.mark.parametrize("name", [*LAYER_MEASURES, *CONTEXT_MEASURES])
+@pytest.mark.parametrize("name", [*LAYER_MEASURES, *NETWORK_MEASURES, *CONTEXT_MEASURES])
 def test_every_measure_has_words_and_family(name):
     words = in_words(name)
     assert len(words) > 8
@@ -75,6 +80,11 @@ def test_no_words_without_a_measure():
     assert set(WORDS) <= {*LAYER_MEASURES, *CONTEXT_MEASURES}
     assert set(_BY_RIDGE) <= stems
     assert sum(len(family) for family in LAYER_FAMILIES.values()) == len(LAYER_MEASURES)
+
+
+def test_words_tell_measures_apart():
+    words = {in_words(name) for name in NETWORK_MEASURES}
+    assert len(words) == len(NETWORK_MEASURES)
 
 
 def test_unknown_measure_has_no_words():

@@ -1,13 +1,22 @@
 """Pooling by a naive twin, and columns that match their names."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hessdiag as hd
-from hessdiag.features import LAYER_FAMILIES, LAYER_MEASURES, LayerTable, SkippedCase
-from hessdiag.features._measures import CONTEXT_MEASURES
+from hessdiag.features import (
+    LAYER_FAMILIES,
+    LAYER_MEASURES,
+    NETWORK_FAMILIES,
+    NETWORK_MEASURES,
+    LayerTable,
+    SkippedCase,
+)
+from hessdiag.features._measures import CONTEXT_MEASURES, FAMILIES, FAMILY_OF
 from hessdiag.features._spectral_features import POOLINGS
 from hessdiag.testing import make_case
 
@@ -19,12 +28,13 @@ def make_table(n_layers, seed=0, gaps=0.3):
     def values(size):
         return np.where(rng.random(size) < gaps, np.nan, rng.normal(size=size))
 
+    whole = (*LAYER_MEASURES, *NETWORK_MEASURES)
     return LayerTable(
         name="random",
         layers=tuple(f"layer-{index}" for index in range(n_layers)),
         kinds=("Linear",) * n_layers,
         measures={name: values(n_layers) for name in LAYER_MEASURES},
-        network=dict(zip(LAYER_MEASURES, values(len(LAYER_MEASURES)).tolist(), strict=True)),
+        network=dict(zip(whole, values(len(whole)).tolist(), strict=True)),
         context={name: float(rng.normal()) for name in CONTEXT_MEASURES},
     )
 
@@ -56,7 +66,7 @@ def naive(table, column):
 @given(
     n_layers=st.integers(1, 7),
     seed=st.integers(0, 1000),
-    families=st.lists(st.sampled_from([*LAYER_FAMILIES, "context"]), min_size=1, unique=True),
+    families=st.lists(st.sampled_from(FAMILIES), min_size=1, unique=True),
     pooling=st.lists(st.sampled_from(list(POOLINGS)), unique=True),
     include_network=st.booleans(),
 )
@@ -70,14 +80,30 @@ def test_columns_are_what_their_names_say(n_layers, seed, families, pooling, inc
     assert len(row) == len(names) == features.n_features_out_
     expected = [naive(table, name) for name in names]
     np.testing.assert_allclose(row, expected, rtol=1e-9, atol=1e-9)
+    found = features.get_feature_families_out()
+    assert found.tolist() == [FAMILY_OF[name.split("__")[-1]] for name in names]
+    assert list(dict.fromkeys(found)) == [f for f in families if f in found]
 
 
 def test_number_of_columns():
     n_measures = len(LAYER_MEASURES)
     width = len(hd.SpectralFeatures().get_feature_names_out())
-    assert width == n_measures * (len(POOLINGS) + 1) + len(CONTEXT_MEASURES)
+    n_of_network = len(NETWORK_MEASURES) + len(CONTEXT_MEASURES)
+    assert width == n_measures * (len(POOLINGS) + 1) + n_of_network
     lean = hd.SpectralFeatures(("shape",), ("last",), include_network=False)
     assert len(lean.get_feature_names_out()) == len(LAYER_FAMILIES["shape"])
+    between = hd.SpectralFeatures(("between",))
+    assert len(between.get_feature_names_out()) == len(NETWORK_FAMILIES["between"])
+    without = hd.SpectralFeatures(("between", "context"), include_network=False)
+    assert set(without.get_feature_families_out()) == {"context"}
+
+
+def test_tables_of_an_earlier_version_have_gaps():
+    table = make_table(2, gaps=0.0)
+    kept = {name: table.network[name] for name in LAYER_MEASURES}
+    row = hd.SpectralFeatures().fit_transform([dataclasses.replace(table, network=kept)])[0]
+    families = hd.SpectralFeatures().get_feature_families_out()
+    np.testing.assert_array_equal(np.isnan(row), families == "between")
 
 
 def test_any_depth_gives_the_same_columns():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hessdiag.diagnosis import DIAGNOSES
-from hessdiag.features import LAYER_MEASURES, LayerTable, SpectralFeatures
+from hessdiag.features import LAYER_MEASURES, NETWORK_MEASURES, LayerTable, SpectralFeatures
 from hessdiag.features._measures import CONTEXT_MEASURES
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES
 
@@ -46,7 +46,8 @@ def make_made_up_zoo(n_networks=63, n_parents=9, seed=0):
     """A zoo of random numbers: nothing in it tells anything."""
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(n_networks, 2, len(LAYER_MEASURES)))
-    whole = rng.normal(size=(n_networks, len(LAYER_MEASURES)))
+    names = (*LAYER_MEASURES, *NETWORK_MEASURES)
+    whole = rng.normal(size=(n_networks, len(names)))
     context = rng.normal(size=(n_networks, len(CONTEXT_MEASURES)))
     tables = [
         LayerTable(
@@ -54,7 +55,7 @@ def make_made_up_zoo(n_networks=63, n_parents=9, seed=0):
             layers=("a", "b"),
             kinds=("Linear", "Linear"),
             measures=dict(zip(LAYER_MEASURES, values[index].T, strict=True)),
-            network=dict(zip(LAYER_MEASURES, whole[index], strict=True)),
+            network=dict(zip(names, whole[index], strict=True)),
             context=dict(zip(CONTEXT_MEASURES, context[index], strict=True)),
         )
         for index in range(n_networks)

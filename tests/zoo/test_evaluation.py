@@ -9,9 +9,10 @@ from sklearn.dummy import DummyClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from hessdiag.diagnosis import DIAGNOSES, label_gains
+from hessdiag.features import SpectralFeatures
 from hessdiag.features._measures import CONTEXT_MEASURES
 from hessdiag.zoo import evaluate_zoo, format_evaluation
-from hessdiag.zoo._evaluation import evaluation_rows
+from hessdiag.zoo._evaluation_rows import evaluation_rows, leading_columns_of_rows
 from hessdiag.zoo._evaluation_studies import study_gains
 from hessdiag.zoo._search import default_candidates, search_classifier
 
@@ -119,6 +120,17 @@ def test_only_named_rows_look_at_validation(made_up_zoo):
         del zoo.columns[name]
     for name, table in evaluation_rows(zoo).items():
         np.testing.assert_array_equal(table, before[name])
+
+
+def test_the_family_that_leads_does_so_in_both_rows_that_know_it(made_up_zoo):
+    tables = evaluation_rows(made_up_zoo())
+    leading = leading_columns_of_rows(tables)
+    assert set(leading) == {"hessdiag", "hessdiag_validation"}
+    families = SpectralFeatures().get_feature_families_out()
+    for name, columns in leading.items():
+        assert columns.shape == tables[name].shape[1:]
+        np.testing.assert_array_equal(columns[: len(families)], families == "between")
+        assert not columns[len(families) :].any()
 
 
 def test_json_has_the_promised_shape(made_up_zoo):
