@@ -79,7 +79,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     ridge : float, default=0.5
         Regularization: variance of the labels' noise in units of the signal's. 0.1 to 1 differ by
         0.01 in balanced accuracy likewise.
-    leading_share : float or tuple of float, default=(0.25, 0.5, 0.75)
+    leading_share : float or tuple of float, default=(0.5, 0.75)
         Share of d^2 that the leading columns make up, where `fit` is told of some: a few columns
         that say much count for little beside hundreds of others. Of several the one that does best
         on the groups left out is chosen in `fit`.
@@ -135,9 +135,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    def __init__(
-        self, gamma=0.2, ridge=0.5, leading_share=(0.25, 0.5, 0.75), class_weight="balanced"
-    ):
+    def __init__(self, gamma=0.2, ridge=0.5, leading_share=(0.5, 0.75), class_weight="balanced"):
         self.gamma = gamma
         self.ridge = ridge
         self.leading_share = leading_share

@@ -242,7 +242,7 @@ def load_reference_zoo(return_X_y=False, as_frame=False, path=None):
 def load_reference_diagnoser(without=()):
     """Return a `FitDiagnoser` that is fitted on the reference zoo.
 
-    It is fitted here and now, in a second or two, so that no pickled object is loaded and the
+    It is fitted here and now, in a few seconds, so that no pickled object is loaded and the
     result does not depend on the version that wrote it.
 
     Parameters
