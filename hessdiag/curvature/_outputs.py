@@ -97,7 +97,7 @@ def _check_halves(gradient, leaf):
     (product,) = torch.autograd.grad(
         (gradient * probe).sum(), leaf, retain_graph=True, allow_unused=True
     )
-    if product is not None and product[half:].norm() > 1e-6 * (1e-30 + product.norm()):
+    if product is not None and product[half:].norm() > _rounding(product, gradient):
         raise NotSeparableError("the scalar couples the outputs of different samples")
 
 
@@ -109,8 +109,17 @@ def _check_separable(gradient, leaf, hessians):
         return
     blockwise = torch.einsum("ncd,nd->nc", hessians, flatten_outputs(probe))
     difference = (flatten_outputs(full) - blockwise).norm()
-    if difference > 1e-6 * (1e-30 + full.norm()):
+    if difference > _rounding(full, gradient):
         raise NotSeparableError("the scalar couples the outputs of different samples")
+
+
+def _rounding(product, gradient):
+    """Size of a product with second derivatives that may be mere rounding.
+
+    Where outputs are saturated there is hardly any curvature, and what there is has the absolute
+    error of the gradient.
+    """
+    return 1e-6 * (1e-30 + product.norm()) + 1e-12 * gradient.detach().norm()
 
 
 def _factorize(hessians):

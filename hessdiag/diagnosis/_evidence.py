@@ -28,8 +28,8 @@ class ReferenceRanges:
     Parameters
     ----------
     healthy, unhealthy : dict of str to ndarray of shape (3,)
-        Quartiles over the layers of well-fit and of all other networks; measures of the context
-        over networks. NaN where the reference has none.
+        Quartiles over the layers of well-fit and of all other networks; measures that only a whole
+        network has over networks. NaN where the reference has none.
     overall : dict of str to ndarray of shape (3,)
         Quartiles over all networks.
     lowest, highest : dict of str to float
@@ -123,7 +123,7 @@ def explain_table(diagnoser, table, examination):
     variants = [_with_layer_replaced(table, index, ranges) for index in range(n_layers)]
     cells = [(index, name) for index in range(n_layers) for name in table.measures]
     variants += [_with_layer_replaced(table, index, ranges, [name]) for index, name in cells]
-    wholes = [*table.measures, *table.context]
+    wholes = [*table.measures, *_alone(table)]
     variants += [_with_measure_replaced(table, name, ranges) for name in wholes]
     falls = base[winner] - diagnoser.diagnose_tables(variants)[:, winner]
     layer_falls, cell_falls, whole_falls = np.split(falls, [n_layers, n_layers + len(cells)])
@@ -219,16 +219,21 @@ def _with_measure_replaced(table, name, ranges):
     median = ranges[name][1]
     if name in table.context:
         return replace(table, context=table.context | {name: median})
-    return replace(
-        table,
-        measures=table.measures | {name: np.full(len(table.layers), median)},
-        network=table.network | {name: median},
-    )
+    measures = table.measures
+    if name in measures:
+        measures = measures | {name: np.full(len(table.layers), median)}
+    return replace(table, measures=measures, network=table.network | {name: median})
 
 
 def _whole_value(table, name):
     """Value of a measure for the network as a whole."""
     return table.context[name] if name in table.context else table.network[name]
+
+
+def _alone(table):
+    """Measures that no layer has: of the whole net between its samples, and of its context."""
+    whole = {name: value for name, value in table.network.items() if name not in table.measures}
+    return whole | table.context
 
 
 def _n_params(examination, index):
@@ -245,9 +250,8 @@ def _pooled_values(tables):
         name: np.concatenate([table.measures[name] for table in tables])
         for name in tables[0].measures
     }
-    pooled |= {
-        name: np.array([table.context[name] for table in tables]) for name in tables[0].context
-    }
+    whole = [_alone(table) for table in tables]
+    pooled |= {name: np.array([own[name] for own in whole]) for name in whole[0]}
     return {name: values[np.isfinite(values)] for name, values in pooled.items()}
 
 
@@ -261,7 +265,7 @@ def _notes(table, reference, domain_score):
     if domain_score <= 1:
         return ()
     excess = {}
-    for name, values in [*table.measures.items(), *table.context.items()]:
+    for name, values in [*table.measures.items(), *_alone(table).items()]:
         if name in reference.lowest:
             low, high = reference.lowest[name], reference.highest[name]
             values = np.nan_to_num(values, nan=(low + high) / 2)

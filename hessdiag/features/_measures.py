@@ -56,6 +56,11 @@ def _log10(value):
     return np.log10(max(value, _FLOOR)) if np.isfinite(value) else np.nan
 
 
+def _known(layer, name):
+    """A statistic; NaN where the layer has none, as where the loss couples samples."""
+    return layer.statistics.get(name, np.nan)
+
+
 def _signed_log(value):
     """Logarithmic in both directions and linear near zero, for gains and gaps in loss units."""
     return np.arcsinh(value / 0.05) * 0.05
@@ -70,7 +75,7 @@ def _statistic(name, transform=float, per=None):
     """Measure that reads one statistic, in units of a context entry if asked, transformed."""
 
     def measure(layer, context):
-        value = layer.statistics.get(name, np.nan)
+        value = _known(layer, name)
         if per is not None:
             value = value / context[per]
         return transform(value)
@@ -117,18 +122,18 @@ SCALE = {
     "log_trace": lambda layer, _: _log10(_ggn(layer).trace),
     "log_max_eigenvalue": lambda layer, _: _log10(_ggn(layer).max_eigenvalue),
     "log_trace_weight": lambda layer, context: _log10(
-        _ggn(layer).trace * layer.statistics["weight_norm"] ** 2 / context["null_loss"]
+        _ggn(layer).trace * _known(layer, "weight_norm") ** 2 / context["null_loss"]
     ),
     "log_trace_weight_per_parameter": lambda layer, context: _log10(
         _ggn(layer).trace
-        * layer.statistics["weight_norm"] ** 2
+        * _known(layer, "weight_norm") ** 2
         / (context["null_loss"] * layer.n_params)
     ),
     "log_max_eigenvalue_weight": lambda layer, context: _log10(
-        _ggn(layer).max_eigenvalue * layer.statistics["weight_norm"] ** 2 / context["null_loss"]
+        _ggn(layer).max_eigenvalue * _known(layer, "weight_norm") ** 2 / context["null_loss"]
     ),
     "log_weight_rms": lambda layer, _: _log10(
-        layer.statistics["weight_norm"] / np.sqrt(layer.n_params)
+        _known(layer, "weight_norm") / np.sqrt(layer.n_params)
     ),
 }
 
@@ -151,10 +156,10 @@ NOISE = {
     "gradient_class_coherence": _statistic("gradient_class_coherence"),
     "log_gradient_effective_rank": _statistic("gradient_effective_rank", _log10),
     "log_gradient_norm_weight": lambda layer, context: _log10(
-        layer.statistics["gradient_norm"] * layer.statistics["weight_norm"] / context["null_loss"]
+        _known(layer, "gradient_norm") * _known(layer, "weight_norm") / context["null_loss"]
     ),
     "log_gradient_noise_weight": lambda layer, context: _log10(
-        layer.statistics["gradient_noise"] * layer.statistics["weight_norm"] / context["null_loss"]
+        _known(layer, "gradient_noise") * _known(layer, "weight_norm") / context["null_loss"]
     ),
 }
 

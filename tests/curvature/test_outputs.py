@@ -59,6 +59,17 @@ def test_coupled_samples_are_refused():
         output_curvature(lambda z: z.sum(), torch.zeros(2, 10_000))
 
 
+def test_rounding_of_saturated_outputs_couples_nothing():
+    # What curvature is left is far below the rounding error of the gradient.
+    for seed in range(20):
+        rng = torch.Generator().manual_seed(seed)
+        outputs = 1e4 * torch.randn(40, 3, generator=rng, dtype=torch.float64)
+        outputs[0] = torch.tensor([33.0, 0.0, 1.0])
+        y = torch.randint(3, (40,), generator=rng)
+        found = output_curvature(lambda z, y=y: nn.functional.cross_entropy(z, y), outputs)
+        assert found.hessians.abs().max() < 1e-6
+
+
 def test_links_are_chosen_only_where_outputs_are_what_they_seem():
     p = torch.softmax(torch.randn(5, 3), 1)
     assert find_link(nn.NLLLoss(), p, True).name == "log"

@@ -7,7 +7,7 @@ import pytest
 
 import hessdiag as hd
 from hessdiag.diagnosis import DIAGNOSES, TableClassifier, label_gains
-from hessdiag.features import LAYER_MEASURES, in_words, layer_table
+from hessdiag.features import LAYER_MEASURES, NETWORK_MEASURES, in_words, layer_table
 from hessdiag.features._measures import CONTEXT_MEASURES
 from hessdiag.reporting import render_text
 from hessdiag.testing import make_case
@@ -29,6 +29,7 @@ def medians(nine_cases):
     for healthy in (True, False):
         chosen = [t for t, label in zip(tables, y, strict=True) if (label == "well-fit") == healthy]
         pools = {n: [v for t in chosen for v in t.measures[n]] for n in LAYER_MEASURES}
+        pools |= {n: [t.network[n] for t in chosen] for n in NETWORK_MEASURES}
         pools |= {n: [t.context[n] for t in chosen] for n in CONTEXT_MEASURES}
         result[healthy] = {}
         for name, values in pools.items():
@@ -74,6 +75,9 @@ def test_weights_by_naive_recomputation(index, diagnoser, medians, nine_cases):
             measures=table.measures | {name: np.full(len(table.layers), target[name])},
             network=table.network | {name: target[name]},
         )
+        falls[name] = base - probability(diagnoser, one, report.diagnosis)
+    for name in NETWORK_MEASURES:
+        one = replace(table, network=table.network | {name: target[name]})
         falls[name] = base - probability(diagnoser, one, report.diagnosis)
     for name in table.context:
         one = replace(table, context=table.context | {name: target[name]})
@@ -140,7 +144,7 @@ def test_a_network_unlike_the_reference_is_called_out(diagnoser, nine_cases):
     report = diagnoser.explain(nine_cases[0][0])
     assert report.notes == ()
     assert report.domain_score < 1e-6
-    strange = make_case(n_samples=200, n_features=30, width=40, depth=5, fit=False)
+    strange = make_case(n_samples=200, n_features=30, width=40, depth=5)
     report = diagnoser.explain(strange)
     assert report.domain_score == pytest.approx(diagnoser.domain_score([strange])[0])
     assert report.domain_score > 1
@@ -205,7 +209,7 @@ def test_undecided_reports_say_so(nine_cases):
 def test_reference_ranges(diagnoser, nine_cases, medians):
     for healthy in (True, False):
         ranges = diagnoser.reference_.healthy if healthy else diagnoser.reference_.unhealthy
-        assert set(ranges) == {*LAYER_MEASURES, *CONTEXT_MEASURES}
+        assert set(ranges) == {*LAYER_MEASURES, *NETWORK_MEASURES, *CONTEXT_MEASURES}
         for name, (low, median, high) in ranges.items():
             np.testing.assert_allclose(median, medians[healthy][name])
             assert not low > median

@@ -60,6 +60,33 @@ def test_most_measures_apply_to_a_plain_network(tables):
         assert np.isfinite(list(table.context.values())).all()
 
 
+def test_where_the_loss_couples_samples_what_needs_factors_is_nan():
+    net, X, y = coupled_net()
+    table = layer_table(hd.examine(net, X, y))
+    assert np.isfinite(table.measures["log_trace"]).all()
+    assert np.isfinite(table.measures["log_weight_rms"]).all()
+    for name in ("log_gradient_norm_weight", "alo_loss_1", "attainable_r2"):
+        assert np.isnan(table.measures[name]).all()
+    row = hd.SpectralFeatures().fit_transform([table])
+    assert np.isfinite(row).any()
+
+
+def coupled_net():
+    """A net whose loss is of the whole batch."""
+    import torch
+    from skorch import NeuralNetRegressor
+
+    class Spread(torch.nn.Module):
+        def forward(self, outputs, y):
+            return (outputs - y).square().mean().sqrt()
+
+    X = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
+    net = NeuralNetRegressor(
+        torch.nn.Linear(3, 1), criterion=Spread, train_split=None, verbose=0, max_epochs=1
+    )
+    return net.fit(X, X[:, :1]), X, X[:, :1]
+
+
 def test_network_is_not_a_layer(tables):
     for table in tables:
         assert "network" not in table.layers
