@@ -3,6 +3,8 @@
     pip install -e . -r benchmarks/requirements.txt
     python benchmarks/layer_spectra.py --json benchmarks/layer_spectra.json --growth
 
+What is not asked for (`--networks` with some names or none, no `--growth`) stays in the file.
+
 All tools do the same work in one process with the same number of threads, in turn; what is reported
 are medians. Peers are used layer by layer on that layer's parameters alone (see `_tools.py`).
 """
@@ -51,6 +53,7 @@ def main(arguments=None):
         "machine": machine(options.device, options.threads),
         "versions": versions(options.peers),
     }
+    report |= kept_parts(options.json)
     # PyHessian calls backward(create_graph=True), of which torch warns every time.
     warnings.filterwarnings("ignore", message="Using backward\\(\\) with create_graph=True")
     # Attention in its math form: the fused ones have no second derivative.
@@ -67,11 +70,21 @@ def main(arguments=None):
         if options.growth:
             report["growth"] = growth(options.repeats, options.device, options.quick)
             write(options.json, report)
+    order = [name for name in NETWORKS if name in report["networks"]]
+    report["networks"] = {name: report["networks"][name] for name in order}
     if report["networks"]:
         print(network_tables(report["networks"]))
     if report["growth"]:
         print("\n" + growth_table(report["growth"]))
     return report
+
+
+def kept_parts(path):
+    """Read networks and growth from a report that is there already."""
+    if path is None or not path.exists():
+        return {}
+    before = json.loads(path.read_text(encoding="utf-8"))
+    return {name: before[name] for name in ("networks", "growth")}
 
 
 def versions(peers):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import torch
 
@@ -71,6 +73,7 @@ def between_samples_statistics(problem, random_state=None):
     classes. ``forecast_loss`` is the loss of the forecasts for samples left out.
 
     Without outputs for each sample, numeric targets or plain inputs there is nothing to say: {}.
+    What is not defined, or where the net refuses such inputs, is NaN.
     """
     if problem.output_values is None or problem.X is None or problem.n_samples < 2 * N_NEIGHBOURS:
         return {}
@@ -123,8 +126,11 @@ class _Between:
         first = np.tile(np.arange(self.n_samples), N_DRAWS)
         near = _neighbours(self.products)
         for place in PLACES_BETWEEN:
-            found |= self._at(place, first, near, rng)
-        return {name: float(found[name]) for name in BETWEEN_STATISTICS}
+            # Outputs far from the samples may overflow, which makes numbers of that place NaN; and
+            # some nets refuse inputs that no sample looks like, which leaves it out.
+            with np.errstate(all="ignore"), contextlib.suppress(Exception):
+                found |= self._at(place, first, near, rng)
+        return {name: float(found.get(name, np.nan)) for name in BETWEEN_STATISTICS}
 
     def _loss_left_out(self):
         """Loss of the forecasts for samples left out, in units of the best constant's."""

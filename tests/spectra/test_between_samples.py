@@ -269,3 +269,30 @@ def test_examinations_hold_them_and_settings_decide():
 def test_where_there_is_nothing_to_compare_with(inputs, y):
     net = fit(NeuralNetClassifier, nn.Linear(4, 3), inputs, y, nn.CrossEntropyLoss)
     assert ask(net, inputs, y) == {}
+
+
+class Particular(nn.Module):
+    """A net that takes nothing but whole numbers, or whose outputs overflow between them."""
+
+    def __init__(self, refuses):
+        super().__init__()
+        self.body, self.refuses = nn.Linear(4, 3), refuses
+
+    def forward(self, X):
+        whole = bool((X.round() == X).all())
+        if not whole and self.refuses:
+            raise RuntimeError("Expected whole numbers")
+        outputs = self.body(X)
+        return outputs if whole else outputs * float("inf")
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_nets_that_cannot_be_asked_everywhere(refuses):
+    whole = X.round()
+    net = fit(NeuralNetClassifier, Particular(refuses), whole, Y, nn.CrossEntropyLoss)
+    found = examine(net, whole, Y).network.statistics
+    # Crossing over whole numbers gives whole numbers, averages do not.
+    for name in ("sample_loss", "crossover_loss", "far_crossover_distance", "forecast_loss"):
+        assert np.isfinite(found[name]), name
+    for name in ("midpoint_loss", "shift_distance", "far_midpoint_excess"):
+        assert np.isnan(found[name]), name
