@@ -142,7 +142,7 @@ def test_shipped_diagnoser(nine_cases):
         start = time.process_time()  # of this process alone, whatever else runs
         diagnosers.append(hd.load_reference_diagnoser())
         seconds.append(time.process_time() - start)
-    assert min(seconds) < 5
+    assert min(seconds) < 15
     cases, _ = nine_cases
     assert set(diagnosers[0].predict(cases)) <= set(diagnosers[0].classes_)
     left, right = (diagnoser.predict_proba(cases) for diagnoser in diagnosers)

@@ -47,6 +47,10 @@ def test_rows_are_rebuilt_from_their_recipes(zoo):
             np.testing.assert_allclose(
                 table.measures[name], expected.measures[name], rtol=2e-2, atol=1e-3, err_msg=name
             )
+        for name in ("sample_loss", "crossover_distance", "shift_agreement", "midpoint_bend"):
+            np.testing.assert_allclose(
+                table.network[name], expected.network[name], rtol=2e-2, atol=1e-3, err_msg=name
+            )
 
 
 def test_labels_follow_from_the_gains(zoo):
@@ -65,7 +69,7 @@ def test_table_is_as_large_and_varied_as_promised(zoo):
 
 
 def test_diagnoser_is_ready_soon():
-    # A bound far above the second or two that it takes, to catch a refit that has grown tenfold.
+    # A bound far above the few seconds that it takes, to catch a refit that has grown tenfold.
     from time import perf_counter
 
     start = perf_counter()
