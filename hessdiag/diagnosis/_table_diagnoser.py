@@ -166,6 +166,9 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         groups : array-like of shape (n_networks,) or None, default=None
             Data set of each network. Probabilities and intervals are made for data sets never
             seen by leaving whole groups out; None leaves out single networks.
+        leading : array-like of bool of shape (n_features,) or None, default=None
+            Columns that make up `leading_share` of the squared distance; None counts all columns
+            alike.
 
         Returns
         -------

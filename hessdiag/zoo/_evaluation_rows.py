@@ -91,6 +91,8 @@ def leading_columns_of_rows(tables):
         By row; rows without leading columns are missing.
     """
     own = leading_columns(SpectralFeatures())
+    if tables["hessdiag"].shape[1] != len(own):
+        return {}  # other columns than those of the features' defaults
     rows = {name: tables[name].shape[1] for name in ("hessdiag", "hessdiag_validation")}
     return {name: np.pad(own, (0, width - len(own))) for name, width in rows.items()}
 

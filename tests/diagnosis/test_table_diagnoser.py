@@ -205,7 +205,7 @@ def test_share_with_the_lowest_log_loss_is_chosen():
         assert chosen.leading_share_ == min(losses, key=losses.get)
         alone = TableDiagnoser(leading_share=found[-1]).fit(X, y, leading=leading, **known)
         np.testing.assert_array_equal(chosen.predict_proba(X), alone.predict_proba(X))
-    assert found[0] > found[1]
+    assert found[0] >= found[1]
 
 
 @pytest.mark.parametrize("leading", [np.zeros(6, dtype=bool), np.ones(6, dtype=bool)])
