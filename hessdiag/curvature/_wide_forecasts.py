@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.curvature._wide_kernel import RIDGES, arc_cosine_kernel
+from hessdiag.curvature._wide_kernel import (
+    RIDGES,
+    arc_cosine_kernel,
+    residuals_of_decomposition,
+)
 
 __all__ = ["WideForecasts", "compare_classes", "compare_numbers"]
 
@@ -80,16 +84,13 @@ class WideForecasts:
             ridges = RIDGES * np.trace(kernel) / n
             values, vectors = np.linalg.eigh(kernel)
             values = np.maximum(values, 0.0)
-            shrinkage = ridges[:, None] / (values + ridges[:, None])
-            # As `left_out_residuals`; the decomposition is needed again below.
-            kept = vectors @ (shrinkage[:, :, None] * (vectors.T @ centred))
-            kept /= np.maximum(shrinkage @ np.square(vectors).T, 1e-300)[:, :, None]
-            sizes = np.square(kept).sum(axis=(1, 2))
+            residuals = residuals_of_decomposition(values, vectors, centred, ridges)
+            sizes = np.square(residuals).sum(axis=(1, 2))
             best = int(np.argmin(sizes))
             if sizes[best] < least:
                 least = sizes[best]
                 self.depth, self.log10_ridge = depth, float(np.log10(RIDGES[best]))
-                self.left_out = centred - kept[best]
+                self.left_out = centred - residuals[best]
                 self._precision = (vectors / (values + ridges[best])) @ vectors.T
         self._coefficients = self._precision @ centred
 

@@ -113,7 +113,28 @@ def left_out_residuals(kernel, targets, ridges):
     [[1.0], [-1.0]]
     """
     values, vectors = np.linalg.eigh(kernel)
-    values = np.maximum(values, 0.0)
+    return residuals_of_decomposition(np.maximum(values, 0.0), vectors, targets, ridges)
+
+
+def residuals_of_decomposition(values, vectors, targets, ridges):
+    """Give `left_out_residuals` by a kernel that is decomposed already.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples,)
+        Eigenvalues, not negative.
+    vectors : ndarray of shape (n_samples, n_samples)
+        Eigenvectors, one in each column.
+    targets : ndarray of shape (n_samples, n_targets)
+        What is regressed.
+    ridges : array-like of shape (n_ridges,)
+        Positive ridges.
+
+    Returns
+    -------
+    residuals : ndarray of shape (n_ridges, n_samples, n_targets)
+        Targets minus predictions.
+    """
     shrinkage = np.asarray(ridges)[:, None] / (values + np.asarray(ridges)[:, None])
     kept = vectors @ (shrinkage[:, :, None] * (vectors.T @ targets))
     diagonal = shrinkage @ np.square(vectors).T

@@ -184,7 +184,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             are not diagnoses.
         """
         self._validate_params()
-        gammas = _check_gammas(self.gamma)
+        gammas = _one_or_several("gamma", self.gamma, "a positive number")
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
@@ -195,7 +195,10 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             )
         groups = _check_groups(groups, X)
         leading = _check_leading(leading, X)
-        shares = [None] if leading is None else _check_shares(self.leading_share)
+        shares = [None]
+        if leading is not None:
+            wanted = "a number between 0 and 1"
+            shares = _one_or_several("leading_share", self.leading_share, wanted, 1)
         gains, parts, errors = (None,) * 3 if gains is None else check_gains(gains, len(X))
         if gains is not None and not set(self.classes_.tolist()) <= set(DIAGNOSES):
             raise ValueError(
@@ -386,25 +389,13 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         return np.hstack([scaled[:, len(self.classes_) :], 2 * probabilities])
 
 
-def _check_gammas(gamma):
-    """Scales as a list of positive numbers."""
-    gammas = list(gamma) if isinstance(gamma, (tuple, list)) else [gamma]
-    if not gammas or not all(isinstance(g, Real) and g > 0 for g in gammas):
-        raise ValueError(
-            f"Expected gamma to be a positive number or several, found {gamma!r}. Try 0.5."
-        )
-    return gammas
-
-
-def _check_shares(share):
-    """Shares as a list of numbers between 0 and 1."""
-    shares = list(share) if isinstance(share, (tuple, list)) else [share]
-    if not shares or not all(isinstance(s, Real) and 0 < s < 1 for s in shares):
-        raise ValueError(
-            f"Expected leading_share to be a number between 0 and 1 or several, found {share!r}. "
-            "Try 0.5."
-        )
-    return shares
+def _one_or_several(name, value, wanted, bound=None):
+    """A parameter as a list of numbers above 0 and, where there is a bound, below it."""
+    values = list(value) if isinstance(value, (tuple, list)) else [value]
+    fit = [isinstance(v, Real) and v > 0 and (bound is None or v < bound) for v in values]
+    if not values or not all(fit):
+        raise ValueError(f"Expected {name} to be {wanted} or several, found {value!r}. Try 0.5.")
+    return values
 
 
 def _check_leading(leading, X):
