@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from hessdiag.zoo._dataset import Dataset
 from hessdiag.zoo._splits import Split, flip_labels, split_dataset
+from hessdiag.zoo._tasks_rare import RARE_TASKS
 from hessdiag.zoo._tasks_real import DEMO_DATASET, REAL_TASKS
 from hessdiag.zoo._tasks_signals import SIGNAL_TASKS
 from hessdiag.zoo._tasks_sklearn import SKLEARN_TASKS
@@ -28,6 +29,7 @@ __all__ = [
 TASKS = {
     **REAL_TASKS,
     **SUBSET_TASKS,
+    **RARE_TASKS,
     **SKLEARN_TASKS,
     **SYNTHETIC_TASKS,
     **SIGNAL_TASKS,

@@ -56,7 +56,7 @@ def _values(parent, **arguments):
     return Task(parent, make_values, arguments, real=False)
 
 
-def _mixed(informative, redundant, classes, clusters, features, flip):
+def _mixed(informative, redundant, classes, clusters, features, flip, shares=None):
     """Return a task of hypercube corners with Gaussian clusters around them."""
     return _classes(
         "classification",
@@ -66,6 +66,7 @@ def _mixed(informative, redundant, classes, clusters, features, flip):
         n_classes=classes,
         n_clusters_per_class=clusters,
         flip_y=flip,
+        weights=shares,
     )
 
 
@@ -83,6 +84,11 @@ SKLEARN_TASKS = {
     "clusters-20": _mixed(6, 6, 4, 2, features=20, flip=0.1),
     "clusters-30": _mixed(10, 5, 6, 1, features=30, flip=0.2),
     "clusters-40": _mixed(12, 10, 8, 1, features=40, flip=0.02),
+    "clusters-rare-1": _mixed(5, 2, 2, 2, features=12, flip=0.02, shares=[0.95, 0.05]),
+    "clusters-rare-2": _mixed(6, 3, 3, 2, features=15, flip=0.05, shares=[0.8, 0.15, 0.05]),
+    "clusters-rare-3": _mixed(
+        8, 4, 5, 1, features=20, flip=0.03, shares=[0.5, 0.3, 0.1, 0.06, 0.04]
+    ),
     "friedman1": _values("friedman1", noise=1.0),
     "friedman1-wide": _values("friedman1", n_features=25, noise_share=0.3),
     "friedman2": _values("friedman2", noise_share=0.1),
