@@ -14,10 +14,14 @@ __all__ = ["DenseFactor", "Factor", "OuterFactor", "add_factors", "join_factors"
 
 # Blocks of a dense Jacobian of more entries than this are not formed at once.
 MAX_BLOCK_ENTRIES = 30_000_000
+# Dense Jacobians of more entries than this are not kept for products.
+MAX_KEPT_ENTRIES = 50_000_000
 # Entries of a dense Jacobian that stay in a processor's cache between two products.
 CACHED_ENTRIES = 1_000_000
 # Sides of Gram matrices beyond which looking for fewer columns costs more than it saves.
 MAX_NARROWED = 1024
+# Fewer positions than this cost less to copy than to multiply sample by sample.
+COPIED_POSITIONS = 64
 # Matrix products take least time where rows hold a multiple of so many numbers.
 COLUMNS_IN_STEP = 16
 
@@ -29,6 +33,10 @@ class Factor:
         """Return J' diag(signs) J v for vectors (k, p) as (k, p)."""
         image = self.matvec(vectors)
         return self.rmatvec(image if signs is None else image * signs.to(image.dtype))
+
+    def gram_products(self, outputs):
+        """Return J J' u for outputs (k, N, D) as (k, N, D)."""
+        return self.matvec(self.rmatvec(outputs))
 
     def condensed(self):
         """Return the form in which products cost least: this one."""
@@ -207,8 +215,7 @@ class OuterFactor(Factor):
         parts = []
         for piece in self.pieces:
             if piece == "weight" and g == 1:
-                rows = sent.permute(0, 2, 3, 1, 4).reshape(-1, k * self.width)
-                weights = rows.T @ self.inputs.reshape(-1, self.fan_in)
+                weights = self._weights_from(sent)
                 parts.append(self._flatten(weights.view(k, 1, self.width, self.fan_in)))
             elif piece == "weight":
                 weights = torch.einsum("nkgto,ngti->kgoi", sent, self.inputs)
@@ -216,6 +223,19 @@ class OuterFactor(Factor):
             else:
                 parts.append(sent.sum(dim=(0, 3)).reshape(k, -1))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _weights_from(self, sent):
+        """Sum what is sent (N, k, 1, T, O) times what is received over samples and positions."""
+        k = sent.shape[1]
+        if self.positions < COPIED_POSITIONS or self.inputs.is_contiguous():
+            rows = sent.permute(0, 2, 3, 1, 4).reshape(-1, k * self.width)
+            return rows.T @ self.inputs.reshape(-1, self.fan_in)
+        # Sample by sample, so that neither side is copied into another order.
+        total = sent.new_zeros(k * self.width, self.fan_in)
+        columns = sent[:, :, 0].mT.reshape(self.n_samples, k * self.width, self.positions)
+        for part, received in zip(columns, self.inputs[:, 0]):
+            total.addmm_(part, received)
+        return total
 
     @property
     def _positions_last(self):
@@ -275,7 +295,7 @@ class OuterFactor(Factor):
         """Say whether products with a dense Jacobian cost less than those by positions."""
         n, c = self.n_samples, self.n_outputs
         by_positions = n * self.groups * self.positions * self.width * (self.fan_in + c)
-        return n * c * self.n_params < min(by_positions, MAX_BLOCK_ENTRIES)
+        return n * c * self.n_params < min(by_positions, MAX_KEPT_ENTRIES)
 
     def narrowed(self):
         """Return a factor with the same Gram matrix and fewer parameters, where that is easy.
@@ -288,9 +308,9 @@ class OuterFactor(Factor):
         if self.groups > 1:
             return self
         extent = _extent(self.sweeps)
-        if not (torch.isfinite(extent).all() and torch.isfinite(self.inputs).all()):
+        if not torch.isfinite(extent).all() or (t > 1 and bool((extent > 0).all())):
             return self
-        if t > 1 and bool((extent > 0).all()):
+        if not torch.isfinite(self.inputs.sum()):
             return self
         inputs = self.inputs.new_ones(n * t, 1)
         if "weight" in self.pieces:

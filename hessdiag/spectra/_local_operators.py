@@ -7,6 +7,7 @@ import math
 import torch
 
 from hessdiag.curvature._factors import OuterFactor
+from hessdiag.curvature._formed_gram import form_gram, gram_pays
 from hessdiag.curvature._linear_hessian import linear_hessians
 
 __all__ = [
@@ -25,7 +26,7 @@ __all__ = [
 MAX_MATRIX_ENTRIES = 20_000_000
 # Products with the residual part are first taken on so few samples where on all of them they would
 # take more floating-point operations than this, some ten seconds' worth.
-FEW_SAMPLES = 4
+FEW_SAMPLES = 2
 MAX_GAP_OPERATIONS = 2e11
 # Share of the threshold below which a gap on few samples needs no second look.
 CLEARLY = 0.5
@@ -137,7 +138,7 @@ class LocalOperators:
         """Multiply vectors (k, N R) by B' J J' B, which has a Gauss-Newton matrix's eigenvalues."""
         factor = self.factors[name]
         outputs = vectors.view(len(vectors), factor.n_samples, factor.n_outputs)
-        return factor.matvec(factor.rmatvec(outputs)).reshape(len(vectors), -1)
+        return factor.gram_products(outputs).reshape(len(vectors), -1)
 
     def gauss_newton(self, name, vectors):
         """Multiply vectors (k, p) by the Gauss-Newton matrix of one layer."""
@@ -218,14 +219,18 @@ class LocalOperators:
             return False
         return (self.beyond if self.whole is None else self.whole).records_anew
 
-    def condense(self, name):
+    def condense(self, name, n_products):
         """Bring the factor of a layer that many products are due with into its cheapest form."""
         # Decided once: a narrowed factor no longer multiplies vectors among parameters.
         self.spaces[name] = self.in_output_space(name)
+        factor = self.factors[name]
         # In output space only the Gram matrix matters.
         if self.in_output_space(name):
-            self.factors[name] = self.factors[name].narrowed()
-        self.factors[name] = self.factors[name].condensed()
+            factor = factor.narrowed()
+            if not factor.prefers_dense and gram_pays(factor, n_products):
+                self.factors[name] = form_gram(factor)
+                return
+        self.factors[name] = factor.condensed()
 
     def products(self, vectors):
         """Return {name: A v} for {name: v (k, p)}."""

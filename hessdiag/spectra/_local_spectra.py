@@ -132,7 +132,8 @@ def _lanczos_spectra(operators, names, settings, gaps, generator, n_vectors=None
     groups = [[name] for name in names if name not in together]
     for group in [*groups, together] if together else groups:
         if condense and operators.by_factor(group[0]):
-            operators.condense(group[0])
+            n_products = settings.n_probes * settings.n_lanczos_steps
+            operators.condense(group[0], n_products)
         some = {name: starts.pop(name) for name in group}
         spectra |= _run(operators, some, settings, gaps, n_vectors)
         if condense:

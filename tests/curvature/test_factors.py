@@ -1,16 +1,21 @@
 """Factors against dense Jacobians, and closed rules used wherever there is one."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
 from dense_oracle import KINDS, make_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skorch import NeuralNetClassifier
+from torch import nn
 
 from hessdiag.curvature import _capture as capture
 from hessdiag.curvature import _per_sample as per_sample
 from hessdiag.curvature._embedding_factor import EmbeddingFactor
 from hessdiag.curvature._factors import DenseFactor, OuterFactor, add_factors, join_factors
+from hessdiag.curvature._formed_gram import form_gram, gram_pays
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._working_copy import untouched_surroundings
 from hessdiag.spectra import examine, layer_spectra
@@ -121,10 +126,12 @@ def test_embedding_factors_equal_their_definition(n, c, t, e, seed):
         torch.testing.assert_close(first, second)
 
 
+@pytest.mark.parametrize("copied_positions", [1, 64])
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("pieces", [("weight",), ("weight", "bias"), ("bias", "weight")])
-def test_positions_may_lie_last_in_memory(groups, pieces):
+def test_positions_may_lie_last_in_memory(groups, pieces, copied_positions, monkeypatch):
     """Convolutions send (units, positions): all answers are those of the copy in logical order."""
+    monkeypatch.setattr("hessdiag.curvature._factors.COPIED_POSITIONS", copied_positions)
     inputs, sweeps = torch.randn(3, groups, 4, 7).mT, torch.randn(3, 2, groups, 5, 7).mT
     lying = OuterFactor(inputs, sweeps, pieces)
     plain = OuterFactor(inputs.contiguous(), sweeps.contiguous(), pieces)
@@ -158,6 +165,59 @@ def test_condensed_factors_are_the_same_matrix():
     torch.testing.assert_close(factor.condensed().dense(), factor.dense())
     plain = OuterFactor(torch.randn(3, 1, 1, 2), torch.randn(3, 2, 1, 1, 2), ("weight",))
     assert plain.condensed() is plain
+
+
+@settings(deadline=None, max_examples=60)
+@given(outer_factors().filter(lambda factor: factor.groups == 1), st.sampled_from([1, 10**6]))
+def test_formed_gram_matrices_are_those_of_the_definition(factor, entries):
+    rows = brute_force(factor).reshape(-1, factor.n_params)
+    with mock.patch("hessdiag.curvature._formed_gram.MAX_BLOCK_ENTRIES", entries):
+        formed = form_gram(factor)
+    np.testing.assert_allclose(formed.gram().numpy(), rows @ rows.T, atol=1e-10)
+    outputs = torch.randn(2, factor.n_samples, factor.n_outputs).double()
+    torch.testing.assert_close(formed.gram_products(outputs), factor.gram_products(outputs))
+    assert formed.is_finite
+    assert formed.n_params == factor.n_params
+
+
+def test_gram_matrices_are_formed_where_that_takes_less_time():
+    def pays(n_products, n, t, width, fan_in, groups=1):
+        inputs, sweeps = torch.empty(n, groups, t, fan_in), torch.empty(n, 9, groups, t, width)
+        return gram_pays(OuterFactor(inputs, sweeps, ("weight",)), n_products)
+
+    assert pays(10, 32, 16, 512, 4608)
+    assert not pays(2, 32, 16, 512, 4608)
+    assert not pays(10, 32, 16, 512, 4608, groups=2)
+    assert not pays(10, 32, 64, 256, 2304)
+    assert not pays(90, 512, 1, 256, 256)
+    assert not pays(1000, 1024, 1, 256, 256)  # too large to be held
+    assert not gram_pays(DenseFactor(torch.empty(2, 3, 4)), 1000)
+
+
+def test_lanczos_with_a_formed_gram_matrix_gives_the_same(monkeypatch):
+    """A deep convolution on few positions: spectra as without, and as they are exactly."""
+    formed = []
+    monkeypatch.setattr(
+        "hessdiag.spectra._local_operators.form_gram",
+        lambda factor: formed.append(factor) or form_gram(factor),
+    )
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(48, 6, 2), nn.ReLU(), nn.Flatten(), nn.Linear(24, 7))
+    net = NeuralNetClassifier(
+        module, criterion=nn.CrossEntropyLoss, train_split=None, verbose=0
+    ).initialize()
+    X = np.random.default_rng(0).standard_normal((6, 48, 3, 3)).astype(np.float32)
+    y = np.arange(6)
+    found = layer_spectra(net, X, y, method="lanczos", n_lanczos_steps=40)
+    assert [factor.positions for factor in formed] == [4]
+    formed.clear()
+    monkeypatch.setattr("hessdiag.spectra._local_operators.gram_pays", lambda *_: False)
+    without = layer_spectra(net, X, y, method="lanczos", n_lanczos_steps=40)
+    exact = layer_spectra(net, X, y, method="exact")
+    assert not formed
+    for name in exact:
+        np.testing.assert_allclose(found[name].trace, without[name].trace, rtol=1e-4)
+        np.testing.assert_allclose(found[name].nodes.max(), exact[name].nodes.max(), rtol=1e-4)
 
 
 @settings(deadline=None, max_examples=60)

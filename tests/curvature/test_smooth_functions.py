@@ -16,6 +16,7 @@ from hessdiag.spectra import layer_spectra
 
 TARGETS = torch.tensor([[0, 2, -100, 1], [3, 3, 0, 2]])
 MASK = torch.tensor([[True, False, True, True], [False, False, False, False]]).repeat(2, 1)
+CLASS_WEIGHTS = torch.tensor([1.0, 2.0, 0.5, 3.0]).double()
 BIAS = torch.linspace(-1, 1, 16, dtype=torch.float64).reshape(4, 4)
 
 
@@ -34,9 +35,15 @@ CASES |= {
     "softmax_other_dtype": lambda z: functional.softmax(z, dim=1, dtype=torch.float64),
     "log_softmax": lambda z: torch.log_softmax(z, 1),
     "cross_entropy": lambda z: functional.cross_entropy(z, TARGETS),
-    "cross_entropy_weighted": nn.CrossEntropyLoss(
-        weight=torch.tensor([1.0, 2.0, 0.5, 3.0]).double(), reduction="sum"
+    "cross_entropy_all_count": lambda z: functional.cross_entropy(z, TARGETS.clamp(min=0)),
+    "cross_entropy_of_sequences": lambda z: functional.cross_entropy(
+        z.mT, TARGETS.clamp(min=0), reduction="none"
     ),
+    "cross_entropy_of_rows": lambda z: functional.cross_entropy(
+        z.flatten(0, 1), TARGETS.clamp(min=0).flatten(), CLASS_WEIGHTS
+    ),
+    "cross_entropy_of_one": lambda z: functional.cross_entropy(z[0, 1], TARGETS[0, 1]),
+    "cross_entropy_weighted": nn.CrossEntropyLoss(weight=CLASS_WEIGHTS, reduction="sum"),
     "cross_entropy_smooth": nn.CrossEntropyLoss(label_smoothing=0.1),
     "cross_entropy_soft": lambda z: functional.cross_entropy(z, BIAS.softmax(1).expand(2, 4, 4)),
     "layer_norm": nn.LayerNorm(4).double(),
@@ -45,6 +52,11 @@ CASES |= {
     "attention": attention(),
     "attention_causal": attention(is_causal=True, scale=0.7),
     "attention_allowed": attention(attn_mask=MASK),
+    "attention_of_matrices": lambda z: attention()(z[0]),
+    "attention_wide_values": lambda z: functional.scaled_dot_product_attention(
+        z, z.sin(), torch.cat([z, z.flip(-1), z.exp()], dim=-1), is_causal=True
+    ),
+    "attention_heads": lambda z: attention()(z.view(2, 4, 2, 2).transpose(1, 2)),
     "attention_biased": attention(attn_mask=BIAS),
     "twice": lambda z: functional.gelu(functional.layer_norm(functional.silu(z), (4,)) * z),
 }
