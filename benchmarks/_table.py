@@ -40,6 +40,15 @@ def network_tables(networks):
         numbers = [peaks.get(t) for t in tools]
         rows.append([name, *map(_number, numbers), _number(step), _number(share)])
     parts.append("Peak memory beyond what was held before, MiB\n\n" + markdown(rows))
+    rows = [["network", "max_memory", "stated in advance", "found", "seconds"]]
+    for name, entry in networks.items():
+        found = entry.get("bounded", {})
+        keys = ("max_memory_mib", "stated_mib", "peak_mib", "seconds")
+        rows.append([name, *[_number(found.get(key)) for key in keys]])
+    parts.append(
+        "hessdiag within the memory of three training steps (`max_memory`), MiB\n\n"
+        + markdown(rows)
+    )
     rows = [
         ["network", "exact layers", "N", "exact, s", "fastest peer's SLQ, s", "λmax differs by"]
     ]

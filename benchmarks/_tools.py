@@ -202,6 +202,12 @@ class Hessdiag:
 
         return layer_spectra(self.net, self.X, self.y, **settings)
 
+    def stated_peak(self, **settings):
+        """Return the MiB that the plan of the spectra states in advance."""
+        from hessdiag.spectra import plan_spectra
+
+        return plan_spectra(self.net, self.X, self.y, **settings).peak / 2**20
+
     def exact_names(self):
         """List the layers whose spectra `method="auto"` computes exactly."""
         from hessdiag.spectra import plan_spectra

@@ -104,6 +104,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     left_out_gains_ : ndarray of shape (n_networks, 2) or None
         Expected gains of the networks of `fit` with their group left out; before they are moved
         to agree with a diagnosis.
+    left_out_constraints_ : ndarray of shape (n_networks, 3) or None
+        The same for each way of constraining; None where their gains were not given.
     domain_threshold_ : float
         99 % quantile of the distances between a network of `fit` and the nearest one of other
         groups; the unit of `domain_score`.
@@ -235,11 +237,12 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         self.reference_ = self.reference_ * self.column_scale_
         scaled = solved.left_out[:, :n_used] / self.left_out_scale_
         self.left_out_probabilities_ = self.calibration_.predict_proba(scaled)
-        self.left_out_gains_ = None
+        self.left_out_gains_ = self.left_out_constraints_ = None
         if gains is not None:
-            self.left_out_gains_ = from_learning_scale(
-                solved.left_out[:, n_classes : n_classes + 2]
-            )
+            expected = from_learning_scale(solved.left_out[:, n_classes:])
+            self.left_out_gains_ = expected[:, :2]
+            if self.n_gains_ > 2:
+                self.left_out_constraints_ = expected[:, 2:]
             alike = self._alike(scaled, self.left_out_probabilities_)
             self.intervals_ = GainIntervals().fit(alike, gains, groups)
         self.mean_, self.coefficients_ = solved.mean, solved.coefficients

@@ -7,7 +7,14 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from hessdiag.diagnosis import DELTA, GAINS, WELL_FIT, FitDiagnoser, LayerFinding
+from hessdiag.diagnosis import (
+    CONSTRAINTS,
+    DELTA,
+    GAINS,
+    WELL_FIT,
+    FitDiagnoser,
+    LayerFinding,
+)
 from hessdiag.diagnosis._evidence import _gains
 from hessdiag.diagnosis._gains import ERRORS
 from hessdiag.diagnosis._recommendation import recommend
@@ -102,8 +109,9 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
     diagnosers, fold_of = [], np.empty(len(target), dtype=int)
     named = np.empty(len(target), dtype=object)
     confidence, floor = np.zeros(len(target)), np.zeros(len(target))
-    measured, errors = (
-        np.column_stack([zoo.columns[name] for name in names]) for names in (GAINS, ERRORS)
+    measured, errors, ways = (
+        np.column_stack([zoo.columns[name] for name in names])
+        for names in (GAINS, ERRORS, CONSTRAINTS)
     )
     for number, (train, test) in enumerate(splits):
         diagnoser = FitDiagnoser().fit(
@@ -118,7 +126,10 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
         floor[test] = min_confidence
         if min_confidence is None:
             floor[test] = confidence_for_advice(
-                diagnoser.table_diagnoser_, measured[train], errors[train]
+                diagnoser.table_diagnoser_,
+                measured[train],
+                errors[train],
+                constraints=ways[train],
             )
         fold_of[test] = number
         diagnosers.append(diagnoser)

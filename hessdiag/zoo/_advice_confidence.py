@@ -18,14 +18,15 @@ N_ERRORS = 2.0
 MIN_ADVISED = 30
 
 
-def confidence_for_advice(model, gains, errors=None, delta=DELTA):
+def confidence_for_advice(model, gains, errors=None, delta=DELTA, constraints=None):
     """Choose how sure a diagnosis must be for advice to be given.
 
     The networks that the diagnoser learned from are called by it while their data set is left
     out. Of those that are called unhealthy, the most that can be advised, the surest first, are
-    sought such that in 95 % the gain of what is advised (widening, or constraining) is above zero,
-    and in 80 % at least `delta`: the measured gain less twice its standard error. Where no number
-    of them reaches both, the one that misses by least is taken. No other network is looked at.
+    sought such that in 95 % the gain of what is advised (widening, or a way of constraining) is
+    above zero, and in 80 % at least `delta`: the measured gain less twice its standard error. Where
+    no number of them reaches both, the one that misses by least is taken. No other network is
+    looked at.
 
     Parameters
     ----------
@@ -37,6 +38,9 @@ def confidence_for_advice(model, gains, errors=None, delta=DELTA):
         Their standard errors; None, and NaN, count as 0.
     delta : float, default=0.05
         Smallest gain that counts.
+    constraints : ndarray of shape (n_networks, 3) or None, default=None
+        Measured gains of each way of constraining, NaN where there is none: then that of the way
+        which would have been advised counts, and not that of the best one.
 
     Returns
     -------
@@ -52,6 +56,8 @@ def confidence_for_advice(model, gains, errors=None, delta=DELTA):
         return 0.0
     order = called[np.argsort(-confidence[called], kind="stable")]
     certain = np.array(gains, dtype=float)
+    if constraints is not None:
+        certain[:, 1] = _gain_as_advised(model, certain[:, 1], np.asarray(constraints, dtype=float))
     if errors is not None:
         certain -= N_ERRORS * np.nan_to_num(errors)
     gained = np.where(named == UNDERPARAMETERIZED, *certain.T)[order]
@@ -62,3 +68,14 @@ def confidence_for_advice(model, gains, errors=None, delta=DELTA):
     missing[: min(MIN_ADVISED, len(order)) - 1] = np.inf
     most = len(order) - 1 - np.argmin(missing[::-1])
     return float(confidence[order[most]])
+
+
+def _gain_as_advised(model, best, constraints):
+    """Gain of the way of constraining of which most is expected, among those that were measured."""
+    expected = model.left_out_constraints_
+    if expected is None:
+        return best
+    possible = np.isfinite(constraints)
+    advised = np.where(possible, expected, -np.inf).argmax(axis=1)
+    gained = np.take_along_axis(constraints, advised[:, None], axis=1)[:, 0]
+    return np.where(possible.any(axis=1), gained, best)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessdiag.zoo._folds import split_by_groups
+from hessdiag.zoo._tasks_rare import has_rare_class
 
 #: Folds of the protocols that also hold back a kind of network.
 N_CONDITION_FOLDS = 3
@@ -78,6 +79,7 @@ def make_protocols(columns, target, groups, n_folds, random_state=0):
     wide = _is_wide(columns["width"], family)
     tabular = columns["form"] == "tabular"
     regression = columns["kind"] == "regression"
+    rare = np.array([has_rare_class(name) for name in columns["dataset"]])
     taught = columns["teacher_width"] > 0
     return [
         whole,
@@ -92,6 +94,7 @@ def make_protocols(columns, target, groups, n_folds, random_state=0):
             "regression, never seen",
             [("", ~regression, regression)],
         ),
+        divide("balanced_to_rare", "rare classes, never seen", [("", ~rare, rare)]),
         divide("teacher_student", "data from teachers of known width", [("", ~taught, taught)]),
     ]
 

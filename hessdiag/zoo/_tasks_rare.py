@@ -6,6 +6,7 @@ import numpy as np
 
 from hessdiag.zoo._dataset import Task, make_classification_dataset, task_seed
 from hessdiag.zoo._tasks_real import SHAPES, read_samples
+from hessdiag.zoo._tasks_sklearn import RARE_CLUSTERS
 
 #: Classes, as the parent labels them, that tasks ``<parent>-detect-<class>`` tell from all others.
 DETECTED = {
@@ -69,3 +70,8 @@ RARE_TASKS |= {
     f"{parent}-rare": Task(parent, make_rare, {"rare": rare, "n_kept": n_kept})
     for parent, (rare, n_kept) in RARE.items()
 }
+
+
+def has_rare_class(name):
+    """Say whether a task is one of those with a rare class: these, and generated ones."""
+    return name in RARE_TASKS or name in RARE_CLUSTERS

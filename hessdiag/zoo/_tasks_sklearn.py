@@ -70,6 +70,15 @@ def _mixed(informative, redundant, classes, clusters, features, flip, shares=Non
     )
 
 
+# Shares of the classes that leave some of them rare.
+RARE_CLUSTERS = {
+    "clusters-rare-1": _mixed(5, 2, 2, 2, features=12, flip=0.02, shares=[0.95, 0.05]),
+    "clusters-rare-2": _mixed(6, 3, 3, 2, features=15, flip=0.05, shares=[0.8, 0.15, 0.05]),
+    "clusters-rare-3": _mixed(
+        8, 4, 5, 1, features=20, flip=0.03, shares=[0.5, 0.3, 0.1, 0.06, 0.04]
+    ),
+}
+
 SKLEARN_TASKS = {
     "moons-low-noise": _classes("moons", noise=0.15),
     "moons-high-noise": _classes("moons", noise=0.35, flip=0.05),
@@ -84,11 +93,7 @@ SKLEARN_TASKS = {
     "clusters-20": _mixed(6, 6, 4, 2, features=20, flip=0.1),
     "clusters-30": _mixed(10, 5, 6, 1, features=30, flip=0.2),
     "clusters-40": _mixed(12, 10, 8, 1, features=40, flip=0.02),
-    "clusters-rare-1": _mixed(5, 2, 2, 2, features=12, flip=0.02, shares=[0.95, 0.05]),
-    "clusters-rare-2": _mixed(6, 3, 3, 2, features=15, flip=0.05, shares=[0.8, 0.15, 0.05]),
-    "clusters-rare-3": _mixed(
-        8, 4, 5, 1, features=20, flip=0.03, shares=[0.5, 0.3, 0.1, 0.06, 0.04]
-    ),
+    **RARE_CLUSTERS,
     "friedman1": _values("friedman1", noise=1.0),
     "friedman1-wide": _values("friedman1", n_features=25, noise_share=0.3),
     "friedman2": _values("friedman2", noise_share=0.1),

@@ -15,6 +15,7 @@ KEYS = {
     "max_rel_diff_lambda_max",
     "exact_seconds",
     "exact_layers",
+    "bounded",
     "details",
 }
 
@@ -32,7 +33,9 @@ def test_report_of_tiny_networks(tmp_path, capsys):
     assert list(report["networks"]) == names
     for name, entry in report["networks"].items():
         assert set(entry) == KEYS
-        assert not entry["details"]["reasons"]
+        # Three steps of a tiny net are less than a first look at it takes.
+        assert set(entry["details"]["reasons"]) <= {"bounded"}
+        assert entry["bounded"]["max_memory_mib"] == 3 * entry["peak_mib"]["training_step"]
         seconds = entry["seconds"]
         assert set(seconds) == {"hessdiag", "curvlinops", "hessian_eigenthings", "pyhessian"}
         ours = seconds.pop("hessdiag")
@@ -47,6 +50,7 @@ def test_report_of_tiny_networks(tmp_path, capsys):
     assert "node" not in report["machine"]
     printed = capsys.readouterr().out
     assert "| mlp_relu" in printed
+    assert "(`max_memory`)" in printed
     assert "multiples of one gradient" in printed
     # What is not asked for stays.
     before = json.loads(path.read_text())
@@ -69,7 +73,7 @@ def test_goes_on_without_a_tool_that_cannot(monkeypatch):
     options = ["--quick", "--repeats", "1", "--networks", "mlp_gelu"]
     entry = layer_spectra.main(options)["networks"]["mlp_gelu"]
     assert entry["seconds"]["pyhessian"] is None
-    assert entry["details"]["reasons"] == {"pyhessian": "RuntimeError: no such product"}
+    assert entry["details"]["reasons"]["pyhessian"] == "RuntimeError: no such product"
     assert entry["ratio_to_fastest_peer"] > 0
 
 

@@ -20,7 +20,12 @@ def make_columns(n_networks, n_parents, rng):
     null_loss = np.full(n_networks, 1.1)
     form = np.array(["tabular", "tabular", "tabular", "series", "image"])[parent % 5]
     return {
-        "dataset": np.array([f"task-{i}" for i in np.arange(n_networks) % (2 * n_parents)]),
+        "dataset": np.array(
+            [
+                "banana-rare" if i % 7 == 3 else f"task-{i % (2 * n_parents)}"
+                for i in range(n_networks)
+            ]
+        ),
         "parent": np.array([f"set-{i}" for i in parent]),
         "family": rng.choice(["mlp", "cnn2d", "attention"], n_networks),
         "activation": rng.choice(["relu", "tanh"], n_networks),

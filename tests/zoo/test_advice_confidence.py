@@ -69,6 +69,28 @@ def test_gains_count_as_far_as_they_are_certain():
     assert confidence_for_advice(model, gains, unknown) == confidence_for_advice(model, gains)
 
 
+def test_what_would_have_been_advised_counts_not_the_best():
+    model, gains = make_model()
+    rng = np.random.default_rng(2)
+    ways = gains[:, [1]] - 0.2 * rng.random((len(gains), 3))
+    ways[np.arange(len(ways)), rng.integers(3, size=len(ways))] = gains[:, 1]
+    ways[:20, 0] = np.nan
+    ways[7] = np.nan
+    model.left_out_constraints_ = ways + 0.1 * rng.normal(size=ways.shape)
+    counted = gains.copy()
+    for row, (expected, measured) in enumerate(zip(model.left_out_constraints_, ways)):
+        order = [way for way in np.argsort(-expected) if np.isfinite(measured[way])]
+        if order:
+            counted[row, 1] = measured[order[0]]
+    assert (counted[:, 1] < gains[:, 1]).any()
+    found = confidence_for_advice(model, gains, constraints=ways)
+    assert found == confidence_for_advice(model, counted)
+    model.left_out_constraints_ = None
+    assert confidence_for_advice(model, gains, constraints=ways) == confidence_for_advice(
+        model, gains
+    )
+
+
 def test_few_networks_are_all_advised():
     model, gains = make_model(n_networks=12)
     confidence = model.left_out_probabilities_.max(axis=1)
@@ -84,8 +106,9 @@ def test_each_fold_chooses_on_what_it_learned_from(small_zoo, monkeypatch):
     zoo = load_reference_zoo(path=small_zoo.table)
     met = []
 
-    def choose(model, gains, errors):
+    def choose(model, gains, errors, constraints):
         assert errors.shape == gains.shape
+        assert constraints.shape == model.left_out_constraints_.shape == (len(gains), 3)
         met.append(len(gains))
         assert len(model.left_out_probabilities_) == len(gains) < len(zoo.target)
         return 0.4

@@ -16,6 +16,7 @@ NAMES = [
     "clean_to_noisy",
     "tabular_to_image",
     "classification_to_regression",
+    "balanced_to_rare",
     "teacher_student",
 ]
 
@@ -40,6 +41,7 @@ def assert_fair(protocol, columns):
             "clean_to_noisy": lambda i: columns["label_noise"][i] > 0,
             "tabular_to_image": lambda i: columns["form"][i] != "tabular",
             "classification_to_regression": lambda i: columns["kind"][i] == "regression",
+            "balanced_to_rare": lambda i: columns["dataset"][i] == "banana-rare",
             "teacher_student": lambda i: columns["teacher_width"][i] > 0,
         }.get(protocol.name)
         if held_back is not None:
