@@ -10,8 +10,8 @@ from hessdiag.diagnosis import DELTA, UNDERPARAMETERIZED, WELL_FIT
 AIM_LOWERED = 0.95
 AIM_BY_DELTA = 0.80
 
-#: A measured gain is the best of several interventions, and so reads high: what counts is what is
-#: left of it after so many of its standard errors.
+#: A measured gain that is the best of several interventions reads high: what counts is what is left
+#: of it after so many of its standard errors.
 N_ERRORS = 2.0
 
 #: Shares of fewer networks say nothing.
@@ -24,9 +24,9 @@ def confidence_for_advice(model, gains, errors=None, delta=DELTA, constraints=No
     The networks that the diagnoser learned from are called by it while their data set is left
     out. Of those that are called unhealthy, the most that can be advised, the surest first, are
     sought such that in 95 % the gain of what is advised (widening, or a way of constraining) is
-    above zero, and in 80 % at least `delta`: the measured gain less twice its standard error. Where
-    no number of them reaches both, the one that misses by least is taken. No other network is
-    looked at.
+    above zero, and in 80 % at least `delta`: the measured gain, less twice its standard error where
+    it is the best of several interventions. Where no number of them reaches both, the one that
+    misses by least is taken. No other network is looked at.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def confidence_for_advice(model, gains, errors=None, delta=DELTA, constraints=No
     delta : float, default=0.05
         Smallest gain that counts.
     constraints : ndarray of shape (n_networks, 3) or None, default=None
-        Measured gains of each way of constraining, NaN where there is none: then that of the way
-        which would have been advised counts, and not that of the best one.
+        Measured gains of each way of constraining as it is advised, NaN where there is none: then
+        that of the way which would have been advised counts, and not that of the best one.
 
     Returns
     -------
@@ -56,10 +56,10 @@ def confidence_for_advice(model, gains, errors=None, delta=DELTA, constraints=No
         return 0.0
     order = called[np.argsort(-confidence[called], kind="stable")]
     certain = np.array(gains, dtype=float)
-    if constraints is not None:
-        certain[:, 1] = _gain_as_advised(model, certain[:, 1], np.asarray(constraints, dtype=float))
     if errors is not None:
         certain -= N_ERRORS * np.nan_to_num(errors)
+    if constraints is not None:
+        certain[:, 1] = _gain_as_advised(model, certain[:, 1], np.asarray(constraints, dtype=float))
     gained = np.where(named == UNDERPARAMETERIZED, *certain.T)[order]
     counts = np.arange(1, len(order) + 1)
     lowered = np.cumsum(gained > 0) / counts

@@ -7,6 +7,8 @@ from sklearn.metrics import recall_score
 
 from hessdiag._optional import import_optional
 from hessdiag.diagnosis._labels import DELTA, is_unsure, label_gains
+from hessdiag.zoo._changes import NARROWING, STOP_SHARE
+from hessdiag.zoo._training import CHECKPOINTS
 
 #: Gains of each configuration, and standard errors of the two that decide its label.
 GAIN_COLUMNS = (
@@ -31,9 +33,12 @@ def label_networks(records, delta=DELTA):
       with more weight decay, and earlier checkpoints of the same run) / null loss.
 
     The best network that can be had by widening thus stands against the best that can be had by
-    constraining. The gain of constraining is the largest of its three parts, which are kept too:
-    narrowing, more weight decay, and stopping earlier. The standard error of a gain is that of the
-    paired difference over seeds: seed by seed, the networks of a group meet the same data.
+    constraining. The standard error of a gain is that of the paired difference over seeds: seed by
+    seed, the networks of a group meet the same data.
+
+    What is gained by each way of constraining as it is advised is kept too: of narrowing to the
+    width nearest to a quarter, of the strongest weight decay, of stopping after a fifth of the run,
+    all else being equal. None is the best of several, so none reads high for that.
 
     Parameters
     ----------
@@ -46,8 +51,8 @@ def label_networks(records, delta=DELTA):
     -------
     labelled : pandas.DataFrame
         The same rows with ``gain_widening``, ``gain_constraining``, their standard errors
-        ``se_widening`` and ``se_constraining``, the parts ``gain_narrowing``, ``gain_decay`` and
-        ``gain_stopping`` (NaN where nothing is narrower, or decays more), ``diagnosis``,
+        ``se_widening`` and ``se_constraining``, those of single changes ``gain_narrowing``,
+        ``gain_decay`` and ``gain_stopping`` (NaN where there is no such network), ``diagnosis``,
         ``unsure``, and ``n_seeds``. Networks without a wider sibling, of which widening is not
         known, and configurations with fewer than 2 finished seeds, or with a diverged one, have an
         empty diagnosis and no gains; nor do diverged ones count among the siblings.
@@ -118,15 +123,11 @@ def _label_group(group, delta, min_seeds=2):
         if (width, decay) not in curves or seeds < min_seeds or not wider:
             continue
         own = curves[width, decay]
-        parts = {
-            "narrowing": [curve[:, -1] for (w, _), curve in curves.items() if w < width],
-            "decay": [c[:, -1] for (w, d), c in curves.items() if w == width and d > decay],
-            "stopping": list(own[:, :-1].T),
-        }
-        for name, others in parts.items():
-            if others:
-                row[f"gain_{name}"], _ = _gain(own[:, -1], others, null_loss)
-        constrained = [other for others in parts.values() for other in others]
+        narrower = [curve[:, -1] for (w, _), curve in curves.items() if w < width]
+        stiffer = [c[:, -1] for (w, d), c in curves.items() if w == width and d > decay]
+        constrained = [*narrower, *stiffer, *own[:, :-1].T]
+        for name, changed in _as_advised(cells, curves, width, decay).items():
+            row[name], _ = _gain(own[:, -1], [changed], null_loss)
         widening, se_widening = _gain(own[:, -1], wider, null_loss)
         constraining, se_constraining = _gain(own[:, -1], constrained, null_loss)
         row |= {
@@ -138,6 +139,20 @@ def _label_group(group, delta, min_seeds=2):
             "unsure": bool(is_unsure(widening, constraining, se_widening, se_constraining, delta)),
         }
     return _pandas().DataFrame(rows)
+
+
+def _as_advised(cells, curves, width, decay):
+    """Held-out losses after each way of constraining as it is advised, where it was tried."""
+    changed = {"gain_stopping": curves[width, decay][:, CHECKPOINTS.index(STOP_SHARE)]}
+    narrower = [w for w, d in cells if w < width and d == decay]
+    if narrower:
+        nearest = min(narrower, key=lambda w: abs(np.log(w / (NARROWING * width))))
+        if (nearest, decay) in curves:
+            changed["gain_narrowing"] = curves[nearest, decay][:, -1]
+    strongest = max(d for w, d in cells if w == width)
+    if strongest > decay and (width, strongest) in curves:
+        changed["gain_decay"] = curves[width, strongest][:, -1]
+    return changed
 
 
 def _gain(own, others, null_loss):

@@ -8,6 +8,7 @@ import pytest
 from hessdiag.diagnosis import WELL_FIT, FitDiagnoser
 from hessdiag.zoo import Recipe, format_advice, load_reference_zoo, train_recipe, try_advice
 from hessdiag.zoo import _advice as advice
+from hessdiag.zoo._changes import change_recipe
 
 MLP = Recipe("iris", 100, 0.1, "mlp", 2, "relu", 8, 0.1)
 
@@ -32,7 +33,7 @@ MLP = Recipe("iris", 100, 0.1, "mlp", 2, "relu", 8, 0.1)
 )
 def test_changes(fields, change, expected):
     recipe = Recipe(**{**MLP.__dict__, **fields})
-    changed = advice.change_recipe(recipe, change)
+    changed = change_recipe(recipe, change)
     if expected is None:
         assert changed is None
     else:
@@ -105,7 +106,7 @@ def test_trials_are_what_training_gives_and_resume(zoo, tmp_path, monkeypatch):
     before = loss(network.recipe)
     assert first["before"] == pytest.approx(before / null_loss)
     for kind, change in (("advised", network.advised), ("opposite", network.opposite)):
-        after = loss(advice.change_recipe(network.recipe, change))
+        after = loss(change_recipe(network.recipe, change))
         assert first[f"fall_{kind}"] == pytest.approx((before - after) / null_loss)
         falls = [row[f"fall_{kind}"] for row in result["networks"]]
         figures = result["advice"][kind]

@@ -85,6 +85,11 @@ def test_what_would_have_been_advised_counts_not_the_best():
     assert (counted[:, 1] < gains[:, 1]).any()
     found = confidence_for_advice(model, gains, constraints=ways)
     assert found == confidence_for_advice(model, counted)
+    # Of several interventions the best reads high, of one it does not.
+    errors = 0.05 * rng.random(gains.shape)
+    errors[7, 1] = 0.0
+    found = confidence_for_advice(model, gains, errors, constraints=ways)
+    assert found == confidence_for_advice(model, counted - 2 * errors * [1, 0])
     model.left_out_constraints_ = None
     assert confidence_for_advice(model, gains, constraints=ways) == confidence_for_advice(
         model, gains

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessdiag.zoo import choose_networks, label_networks, label_reliability
+from hessdiag.zoo._training import CHECKPOINTS
 
 pd = pytest.importorskip("pandas")
 
@@ -21,6 +22,8 @@ def make_records(losses, seeds=3, groups=1, status=None):
             for decay in (0.0, 1.0):
                 for seed in range(seeds):
                     key = (group, width, decay, seed)
+                    curve = list(losses(*key))
+                    curve = curve[:1] * (len(CHECKPOINTS) - len(curve)) + curve
                     rows.append(
                         {
                             "id": "-".join(map(str, key)),
@@ -31,7 +34,7 @@ def make_records(losses, seeds=3, groups=1, status=None):
                             "seed": seed,
                             "null_loss": NULL_LOSS,
                             "status": (status or {}).get(key, "ok"),
-                            "test_losses": tuple(losses(*key)),
+                            "test_losses": tuple(curve),
                         }
                     )
     return pd.DataFrame(rows)
@@ -62,16 +65,22 @@ def twin(records, delta=0.05):
         if not wider:
             result[row["config"]] = (*[np.nan] * 5, "")
             continue
-        up, *parts = (
+        quarter = sorted((w for w in widths if w < width), key=lambda w: abs(np.log(4 * w / width)))
+        up, down, *single = (
             (own - min(losses)) / NULL_LOSS if losses else np.nan
-            for losses in (wider, narrower, stiffer, earlier)
+            for losses in (
+                wider,
+                [*narrower, *stiffer, *earlier],
+                [mean(quarter[0], decay)] if quarter else [],
+                [mean(width, max(decays))] if decay < max(decays) else [],
+                [mean(width, decay, CHECKPOINTS.index(0.2))],
+            )
         )
-        down = max(part for part in parts if part == part)
         if up < delta and down < delta:
             name = "well-fit"
         else:
             name = "underparameterized" if up > down else "overfitting"
-        result[row["config"]] = (up, down, *parts, name)
+        result[row["config"]] = (up, down, *single, name)
     return result
 
 
@@ -85,7 +94,7 @@ def configurations(records):
 @given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.02, 0.2, 1.0]))
 def test_brute_force_twin(seed, spread):
     rng = np.random.default_rng(seed)
-    records = make_records(lambda *_: 1 + spread * rng.normal(size=4), groups=2)
+    records = make_records(lambda *_: 1 + spread * rng.normal(size=7), groups=2)
     labelled = label_networks(records)
     expected = twin(records)
     for row in labelled.to_dict("records"):
