@@ -125,6 +125,7 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
                 measured[train],
                 errors[train],
                 constraints=ways[train],
+                groups=zoo.groups[train],
             )
         fold_of[test] = number
         diagnosers.append(diagnoser)

@@ -18,15 +18,17 @@ N_ERRORS = 2.0
 MIN_ADVISED = 30
 
 
-def confidence_for_advice(model, gains, errors=None, delta=DELTA, constraints=None):
+def confidence_for_advice(model, gains, errors=None, delta=DELTA, constraints=None, groups=None):
     """Choose how sure a diagnosis must be for advice to be given.
 
     The networks that the diagnoser learned from are called by it while their data set is left
     out. Of those that are called unhealthy, the most that can be advised, the surest first, are
     sought such that in 95 % the gain of what is advised (widening, or a way of constraining) is
     above zero, and in 80 % at least `delta`: the measured gain, less twice its standard error where
-    it is the best of several interventions. Where no number of them reaches both, the one that
-    misses by least is taken. No other network is looked at.
+    it is the best of several interventions. Both shares, p of k networks, count less their standard
+    error, the square root of p (1 - p) / d for d data sets, as networks of one share its fate: the
+    aims are to be met on others. Where no number of networks reaches both, the one that misses by
+    least is taken. No other network is looked at.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ def confidence_for_advice(model, gains, errors=None, delta=DELTA, constraints=No
     constraints : ndarray of shape (n_networks, 3) or None, default=None
         Measured gains of each way of constraining as it is advised, NaN where there is none: then
         that of the way which would have been advised counts, and not that of the best one.
+    groups : array-like of shape (n_networks,) or None, default=None
+        Data sets that the networks come from; None takes each for one of its own.
 
     Returns
     -------
@@ -61,13 +65,22 @@ def confidence_for_advice(model, gains, errors=None, delta=DELTA, constraints=No
     if constraints is not None:
         certain[:, 1] = _gain_as_advised(model, certain[:, 1], np.asarray(constraints, dtype=float))
     gained = np.where(named == UNDERPARAMETERIZED, *certain.T)[order]
-    counts = np.arange(1, len(order) + 1)
-    lowered = np.cumsum(gained > 0) / counts
-    by_delta = np.cumsum(gained >= delta) / counts
+    n_datasets = np.arange(1, len(order) + 1)
+    if groups is not None:
+        _, first = np.unique(np.asarray(groups)[order], return_index=True)
+        n_datasets = np.cumsum(np.isin(np.arange(len(order)), first))
+    lowered = _sure_share(gained > 0, n_datasets)
+    by_delta = _sure_share(gained >= delta, n_datasets)
     missing = np.maximum(AIM_LOWERED - lowered, 0) + np.maximum(AIM_BY_DELTA - by_delta, 0)
     missing[: min(MIN_ADVISED, len(order)) - 1] = np.inf
     most = len(order) - 1 - np.argmin(missing[::-1])
     return float(confidence[order[most]])
+
+
+def _sure_share(flags, n_datasets):
+    """Share of the first, the first two, ... flags, less its standard error over data sets."""
+    share = np.cumsum(flags) / np.arange(1, len(flags) + 1)
+    return share - np.sqrt(share * (1 - share) / n_datasets)
 
 
 def _gain_as_advised(model, best, constraints):

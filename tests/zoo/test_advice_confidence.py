@@ -35,20 +35,27 @@ def shares_above(model, gains, floor):
     return len(gained), np.mean(gained > 0), np.mean(gained >= 0.05)
 
 
-def misses(model, gains, floor):
-    """How far the aims are missed above a confidence."""
-    _, lowered, by_delta = shares_above(model, gains, floor)
+def misses(model, gains, floor, groups=None):
+    """How far the aims are missed above a confidence, by shares less their standard errors."""
+    n, *shares = shares_above(model, gains, floor)
+    if groups is not None:
+        probabilities = model.left_out_probabilities_
+        called = probabilities.argmax(axis=1) != DIAGNOSES.index("well-fit")
+        n = len(set(groups[called & (probabilities.max(axis=1) >= floor)]))
+    lowered, by_delta = (share - np.sqrt(share * (1 - share) / n) for share in shares)
     return max(0, AIM_LOWERED - lowered) + max(0, AIM_BY_DELTA - by_delta)
 
 
+@pytest.mark.parametrize("n_datasets", [None, 12])
 @pytest.mark.parametrize("noise", [0.02, 0.15, 0.5])
-def test_most_networks_that_reach_the_aims(noise):
+def test_most_networks_that_reach_the_aims(noise, n_datasets):
     model, gains = make_model(noise=noise)
-    found = confidence_for_advice(model, gains)
+    groups = n_datasets and np.random.default_rng(3).integers(n_datasets, size=len(gains))
+    found = confidence_for_advice(model, gains, groups=groups)
     floors = np.unique(model.left_out_probabilities_.max(axis=1))
     allowed = [f for f in floors if shares_above(model, gains, f)[0] >= MIN_ADVISED]
-    least = min(misses(model, gains, floor) for floor in allowed)
-    assert misses(model, gains, found) == pytest.approx(least)
+    least = min(misses(model, gains, floor, groups) for floor in allowed)
+    assert misses(model, gains, found, groups) == pytest.approx(least)
     # No lower confidence does as well.
     lower = [floor for floor in allowed if floor < found]
     counted = [
@@ -56,7 +63,7 @@ def test_most_networks_that_reach_the_aims(noise):
         for floor in lower
         if shares_above(model, gains, floor)[0] > shares_above(model, gains, found)[0]
     ]
-    assert all(misses(model, gains, floor) > least for floor in counted)
+    assert all(misses(model, gains, floor, groups) > least for floor in counted)
 
 
 def test_gains_count_as_far_as_they_are_certain():
@@ -111,7 +118,8 @@ def test_each_fold_chooses_on_what_it_learned_from(small_zoo, monkeypatch):
     zoo = load_reference_zoo(path=small_zoo.table)
     met = []
 
-    def choose(model, gains, errors, constraints):
+    def choose(model, gains, errors, constraints, groups):
+        assert len(set(groups)) < len(set(zoo.groups))
         assert errors.shape == gains.shape
         assert constraints.shape == model.left_out_constraints_.shape == (len(gains), 3)
         met.append(len(gains))
