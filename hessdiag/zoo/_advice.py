@@ -9,17 +9,15 @@ import numpy as np
 from hessdiag.diagnosis import (
     CONSTRAINTS,
     DELTA,
-    GAINS,
     WELL_FIT,
     FitDiagnoser,
     LayerFinding,
 )
 from hessdiag.diagnosis._evidence import _gains
-from hessdiag.diagnosis._gains import ERRORS
 from hessdiag.diagnosis._recommendation import recommend
 from hessdiag.zoo._advice_confidence import confidence_for_advice
 from hessdiag.zoo._builder import train_zoo
-from hessdiag.zoo._changes import change_recipe
+from hessdiag.zoo._changes import NARROWING, WIDENING, change_recipe
 from hessdiag.zoo._folds import split_by_groups
 from hessdiag.zoo._recipes import Recipe
 from hessdiag.zoo._search import measured_gains
@@ -33,8 +31,8 @@ MAX_PER_DATASET = 3
 #: Seeds of the new networks start here, far from those of any zoo.
 FIRST_SEED = 1000
 
-_WIDEN = {"width_factor": 4}
-_CONSTRAINTS = ({"weight_decay": "increase"}, {"stop_earlier": True}, {"width_factor": 0.25})
+_WIDEN = {"width_factor": WIDENING}
+_CONSTRAINTS = ({"weight_decay": "increase"}, {"stop_earlier": True}, {"width_factor": NARROWING})
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +102,7 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
     diagnosers, fold_of = [], np.empty(len(target), dtype=int)
     named = np.empty(len(target), dtype=object)
     confidence, floor = np.zeros(len(target)), np.zeros(len(target))
-    measured, errors, ways = (
-        np.column_stack([zoo.columns[name] for name in names])
-        for names in (GAINS, ERRORS, CONSTRAINTS)
-    )
+    ways = np.column_stack([zoo.columns[name] for name in CONSTRAINTS])
     for number, (train, test) in enumerate(splits):
         diagnoser = FitDiagnoser().fit(
             [zoo.tables[i] for i in train],
@@ -122,10 +117,9 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
         if min_confidence is None:
             floor[test] = confidence_for_advice(
                 diagnoser.table_diagnoser_,
-                measured[train],
-                errors[train],
-                constraints=ways[train],
-                groups=zoo.groups[train],
+                zoo.columns["gain_fourfold"][train],
+                ways[train],
+                zoo.groups[train],
             )
         fold_of[test] = number
         diagnosers.append(diagnoser)

@@ -10,41 +10,35 @@ from hessdiag.diagnosis import DELTA, UNDERPARAMETERIZED, WELL_FIT
 AIM_LOWERED = 0.95
 AIM_BY_DELTA = 0.80
 
-#: A measured gain that is the best of several interventions reads high: what counts is what is left
-#: of it after so many of its standard errors.
-N_ERRORS = 2.0
-
 #: Shares of fewer networks say nothing.
 MIN_ADVISED = 30
 
 
-def confidence_for_advice(model, gains, errors=None, delta=DELTA, constraints=None, groups=None):
+def confidence_for_advice(model, widening, constraints, groups, delta=DELTA):
     """Choose how sure a diagnosis must be for advice to be given.
 
     The networks that the diagnoser learned from are called by it while their data set is left
     out. Of those that are called unhealthy, the most that can be advised, the surest first, are
-    sought such that in 95 % the gain of what is advised (widening, or a way of constraining) is
-    above zero, and in 80 % at least `delta`: the measured gain, less twice its standard error where
-    it is the best of several interventions. Both shares, p of k networks, count less their standard
-    error, the square root of p (1 - p) / d for d data sets, as networks of one share its fate: the
-    aims are to be met on others. Where no number of networks reaches both, the one that misses by
-    least is taken. No other network is looked at.
+    sought such that in 95 % the measured gain of what is advised is above zero, and in 80 % at
+    least `delta`. Both shares, p of k networks, count less their standard error, the square root of
+    p (1 - p) / d for d data sets, as networks of one share its fate: the aims are to be met on
+    others. Where no number of networks reaches both, the one that misses by least is taken.
+    Networks whose advice was not tried do not count. No other network is looked at.
 
     Parameters
     ----------
     model : TableDiagnoser
         Fitted.
-    gains : ndarray of shape (n_networks, 2)
-        Measured gains of widening and of constraining of the networks of `fit`, in order.
-    errors : ndarray of shape (n_networks, 2) or None, default=None
-        Their standard errors; None, and NaN, count as 0.
+    widening : ndarray of shape (n_networks,)
+        Measured gain of widening as it is advised, of the networks of `fit`, in order; NaN where
+        it was not tried.
+    constraints : ndarray of shape (n_networks, 3)
+        The same for each way of constraining. The one that would have been advised counts: of which
+        most is expected, among those that were tried.
+    groups : array-like of shape (n_networks,)
+        Data sets that the networks come from.
     delta : float, default=0.05
         Smallest gain that counts.
-    constraints : ndarray of shape (n_networks, 3) or None, default=None
-        Measured gains of each way of constraining as it is advised, NaN where there is none: then
-        that of the way which would have been advised counts, and not that of the best one.
-    groups : array-like of shape (n_networks,) or None, default=None
-        Data sets that the networks come from; None takes each for one of its own.
 
     Returns
     -------
@@ -55,22 +49,16 @@ def confidence_for_advice(model, gains, errors=None, delta=DELTA, constraints=No
     probabilities = model.left_out_probabilities_
     named = model.classes_[probabilities.argmax(axis=1)]
     confidence = probabilities.max(axis=1)
-    called = np.flatnonzero(named != WELL_FIT)
+    constraining = _gain_as_advised(model, np.asarray(constraints, dtype=float))
+    gained = np.where(named == UNDERPARAMETERIZED, widening, constraining)
+    called = np.flatnonzero((named != WELL_FIT) & np.isfinite(gained))
     if not len(called):
         return 0.0
     order = called[np.argsort(-confidence[called], kind="stable")]
-    certain = np.array(gains, dtype=float)
-    if errors is not None:
-        certain -= N_ERRORS * np.nan_to_num(errors)
-    if constraints is not None:
-        certain[:, 1] = _gain_as_advised(model, certain[:, 1], np.asarray(constraints, dtype=float))
-    gained = np.where(named == UNDERPARAMETERIZED, *certain.T)[order]
-    n_datasets = np.arange(1, len(order) + 1)
-    if groups is not None:
-        _, first = np.unique(np.asarray(groups)[order], return_index=True)
-        n_datasets = np.cumsum(np.isin(np.arange(len(order)), first))
-    lowered = _sure_share(gained > 0, n_datasets)
-    by_delta = _sure_share(gained >= delta, n_datasets)
+    _, first = np.unique(np.asarray(groups)[order], return_index=True)
+    n_datasets = np.cumsum(np.isin(np.arange(len(order)), first))
+    lowered = _sure_share(gained[order] > 0, n_datasets)
+    by_delta = _sure_share(gained[order] >= delta, n_datasets)
     missing = np.maximum(AIM_LOWERED - lowered, 0) + np.maximum(AIM_BY_DELTA - by_delta, 0)
     missing[: min(MIN_ADVISED, len(order)) - 1] = np.inf
     most = len(order) - 1 - np.argmin(missing[::-1])
@@ -83,12 +71,7 @@ def _sure_share(flags, n_datasets):
     return share - np.sqrt(share * (1 - share) / n_datasets)
 
 
-def _gain_as_advised(model, best, constraints):
-    """Gain of the way of constraining of which most is expected, among those that were measured."""
-    expected = model.left_out_constraints_
-    if expected is None:
-        return best
-    possible = np.isfinite(constraints)
-    advised = np.where(possible, expected, -np.inf).argmax(axis=1)
-    gained = np.take_along_axis(constraints, advised[:, None], axis=1)[:, 0]
-    return np.where(possible.any(axis=1), gained, best)
+def _gain_as_advised(model, constraints):
+    """Gain of the way of constraining of which most is expected, among those that were tried."""
+    expected = np.where(np.isfinite(constraints), model.left_out_constraints_, -np.inf)
+    return np.take_along_axis(constraints, expected.argmax(axis=1)[:, None], axis=1)[:, 0]

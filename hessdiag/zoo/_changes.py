@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from hessdiag.zoo._layout import WEIGHT_DECAYS, WIDTHS
 
-#: What narrowing multiplies the width by.
+#: What widening and narrowing multiply the width by.
+WIDENING = 4
 NARROWING = 0.25
 
 # Stopping earlier: a fifth of the run. Measured on the first zoo (446 overfitting networks), that

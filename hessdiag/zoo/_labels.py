@@ -7,7 +7,7 @@ from sklearn.metrics import recall_score
 
 from hessdiag._optional import import_optional
 from hessdiag.diagnosis._labels import DELTA, is_unsure, label_gains
-from hessdiag.zoo._changes import NARROWING, STOP_SHARE
+from hessdiag.zoo._changes import NARROWING, STOP_SHARE, WIDENING
 from hessdiag.zoo._training import CHECKPOINTS
 
 #: Gains of each configuration, and standard errors of the two that decide its label.
@@ -19,6 +19,7 @@ GAIN_COLUMNS = (
     "gain_narrowing",
     "gain_decay",
     "gain_stopping",
+    "gain_fourfold",
 )
 
 
@@ -36,9 +37,9 @@ def label_networks(records, delta=DELTA):
     constraining. The standard error of a gain is that of the paired difference over seeds: seed by
     seed, the networks of a group meet the same data.
 
-    What is gained by each way of constraining as it is advised is kept too: of narrowing to the
-    width nearest to a quarter, of the strongest weight decay, of stopping after a fifth of the run,
-    all else being equal. None is the best of several, so none reads high for that.
+    What is gained by each change as it is advised is kept too: by the width nearest to four times
+    its own, by the one nearest to a quarter, by the strongest weight decay, by stopping after a
+    fifth of the run, all else being equal. None is the best of several, and so reads high.
 
     Parameters
     ----------
@@ -51,8 +52,9 @@ def label_networks(records, delta=DELTA):
     -------
     labelled : pandas.DataFrame
         The same rows with ``gain_widening``, ``gain_constraining``, their standard errors
-        ``se_widening`` and ``se_constraining``, those of single changes ``gain_narrowing``,
-        ``gain_decay`` and ``gain_stopping`` (NaN where there is no such network), ``diagnosis``,
+        ``se_widening`` and ``se_constraining``, those of single changes ``gain_fourfold``
+        (widening), ``gain_narrowing``, ``gain_decay`` and ``gain_stopping`` (NaN where there is no
+        such network), ``diagnosis``,
         ``unsure``, and ``n_seeds``. Networks without a wider sibling, of which widening is not
         known, and configurations with fewer than 2 finished seeds, or with a diverged one, have an
         empty diagnosis and no gains; nor do diverged ones count among the siblings.
@@ -142,13 +144,13 @@ def _label_group(group, delta, min_seeds=2):
 
 
 def _as_advised(cells, curves, width, decay):
-    """Held-out losses after each way of constraining as it is advised, where it was tried."""
+    """Held-out losses after each change as it is advised, where it was tried."""
     changed = {"gain_stopping": curves[width, decay][:, CHECKPOINTS.index(STOP_SHARE)]}
-    narrower = [w for w, d in cells if w < width and d == decay]
-    if narrower:
-        nearest = min(narrower, key=lambda w: abs(np.log(w / (NARROWING * width))))
+    for name, factor in (("gain_narrowing", NARROWING), ("gain_fourfold", WIDENING)):
+        there = [w for w, d in cells if d == decay and (w > width) == (factor > 1) and w != width]
+        nearest = min(there, key=lambda w: abs(np.log(w / (factor * width))), default=None)
         if (nearest, decay) in curves:
-            changed["gain_narrowing"] = curves[nearest, decay][:, -1]
+            changed[name] = curves[nearest, decay][:, -1]
     strongest = max(d for w, d in cells if w == width)
     if strongest > decay and (width, strongest) in curves:
         changed["gain_decay"] = curves[width, strongest][:, -1]

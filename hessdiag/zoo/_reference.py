@@ -53,6 +53,7 @@ COLUMNS = (
     "gain_narrowing",
     "gain_decay",
     "gain_stopping",
+    "gain_fourfold",
     "null_loss",
     "train_loss",
     "train_error",
@@ -142,6 +143,12 @@ def read_reference(path=REFERENCE_PATH):
                 f"Expected the {len(known)} {kind} names of this version in {path}, found "
                 f"{len(found)}, not the same. Write the table again with: hessdiag zoo build"
             )
+    missing = [name for name in COLUMNS if f"column_{name}" not in arrays]
+    if missing:
+        raise ValueError(
+            f"Expected the columns of this version in {path}, found none called "
+            f"{', '.join(missing)}. Write the table again with: hessdiag zoo build"
+        )
     names, context_names = list(LAYER_MEASURES), list(CONTEXT_MEASURES)
     columns = {name: arrays[f"column_{name}"] for name in COLUMNS}
     ends = np.cumsum(arrays["n_layers"])

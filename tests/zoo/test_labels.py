@@ -11,7 +11,7 @@ from hessdiag.zoo._training import CHECKPOINTS
 pd = pytest.importorskip("pandas")
 
 NULL_LOSS = 2.0
-GAINS = ("widening", "constraining", "narrowing", "decay", "stopping")
+GAINS = ("widening", "constraining", "narrowing", "decay", "stopping", "fourfold")
 
 
 def make_records(losses, seeds=3, groups=1, status=None):
@@ -63,9 +63,10 @@ def twin(records, delta=0.05):
         stiffer = [mean(width, d) for d in decays if d > decay]
         earlier = [mean(width, decay, at) for at in range(len(row["test_losses"]) - 1)]
         if not wider:
-            result[row["config"]] = (*[np.nan] * 5, "")
+            result[row["config"]] = (*[np.nan] * 6, "")
             continue
         quarter = sorted((w for w in widths if w < width), key=lambda w: abs(np.log(4 * w / width)))
+        fourfold = min((w for w in widths if w > width), key=lambda w: abs(np.log(w / 4 / width)))
         up, down, *single = (
             (own - min(losses)) / NULL_LOSS if losses else np.nan
             for losses in (
@@ -74,6 +75,7 @@ def twin(records, delta=0.05):
                 [mean(quarter[0], decay)] if quarter else [],
                 [mean(width, max(decays))] if decay < max(decays) else [],
                 [mean(width, decay, CHECKPOINTS.index(0.2))],
+                [mean(fourfold, decay)],
             )
         )
         if up < delta and down < delta:
