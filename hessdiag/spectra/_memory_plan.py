@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from hessdiag.curvature._capture import POSITION_WISE
-from hessdiag.curvature._factors import MAX_BLOCK_ENTRIES, OuterFactor
+from hessdiag.curvature._factors import MAX_KEPT_ENTRIES, OuterFactor
 from hessdiag.curvature._footprint import dense_bytes, held_bytes
 from hessdiag.curvature._linear_hessian import COLUMNS_AT_ONCE
 from hessdiag.curvature._rules import find_rule
@@ -218,8 +218,8 @@ class MemoryPlan:
         n, p = self.problem.n_samples, block.n_params
         size = way.bytes - (self.sizes(block).kept if way.by_factor else 0.0)
         if self._pending(block) and way.by_factor and not look.plain_width:
-            # Products may be faster with the Jacobian itself.
-            size += min(n * self.rank * p, MAX_BLOCK_ENTRIES) * self.itemsize
+            # Products may be faster with the Jacobian itself, or with what it gives with itself.
+            size += min(n * self.rank * p, MAX_KEPT_ENTRIES) * self.itemsize
         elif way.name == DENSE:
             width = look.plain_width
             if self._is_formed(look):

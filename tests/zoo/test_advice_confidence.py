@@ -74,6 +74,14 @@ def test_networks_of_one_data_set_count_as_one_stranger():
     assert confidence_for_advice(model, widening, constraints, groups % 4) > loose
 
 
+def test_gentlest_way_counts_where_nothing_is_known_of_them():
+    model, widening, constraints, groups = make_model()
+    model.left_out_constraints_ = np.tile([0.0, 2.0, 1.0], (len(groups), 1))
+    expected = confidence_for_advice(model, widening, constraints, groups)
+    model.left_out_constraints_ = None
+    assert confidence_for_advice(model, widening, constraints, groups) == expected
+
+
 def test_few_networks_are_all_advised():
     model, widening, constraints, groups = make_model(n_networks=12)
     widening, constraints = np.zeros_like(widening), np.zeros_like(constraints)
