@@ -125,11 +125,11 @@ class LogSoftmax(Function):
     def backward(ctx, d):
         logarithms, p = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _Log_SoftmaxBackward.apply(d, logarithms, p, ctx.dim), None
+            return _LogSoftmaxBackward.apply(d, logarithms, p, ctx.dim), None
         return torch.addcmul(d, p, d.sum(ctx.dim, keepdim=True), value=-1), None
 
 
-class _Log_SoftmaxBackward(Function):
+class _LogSoftmaxBackward(Function):
     """In d it is u - sum P u, in L it is -P u sum d."""
 
     @staticmethod
@@ -190,7 +190,7 @@ class _CrossEntropyBackward(Function):
 
 
 class Product(Function):
-    """Matrices A B, or A B' where `transposed`, batch by batch; backward gives G B' and A'G.
+    """Matrices A B, or A B' where `transposed`, batch by batch: backward is d B' in A, A'd in B.
 
     Written out, because sums of products then need no pass of their own, and none lies transposed.
     """
@@ -207,7 +207,7 @@ class Product(Function):
 
 
 class _ProductBackward(Function):
-    """For (u, w) it is u B + A w in G, G w' in A and u'G in B."""
+    """For u in A and w in B it is u B + A w in d, d w' in A and u'd in B."""
 
     @staticmethod
     def forward(ctx, d, left, right, transposed):

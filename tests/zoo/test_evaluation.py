@@ -144,6 +144,7 @@ def test_json_has_the_promised_shape(made_up_zoo):
         "clean_to_noisy",
         "tabular_to_image",
         "classification_to_regression",
+        "balanced_to_rare",
         "teacher_student",
     ]
     for name, protocol in result["protocols"].items():
@@ -157,7 +158,7 @@ def test_json_has_the_promised_shape(made_up_zoo):
     assert result["label_reliability"] == 0.8
     assert result["n_networks"] == 300
     assert result["n_datasets"] == 18
-    assert result["n_tasks"] == 36
+    assert result["n_tasks"] == 37
 
 
 def test_teacher_is_known(made_up_zoo):
