@@ -11,7 +11,7 @@ from hessdiag.diagnosis._report import Recommendation
 _SATURATION = "effective_dimension_fraction_1"
 
 # Ways of constraining, the gentlest first: what to do in words, and for a program.
-_WAYS = {
+WAYS = {
     "decay": (
         "add weight decay (tenfold, or AdamW's 0.1 to 1 from none)",
         {"weight_decay": "increase"},
@@ -70,14 +70,14 @@ def _constrain(findings, constraints):
     layers = tuple(finding.name for finding in order if finding.weight > 0) or (order[0].name,)
     # The head's width is the task's; only hidden layers can be narrowed.
     hidden = [finding.name for finding in order if finding.name != findings[-1].name]
-    ways = [way for way in _WAYS if way != "narrowing" or hidden]
+    ways = [way for way in WAYS if way != "narrowing" or hidden]
     known = {way: constraints[way] for way in ways if np.isfinite(constraints.get(way, np.nan))}
     ways.sort(key=lambda way: -known.get(way, -np.inf))
-    words = [_WAYS[way][0].format(layer=hidden[0] if hidden else "") for way in ways]
+    words = [WAYS[way][0].format(layer=hidden[0] if hidden else "") for way in ways]
     text = f"Constrain it: {', '.join(words[:-1])}, or {words[-1]}."
     if max(known.values(), default=0.0) > 0:
         best, *others = [way for way in ways if way in known]
         rest = ", ".join(f"{_NOUNS[way]} {known[way]:.2g}" for way in others)
         text = f"Constrain it: {words[0]}. Of the ways to constrain it this should gain most: "
         text += f"{known[best]:.2g} null losses{f' ({rest})' if rest else ''}."
-    return Recommendation("constrain", layers, text, dict(_WAYS[ways[0]][1]))
+    return Recommendation("constrain", layers, text, dict(WAYS[ways[0]][1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.diagnosis import CONSTRAINTS, DELTA, UNDERPARAMETERIZED, WELL_FIT
+from hessdiag.diagnosis._recommendation import WAYS
 
 #: Shares of the advised networks whose held-out loss shall fall, and fall by delta: what we aim at.
 AIM_LOWERED = 0.95
@@ -12,10 +13,6 @@ AIM_BY_DELTA = 0.80
 
 #: Shares of fewer networks say nothing.
 MIN_ADVISED = 30
-
-# Where nothing is known of what each way of constraining gains, decay is advised before stopping,
-# and stopping before narrowing.
-_GENTLEST_FIRST = {"gain_decay": 2.0, "gain_stopping": 1.0, "gain_narrowing": 0.0}
 
 
 def confidence_for_advice(model, widening, constraints, groups, delta=DELTA):
@@ -79,6 +76,8 @@ def _gain_as_advised(model, constraints):
     """Gain of the way of constraining of which most is expected, among those that were tried."""
     expected = model.left_out_constraints_
     if expected is None:
-        expected = [_GENTLEST_FIRST[name] for name in CONSTRAINTS]
+        # The gentlest way is then advised.
+        gentlest = [f"gain_{way}" for way in WAYS]
+        expected = [-gentlest.index(name) for name in CONSTRAINTS]
     expected = np.where(np.isfinite(constraints), expected, -np.inf)
     return np.take_along_axis(constraints, expected.argmax(axis=1)[:, None], axis=1)[:, 0]
