@@ -40,13 +40,14 @@ def network_tables(networks):
         numbers = [peaks.get(t) for t in tools]
         rows.append([name, *map(_number, numbers), _number(step), _number(share)])
     parts.append("Peak memory beyond what was held before, MiB\n\n" + markdown(rows))
-    rows = [["network", "max_memory", "stated in advance", "found", "seconds"]]
+    rows = [["network", "max_memory", "stated in advance", "tensors", "resident", "seconds"]]
     for name, entry in networks.items():
         found = entry.get("bounded", {})
-        keys = ("max_memory_mib", "stated_mib", "peak_mib", "seconds")
+        keys = ("max_memory_mib", "stated_mib", "allocated_mib", "peak_mib", "seconds")
         rows.append([name, *[_number(found.get(key)) for key in keys]])
     parts.append(
-        "hessdiag within the memory of three training steps (`max_memory`), MiB\n\n"
+        "hessdiag within the memory of three training steps (`max_memory`): what is stated in "
+        "advance, what tensors take at the most, and by how much the process grows, MiB\n\n"
         + markdown(rows)
     )
     rows = [

@@ -10,6 +10,7 @@ from hessdiag.curvature._checks import tensors_of
 from hessdiag.curvature._data import take
 from hessdiag.curvature._memory import first_graph_bytes, second_graph_bytes
 from hessdiag.curvature._outputs import flatten_outputs
+from hessdiag.curvature._smooth_functions import KeptDerivatives
 
 __all__ = ["Footprint", "dense_bytes", "held_bytes", "measure_footprint"]
 
@@ -65,7 +66,8 @@ def _graph_bytes(problem, X):
     known = [*problem.working_copy.parameters(), *tensors_of(problem.X)]
 
     def scalar():
-        outputs = tensors_of(problem.working_copy(X))
+        with KeptDerivatives():
+            outputs = tensors_of(problem.working_copy(X))
         # Squares: a scalar with second derivatives everywhere.
         return sum(t.square().sum() for t in outputs if t.is_floating_point())
 

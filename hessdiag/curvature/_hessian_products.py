@@ -78,6 +78,8 @@ class HessianProducts:
             gradients = self._gradients(scalar)
             for name, v in vectors.items():
                 totals[name] += _product(gradients[name], self.blocks[name], v)
+            # Its graph is gone before the next chunk's is recorded.
+            del gradients
         return totals
 
     def _dense(self, name, batch_size):
@@ -93,6 +95,7 @@ class HessianProducts:
                 rows = total.new_zeros(k, p)
                 rows[torch.arange(k), start + torch.arange(k)] = 1.0
                 total[start : start + k] += _product(gradients[name], block, rows)
+            del gradients
         return 0.5 * (total + total.T)
 
 

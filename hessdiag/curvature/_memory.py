@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 
 import torch
 
-__all__ = ["available_memory", "first_graph_bytes", "second_graph_bytes"]
+__all__ = ["available_memory", "first_graph_bytes", "give_back_freed", "second_graph_bytes"]
 
 
 def available_memory(device=None):
@@ -18,6 +20,15 @@ def available_memory(device=None):
         return 0.5 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return 4.0 * 2**30
+
+
+def give_back_freed():
+    """Let the C library return what was freed to the system, where it is one that can.
+
+    It keeps what lies between blocks in use; where memory is bounded, that counts.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def second_graph_bytes(scalar, parameters, known=()):
@@ -37,11 +48,13 @@ def _graph_bytes(scalar, parameters, known, twice):
     def note(tensor):
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in known:
-            held[storage.data_ptr()] = storage.nbytes()
-        return tensor
+            # Kept until all is counted, so that no address is used twice.
+            held[storage.data_ptr()] = storage
+        # An output that its own node saved would hold itself, and so the graph, for good.
+        return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         value = scalar()
         if twice and value.requires_grad:
             torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
-    return sum(held.values())
+    return sum(storage.nbytes() for storage in held.values())

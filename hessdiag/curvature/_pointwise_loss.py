@@ -24,9 +24,10 @@ class PointwiseLoss:
         probes = [z, z + nudge]
         wholes = [float(problem.scalar_at(probe)) for probe in probes]
         self._raw, self._factor, self.scale = None, 1.0, float(n_samples)
-        for way in (self._unreduced, self._mapped, self._looped):
+        # Not bound to this object, which would then hold itself, and the problem with it.
+        for way in (PointwiseLoss._unreduced, PointwiseLoss._mapped, PointwiseLoss._looped):
             try:
-                means = [float(way(probe).mean()) for probe in probes]
+                means = [float(way(self, probe).mean()) for probe in probes]
             except Exception:
                 continue
             found = _proportional(means, wholes, n_samples)
@@ -42,7 +43,7 @@ class PointwiseLoss:
 
     def __call__(self, outputs):
         """Return the losses (N,) at outputs (N, D), a tensor."""
-        return self._raw(outputs) * self._factor
+        return self._raw(self, outputs) * self._factor
 
     def _unreduced(self, outputs):
         """Ask the criterion itself not to reduce."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,9 @@ __all__ = ["LayerLook", "MemoryPlan", "look_ahead"]
 
 # Passes hold more than what graphs save: as measured, up to a quarter.
 SPARE = 1.25
+# Share of a bound that is left to the C library's heap, which gives freed memory back with some
+# delay, and to the buffers of matrix products.
+RESERVE = 0.2
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ class MemoryPlan:
 
     `is_tight` says whether layers are worked on one after the other, in chunks of samples, to keep
     `max_memory`; else they share what they can. `peak` is the most that is held at any time, and
-    `bytes_of` what each layer adds to it at its own peak.
+    `bytes_of` what each layer adds to it at its own peak. `groups` are the layers that share graphs
+    where memory is tight, with the number of vectors that are multiplied at once.
     """
 
     def __init__(self, problem, settings):
@@ -122,8 +127,11 @@ class MemoryPlan:
         self.start = max(self.found.start, self.held + SPARE * few * looking)
         self.is_tight = False
         self._in_one_go()
-        limit = settings.max_memory
-        if limit is not None and (self.peak > limit or len(problem.chunks) > 1):
+        self.groups = []
+        if settings.max_memory is None:
+            return
+        self.limit = limit = (1 - RESERVE) * settings.max_memory
+        if self.peak > limit or len(problem.chunks) > 1:
             self.is_tight = True
             least, name = self._one_by_one()
             may_cut = problem.may_cut and (
@@ -135,6 +143,8 @@ class MemoryPlan:
                 least, name = self._one_by_one()
             if least > limit:
                 self._refuse(least, name)
+            self._group()
+        self.peak /= 1 - RESERVE
 
     def _largest_chunk(self):
         """Count the samples that pass through the net at once, at most."""
@@ -231,16 +241,18 @@ class MemoryPlan:
 
     def _one_by_one(self):
         """Plan for one layer after the other; return the least bound that would do, and why."""
-        limit = self.settings.max_memory
         self.ways, self.bytes_of, least = {}, {}, (self.start, None)
+        # The gradient in all layers is kept with its graph.
+        n_params = sum(block.n_params for block in self.problem.blocks)
+        self.graph = SPARE * self.chunk * self.found.second + n_params * self.itemsize
         for block in self.problem.blocks:
             look = self.looks[block.name]
             capture = self.chunk * (self.found.first + look.capture)
             around = Surroundings(
                 capture=capture + self.sizes(block, True).kept,
-                graph=SPARE * self.chunk * self.found.second,
+                graph=self.graph,
                 vector=SPARE * self.chunk * self.found.first,
-                limit=limit - self.held,
+                limit=self.limit - self.held,
             )
             sizes = self.sizes(block, True)
             # With a bound of nothing, every way is as small as can be.
@@ -252,9 +264,30 @@ class MemoryPlan:
         self.peak = max(self.start, self.held + max(self.bytes_of.values()))
         return least
 
+    def _group(self):
+        """Put layers together whose products share the recording of graphs, as many as fit."""
+        k_all, vectors = self.settings.n_probes, SPARE * self.chunk * self.found.first
+        size, room = math.inf, self.limit - self.held
+        for block in self.problem.blocks:
+            way = self.ways[block.name]
+            if way.by_factor or way.name == DENSE:
+                continue
+            # What passes through the net at once is of one layer.
+            k = way.n_vectors
+            own = way.bytes - self.graph - k * vectors
+            if size + own > room or k < k_all:
+                self.groups.append(([], k))
+                size = self.graph + k * vectors
+            self.groups[-1][0].append(block.name)
+            size += own
+            self.peak = max(self.peak, self.held + size)
+            if k < k_all:
+                size = math.inf
+
     def _refuse(self, least, name):
         """Say what would do."""
         limit, settings = self.settings.max_memory, self.settings
+        least /= 1 - RESERVE
         what = "the net, its data, its outputs and a first look at its layers"
         if name is not None:
             what += f", and layer {name!r} beside them"

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from hessdiag.curvature._memory import give_back_freed
 from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum
 from hessdiag.spectra._local_operators import LocalOperators
 from hessdiag.spectra._spectrum import Spectrum
@@ -24,6 +25,7 @@ def tight_spectra(problem, plan, lanczos_spectra):
     gaps = {name: look.gap for name, look in plan.looks.items() if look.gap is not None}
     gaps |= _gaps_on_all(problem, plan, generator)
     spectra = {}
+    give_back_freed()
     by_factor = [b for b in problem.blocks if plan.ways[b.name].by_factor]
     # Late layers are small: they are done and gone before the large early ones come.
     for block in by_factor[::-1]:
@@ -41,6 +43,7 @@ def tight_spectra(problem, plan, lanczos_spectra):
             spectra |= lanczos_spectra(one, [block.name], settings, gaps, generator, way.n_vectors)
             del one
         del factor
+        give_back_freed()
     rest = [b for b in problem.blocks if b.name not in spectra]
     if rest:
         spectra |= _by_products(problem, plan, rest, gaps, generator, lanczos_spectra)
@@ -72,7 +75,6 @@ def _by_products(problem, plan, blocks, gaps, generator, lanczos_spectra):
     """Compute spectra by products with Hessians: dense one by one, Lanczos in groups that fit."""
     settings, spectra = plan.settings, {}
     operators = LocalOperators(blocks, None, None, problem.whole_products(blocks))
-    groups, size = [], math.inf
     for block in blocks:
         way = plan.ways[block.name]
         if way.name == DENSE:
@@ -80,15 +82,8 @@ def _by_products(problem, plan, blocks, gaps, generator, lanczos_spectra):
             gap = gaps.get(block.name, math.nan)
             spectra[block.name] = dense_spectrum(matrix, settings.curvature, gap)
             del matrix
-            continue
-        room = settings.max_memory - plan.held - way.bytes
-        if size > room or way.n_vectors < settings.n_probes:
-            groups.append(([], way.n_vectors))
-            size = 0.0
-        groups[-1][0].append(block.name)
-        size += way.bytes
-        if way.n_vectors < settings.n_probes:
-            size = math.inf
-    for names, n_vectors in groups:
+            give_back_freed()
+    for names, n_vectors in plan.groups:
         spectra |= lanczos_spectra(operators, names, settings, gaps, generator, n_vectors)
+        give_back_freed()
     return spectra

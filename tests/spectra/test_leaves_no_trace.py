@@ -1,9 +1,11 @@
 """Nets and surroundings are left as they were found, whatever happens."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
-from dense_oracle import tabular_net
+from dense_oracle import make_net, tabular_net
 from skorch import NeuralNetClassifier
 from torch import nn
 
@@ -11,12 +13,19 @@ from hessdiag.cases import NetworkCase
 from hessdiag.curvature._hessian_products import HessianProducts
 from hessdiag.spectra import examine, layer_spectra, layer_traces, plan_spectra
 from hessdiag.testing import network_state, state_changes, surroundings_state
+from hessdiag.testing._allocated import AllocatedBytes
 
-OWN = {"scalar": {"*": lambda output, y: (output**2).mean()}}
+
+def squares(output, y):
+    first = output[0] if isinstance(output, tuple) else output
+    return (first**2).mean()
+
+
+OWN = {"scalar": {"*": squares}}
 DOORS = {
     "layer_spectra": layer_spectra,
     "of chunks": lambda *case: layer_spectra(*case, batch_size=7),
-    "within a bound": lambda *case: layer_spectra(*case, max_memory=100_000),
+    "within a bound": lambda *case: layer_spectra(*case, max_memory=400_000, n_lanczos_steps=5),
     "of own outputs": lambda *case: layer_spectra(*case, **OWN),
     "layer_traces": lambda *case: layer_traces(*case, method="hutchinson"),
     "plan_spectra": plan_spectra,
@@ -99,6 +108,21 @@ def test_nothing_changes(door):
     watch = Watch(net, X, y)
     DOORS[door](net, X, y)
     watch.check()
+
+
+@pytest.mark.parametrize("kind", ["attention", "norms", "conv2d_relu", "lstm", "tied"])
+@pytest.mark.parametrize("door", DOORS)
+def test_nothing_stays_in_memory_nor_waits_for_the_garbage_collector(door, kind):
+    case = make_net(kind, "cross_entropy", n_samples=8)
+    gc.collect()
+    gc.disable()
+    try:
+        with AllocatedBytes() as count:
+            DOORS[door](*case)
+    finally:
+        gc.enable()
+    assert count.peak > 1000
+    assert count.held == 0
 
 
 @pytest.mark.parametrize("door", DOORS)

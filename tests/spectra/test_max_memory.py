@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from dense_oracle import make_net, tabular_net
+from memory_probe import make as make_large
 from skorch import NeuralNetClassifier
 from torch import nn
 
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._working_copy import untouched_surroundings
 from hessdiag.spectra import layer_spectra, layer_traces, plan_spectra
+from hessdiag.testing._allocated import AllocatedBytes
 
 MIB = 2**20
 # What the interpreter and its libraries may take besides.
@@ -60,6 +62,32 @@ def test_memory_stays_within_the_bound_and_is_as_planned(network, activation, li
             # So few steps of Lanczos are compared by other tests, on smaller nets.
             if found["exact"][name] and free["exact"][name]:
                 assert found["largest"][name] == pytest.approx(free["largest"][name], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("network", "activation", "limits"),
+    [
+        ("mlp", "relu", (14, 40)),
+        ("mlp", "gelu", (14, 40)),
+        ("cnn", "gelu", (8, 24)),
+        ("transformer", "relu", (12, 40)),
+        ("transformer", "gelu", (12, 40)),
+    ],
+)
+def test_tensors_take_no_more_than_is_stated(network, activation, limits):
+    net, X, y = make_large(network, activation)
+    for limit in limits:
+        settings = {
+            "n_lanczos_steps": 6,
+            "n_probes": 2,
+            "method": "lanczos",
+            "max_memory": limit * MIB,
+        }
+        plan = plan_spectra(net, X, y, **settings)
+        with AllocatedBytes() as count:
+            layer_spectra(net, X, y, **settings)
+        assert count.peak <= plan.bytes <= limit * MIB, plan
+        assert plan.bytes <= 4 * count.peak, plan
 
 
 def problem(activation=nn.Tanh, n_samples=9):
