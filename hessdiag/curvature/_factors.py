@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import torch
 
+from hessdiag.curvature._gram_by_positions import MAX_BLOCK_ENTRIES, gram_by_positions
+
 __all__ = ["DenseFactor", "Factor", "OuterFactor", "add_factors", "join_factors"]
 
-# Blocks of a dense Jacobian of more entries than this are not formed at once.
-MAX_BLOCK_ENTRIES = 30_000_000
 # Dense Jacobians of more entries than this are not kept for products.
 MAX_KEPT_ENTRIES = 50_000_000
 # Entries of a dense Jacobian that stay in a processor's cache between two products.
@@ -135,34 +135,18 @@ class OuterFactor(Factor):
     def gram(self):
         """Return J J' (N D, N D) in float64, by whichever way costs less."""
         n_rows = self.n_samples * self.n_outputs
-        by_positions = (
-            n_rows**2 * self.positions**2 * (self.width + self.fan_in / self.n_outputs**2)
-        )
-        by_jacobian = n_rows * self.n_params * (self.positions + n_rows)
-        if self.positions == 1 or by_positions < by_jacobian:
-            return self._gram_by_positions()
+        t = self.positions
+        pairs = n_rows**2 * t * (t + 1) / 2
+        by_positions = pairs * (self.width + self.fan_in / self.n_outputs**2)
+        by_jacobian = n_rows * self.n_params * (t + n_rows)
+        if t == 1 or by_positions < by_jacobian:
+            return sum(self.gram_of_group(g, torch.float64) for g in range(self.groups))
         return self._gram_by_jacobian()
 
-    def _gram_by_positions(self):
-        """Sum S S' o a a' over pairs of positions: no parameter appears."""
-        n_samples, n_outputs = self.n_samples, self.n_outputs
-        gram = self.sweeps.new_zeros(
-            n_samples, n_outputs, n_samples, n_outputs, dtype=torch.float64
-        )
+    def gram_of_group(self, g, dtype):
+        """Return what one group adds to J J' (N D, N D), by pairs of positions."""
         weight, bias = "weight" in self.pieces, "bias" in self.pieces
-        for g in range(self.groups):
-            for t in range(self.positions):
-                left = self.sweeps[:, :, g, t].reshape(-1, self.width).double()
-                for u in range(self.positions):
-                    right = self.sweeps[:, :, g, u].reshape(-1, self.width).double()
-                    product = (left @ right.T).view(gram.shape)
-                    if weight:
-                        inner = self.inputs[:, g, t].double() @ self.inputs[:, g, u].double().T
-                        if bias:
-                            inner += 1.0
-                        product *= inner[:, None, :, None]
-                    gram += product
-        return gram.reshape(n_samples * n_outputs, n_samples * n_outputs)
+        return gram_by_positions(self.sweeps[:, :, g], self.inputs[:, g], weight, bias, dtype)
 
     def _gram_by_jacobian(self):
         """Accumulate the products of slices of the Jacobian that fit in memory."""

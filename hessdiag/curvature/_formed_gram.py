@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from hessdiag.curvature._factors import MAX_BLOCK_ENTRIES, Factor, OuterFactor
+from hessdiag.curvature._factors import Factor, OuterFactor
+from hessdiag.curvature._gram_by_positions import MAX_BLOCK_ENTRIES
 
 __all__ = ["FormedGram", "form_gram", "gram_pays"]
 
@@ -50,31 +51,6 @@ def gram_pays(factor, n_products):
 
 
 def form_gram(factor):
-    """Form J J' of an `OuterFactor` of one group, from half of the pairs of positions.
-
-    With S_t (N D, O) and a_t (N, I) of position t, J J' is the sum of (S_t S_u') o (a_t a_u' + 1)
-    over all t and u; the pairs (u, t) give the transpose of what (t, u) give.
-    """
-    n, c, t = factor.n_samples, factor.n_outputs, factor.positions
-    n_rows = n * c
-    sweeps = factor.sweeps[:, :, 0].permute(2, 0, 1, 3).reshape(t, n_rows, factor.width)
-    inputs = factor.inputs[:, 0].transpose(0, 1).contiguous()
-    weight, bias = "weight" in factor.pieces, "bias" in factor.pieces
-    above = sweeps.new_zeros(n_rows, n_rows)
-    same = torch.zeros_like(above)
-    step = max(1, MAX_BLOCK_ENTRIES // n_rows**2)
-    for first in range(t):
-        for start in range(first, t, step):
-            others = slice(start, min(t, start + step))
-            pairs = (sweeps[first] @ sweeps[others].reshape(-1, factor.width).T).view(
-                n, c, -1, n, c
-            )
-            if weight:
-                inner = (inputs[first] @ inputs[others].reshape(-1, factor.fan_in).T).view(n, -1, n)
-                pairs *= (inner + 1.0 if bias else inner)[:, None, :, :, None]
-            sums = pairs.view(n_rows, -1, n_rows)
-            if start == first:
-                same += sums[:, 0]
-                sums = sums[:, 1:]
-            above += sums.sum(dim=1)
-    return FormedGram(same + above + above.T, n, c, factor.n_params)
+    """Form J J' of an `OuterFactor` of one group, in its own precision."""
+    matrix = factor.gram_of_group(0, factor.dtype)
+    return FormedGram(matrix, factor.n_samples, factor.n_outputs, factor.n_params)

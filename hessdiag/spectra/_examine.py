@@ -236,7 +236,7 @@ def _examine_factored(problem, options, wide_layers, wide_network):
         whole = problem.network_block()
         beyond = problem.residual_products([whole])
         network_gap = operators.measure_network_gap(beyond, whole, generator)
-        operators.prepare_hessians(problem, options.n_probes * options.n_lanczos_steps)
+        operators.prepare_hessians(problem, options.n_products)
         bent = [block for block in problem.blocks if block.name not in operators.coincident]
         operators.blocks = {block.name: block for block in bent}
         spectra = operator_spectra(operators, options, gaps, generator)

@@ -39,8 +39,7 @@ def local_spectra(problem, settings):
             if not blocks:
                 return {block.name: done[block.name] for block in problem.blocks}
         if settings.curvature == "hessian":
-            n_products = settings.n_probes * settings.n_lanczos_steps
-            operators, gaps = hessian_operators(problem, blocks, n_products, generator)
+            operators, gaps = hessian_operators(problem, blocks, settings.n_products, generator)
         else:
             factors = problem.factors(weighted=True, blocks=blocks)
             check_factors(problem, factors)
@@ -132,8 +131,7 @@ def _lanczos_spectra(operators, names, settings, gaps, generator, n_vectors=None
     groups = [[name] for name in names if name not in together]
     for group in [*groups, together] if together else groups:
         if condense and operators.by_factor(group[0]):
-            n_products = settings.n_probes * settings.n_lanczos_steps
-            operators.condense(group[0], n_products)
+            operators.condense(group[0], settings.n_products)
         some = {name: starts.pop(name) for name in group}
         spectra |= _run(operators, some, settings, gaps, n_vectors)
         if condense:

@@ -214,8 +214,7 @@ class MemoryPlan:
 
     def _is_formed(self, look):
         """Say whether sample-wise Hessians of a linear layer are built."""
-        n_products = self.settings.n_probes * self.settings.n_lanczos_steps
-        width = look.plain_width
+        width, n_products = look.plain_width, self.settings.n_products
         return width > 0 and forms_matrices(self.problem.n_samples, width, n_products)
 
     def _pending(self, block):

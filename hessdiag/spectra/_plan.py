@@ -257,7 +257,7 @@ def plan_spectra(
         else:
             # A Hessian-vector product costs about four passes forward and back, and three more
             # where its graph is not kept.
-            n_products = way.side if way.name == DENSE else n_probes * n_lanczos_steps
+            n_products = way.side if way.name == DENSE else settings.n_products
             seconds += 4 * pass_seconds * n_products
             if len(problem.chunks) > 1:
                 seconds += 3 * pass_seconds * n_products / way.n_vectors

@@ -48,6 +48,11 @@ class SpectrumSettings:
         return available_memory() if self.max_memory is None else float(self.max_memory)
 
     @property
+    def n_products(self):
+        """Products with a layer's matrix that Lanczos takes, at most."""
+        return self.n_probes * self.n_lanczos_steps
+
+    @property
     def seed(self):
         """Seed for torch; a RandomState is drawn from."""
         if self.random_state is None:

@@ -111,7 +111,7 @@ def _lanczos(sizes, settings, side, before, kept, vector, limit, by_factor=True)
     steps = min(settings.n_lanczos_steps, side)
     basis = (steps + EXTRA_VECTORS) * side * sizes.itemsize + vector
     k = _largest(settings.n_probes, kept, basis, limit)
-    operations = 4 * settings.n_probes * settings.n_lanczos_steps**2 * side
+    operations = 4 * settings.n_products * settings.n_lanczos_steps * side
     return Way(LANCZOS, operations, max(before, kept + k * basis), side, by_factor, k)
 
 

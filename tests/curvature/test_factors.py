@@ -60,7 +60,8 @@ def test_outer_factors_equal_their_definition(factor):
     np.testing.assert_allclose(factor.dense().numpy(), expected, atol=1e-12)
     assert (factor.n_samples, factor.n_outputs, factor.n_params) == (n, c, p)
     rows = expected.reshape(n * c, p)
-    for gram in (factor.gram(), factor._gram_by_positions(), factor._gram_by_jacobian()):
+    by_positions = sum(factor.gram_of_group(g, torch.float64) for g in range(factor.groups))
+    for gram in (factor.gram(), by_positions, factor._gram_by_jacobian()):
         np.testing.assert_allclose(gram.numpy(), rows @ rows.T, atol=1e-10)
     vectors, outputs = torch.randn(3, p).double(), torch.randn(2, n, c).double()
     np.testing.assert_allclose(
@@ -171,7 +172,7 @@ def test_condensed_factors_are_the_same_matrix():
 @given(outer_factors().filter(lambda factor: factor.groups == 1), st.sampled_from([1, 10**6]))
 def test_formed_gram_matrices_are_those_of_the_definition(factor, entries):
     rows = brute_force(factor).reshape(-1, factor.n_params)
-    with mock.patch("hessdiag.curvature._formed_gram.MAX_BLOCK_ENTRIES", entries):
+    with mock.patch("hessdiag.curvature._gram_by_positions.MAX_BLOCK_ENTRIES", entries):
         formed = form_gram(factor)
     np.testing.assert_allclose(formed.gram().numpy(), rows @ rows.T, atol=1e-10)
     outputs = torch.randn(2, factor.n_samples, factor.n_outputs).double()
