@@ -22,6 +22,7 @@ from hessdiag.curvature._data import Chunk, concatenate, load_chunks, sample_ind
 from hessdiag.curvature._determinism import check_deterministic
 from hessdiag.curvature._factors import DenseFactor, join_factors
 from hessdiag.curvature._footprint import dense_bytes, held_bytes, measure_footprint
+from hessdiag.curvature._gauss_newton_products import GaussNewtonProducts, OutputProducts
 from hessdiag.curvature._hessian_products import HessianProducts
 from hessdiag.curvature._layer_scalars import LayerScalars
 from hessdiag.curvature._links import IDENTITY, find_link
@@ -53,7 +54,8 @@ class LocalCurvature:
 
     Attributes: `blocks` (the layers), `working_copy`, `n_samples`, `output_values` (N, ...) in the
     coordinates that are examined, or None where the scalar is no function of each sample's outputs
-    (`why_whole` says why); then only `whole_products` is to be had.
+    (`why_whole` says why). `outputs` is None then, and where output Hessians are too large to be
+    formed: only products through the net are to be had.
     """
 
     def __init__(
@@ -244,6 +246,7 @@ class LocalCurvature:
         """Return the same problem on some of its samples, in one chunk."""
         part = copy.copy(self)
         part.__dict__.pop("outputs", None)
+        part.__dict__.pop("output_products", None)
         part.__dict__.pop("footprint", None)
         indices = torch.as_tensor(indices, device=self.working_copy.device)
         part._hold([Chunk(take(self.X, indices), take(self.y, indices), len(indices))])
@@ -362,11 +365,30 @@ class LocalCurvature:
             total += 2 * self.n_samples * block.n_params * max(1, positions)
         return total
 
+    @functools.cached_property
+    def output_products(self):
+        """Derivatives at the outputs where the second ones are too many to be formed."""
+        return OutputProducts(self.scalar_at, self.output_values)
+
+    @property
+    def is_separable(self):
+        """Say whether the scalar is a sum over samples of functions of each sample's outputs."""
+        return self.outputs is not None or self.output_values is not None
+
+    def products(self, curvature, blocks=None):
+        """Return products with Hessians or Gauss-Newton matrices, by passes through the net."""
+        if curvature == "hessian":
+            return self.whole_products(blocks)
+        blocks = self.blocks if blocks is None else blocks
+        return GaussNewtonProducts(
+            self.outputs_of, self.chunks, self.offsets, self.output_products, blocks
+        )
+
     def residual_products(self, blocks=None):
         """Return products with sum_n r_n . d2 z_n, the part of the Hessian beyond Gauss-Newton."""
-        scalars = []
+        scalars, known = [], self.output_products if self.outputs is None else self.outputs
         for chunk, start in zip(self.chunks, self.offsets):
-            residuals = self.outputs.residuals[start : start + chunk.n_samples]
+            residuals = known.residuals[start : start + chunk.n_samples]
             residuals = residuals.to(self.working_copy.dtype)
             scalars.append(lambda X=chunk.X, r=residuals: (self.outputs_of(X) * r).sum())
         return HessianProducts(scalars, self.blocks if blocks is None else blocks)

@@ -211,11 +211,11 @@ def _examine_whole(problem, options):
     """Examine a net whose loss is not a function of each sample's outputs: Hessians only."""
     spectra = local_spectra(problem, options)
     layers = tuple(
-        _layer(problem, block, spectra[block.name], None, {"gn_gap": math.nan})
-        for block in problem.blocks
+        _layer(problem, b, spectra[b.name], None, {"gn_gap": spectra[b.name].gn_gap})
+        for b in problem.blocks
     )
     block = problem.network_block()
-    operators = LocalOperators([block], None, None, problem.whole_products([block]))
+    operators = LocalOperators([block], None, None, problem.products(options.curvature, [block]))
     generator = torch.Generator().manual_seed(options.seed)
     spectrum = operator_spectra(operators, options, {}, generator)[block.name]
     return layers, _layer(problem, block, spectrum, None, {"gn_gap": math.nan})

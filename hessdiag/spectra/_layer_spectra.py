@@ -117,10 +117,14 @@ def layer_spectra(
     Gauss-Newton part is that of the logits.
 
     Whether Hessian and Gauss-Newton matrix coincide (`gn_gap`) is measured on all samples; where
-    that would take more than some ten seconds, first on four of them, drawn at random, and on all
+    that would take more than some ten seconds, first on two of them, drawn at random, and on all
     only for the layers where they differ there. Piecewise-linear and smooth functions are told
-    apart by any sample. The risk is a layer whose part beyond Gauss-Newton vanishes on the four,
+    apart by any sample. The risk is a layer whose part beyond Gauss-Newton vanishes on the two,
     but not on others: it is then given its Gauss-Newton spectrum.
+
+    Where a loss has too many second derivatives in the outputs to be formed (an image or a token
+    sequence for an output), Gauss-Newton matrices too are multiplied by passes through the net, and
+    the gap of every layer is that on two samples if passes take long.
 
     A loss that is no sum over samples of functions of their outputs (an added weight penalty, a net
     that mixes samples, several output tensors) is differentiated as it is, on all samples at once.

@@ -98,7 +98,8 @@ def layer_traces(
     layers : str, list of str, dict or None, default=None
         As in `layer_spectra`.
     curvature : {"hessian", "ggn"}, default="hessian"
-        As in `layer_spectra`. Traces of Gauss-Newton matrices are exact.
+        As in `layer_spectra`. Traces of Gauss-Newton matrices are exact, unless the loss has too
+        many second derivatives in the outputs.
     scalar : "loss", callable or mapping of str to callable, default="loss"
         As in `layer_spectra`.
     method : {"auto", "hutchinson"}, default="auto"
@@ -212,7 +213,7 @@ def _traces(problem, settings, method):
         known = _gauss_newton_traces(problem, settings)
         if settings.curvature == "hessian":
             coincident = set(gaps_of_few(problem, generator)) & known.keys()
-    if settings.curvature == "ggn":
+    if settings.curvature == "ggn" and problem.outputs is not None:
         coincident = set(known)
         if len(known) < len(problem.blocks):
             missing = [b.name for b in problem.blocks if b.name not in known]
@@ -221,7 +222,7 @@ def _traces(problem, settings, method):
                 "does not. Pass max_samples to look at fewer samples."
             )
     estimated = {}
-    for products in _parts(problem, known, coincident):
+    for products in _parts(problem, settings, known, coincident):
         estimated |= _estimates(products, settings, generator)
     traces = {}
     for block in problem.blocks:
@@ -234,7 +235,7 @@ def _traces(problem, settings, method):
 def takes_factors(problem, settings, method):
     """Say whether factors are built: wanted, or taking no longer than the products."""
     if settings.curvature == "ggn":
-        return True
+        return problem.outputs is not None
     if method != "auto" or problem.outputs is None:
         return False
     return problem.outputs.rank <= SWEEPS_PER_PRODUCT * settings.n_probes
@@ -251,11 +252,15 @@ def _gauss_newton_traces(problem, settings):
     return traces
 
 
-def _parts(problem, known, coincident):
-    """List what is to be estimated: products with residual parts, or with whole Hessians."""
+def _parts(problem, settings, known, coincident):
+    """List what is to be estimated: products with residual parts, or with whole matrices."""
+
+    def whole_products(blocks):
+        return problem.products(settings.curvature, blocks)
+
     bent = [b for b in problem.blocks if b.name in known and b.name not in coincident]
     bare = [b for b in problem.blocks if b.name not in known]
-    parts = [(bent, problem.residual_products), (bare, problem.whole_products)]
+    parts = [(bent, problem.residual_products), (bare, whole_products)]
     return [_Products(problem, blocks, make) for blocks, make in parts if blocks]
 
 

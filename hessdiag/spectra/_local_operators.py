@@ -14,6 +14,7 @@ __all__ = [
     "LocalOperators",
     "coincidence_threshold",
     "forms_matrices",
+    "gaps_by_products",
     "gaps_of_few",
     "gaps_on_few",
     "large_enough_for_few",
@@ -52,6 +53,23 @@ def large_enough_for_few(problem):
     if 3 * len(problem.blocks) * problem.operations() <= MAX_GAP_OPERATIONS:
         return False
     return problem.n_samples > 2 * FEW_SAMPLES
+
+
+def gaps_by_products(problem, generator):
+    """Return {name: |R v| / |H v|} for one random v per layer, by passes through the net alone.
+
+    So where output Hessians are too large to be formed; where products on all samples take long, on
+    a few samples, drawn at random.
+    """
+    some = problem
+    if large_enough_for_few(problem):
+        some = problem.restrict(
+            torch.randperm(problem.n_samples, generator=generator)[:FEW_SAMPLES]
+        )
+    vectors = random_vectors(some.blocks, generator)
+    parts = some.residual_products().products(vectors)
+    wholes = some.whole_products().products(vectors)
+    return {name: relative_size(part, wholes[name]) for name, part in parts.items()}
 
 
 def gaps_of_few(problem, generator):

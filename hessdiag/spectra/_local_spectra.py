@@ -10,7 +10,7 @@ import torch
 from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum
 from hessdiag.spectra._hessian_operators import hessian_operators
 from hessdiag.spectra._lanczos import lanczos, quadrature, random_probes
-from hessdiag.spectra._local_operators import LocalOperators, gaps_on_few
+from hessdiag.spectra._local_operators import LocalOperators, gaps_by_products, gaps_on_few
 from hessdiag.spectra._memory_plan import MemoryPlan
 from hessdiag.spectra._spectrum import Spectrum
 from hessdiag.spectra._tight_spectra import tight_spectra
@@ -28,9 +28,12 @@ def local_spectra(problem, settings):
         if plan.is_tight:
             return tight_spectra(problem, plan, _lanczos_spectra)
     if problem.outputs is None:
-        operators = LocalOperators(problem.blocks, None, None, problem.whole_products())
+        products = problem.products(settings.curvature)
+        operators = LocalOperators(problem.blocks, None, None, products)
         operators.vectors_at_once = problem.vectors_at_once()
         gaps = {}
+        if settings.curvature == "hessian" and problem.is_separable:
+            gaps = gaps_by_products(problem, generator)
     else:
         blocks, done = problem.blocks, {}
         if settings.curvature == "hessian":
@@ -53,7 +56,7 @@ def local_spectra(problem, settings):
 
 def check_separable(problem, settings):
     """Refuse Gauss-Newton matrices of a loss that has none."""
-    if problem.outputs is None and settings.curvature == "ggn":
+    if settings.curvature == "ggn" and not problem.is_separable:
         raise ValueError(
             "Expected a loss of each sample's outputs for curvature='ggn', found that "
             f"{problem.why_whole}. Use curvature='hessian'."

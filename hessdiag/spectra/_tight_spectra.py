@@ -8,7 +8,7 @@ import torch
 
 from hessdiag.curvature._memory import give_back_freed
 from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum
-from hessdiag.spectra._local_operators import LocalOperators
+from hessdiag.spectra._local_operators import LocalOperators, gaps_by_products
 from hessdiag.spectra._spectrum import Spectrum
 from hessdiag.spectra._ways import DENSE, FACTOR
 
@@ -23,7 +23,10 @@ def tight_spectra(problem, plan, lanczos_spectra):
     settings = plan.settings
     generator = torch.Generator().manual_seed(settings.seed)
     gaps = {name: look.gap for name, look in plan.looks.items() if look.gap is not None}
-    gaps |= _gaps_on_all(problem, plan, generator)
+    if problem.outputs is not None:
+        gaps |= _gaps_on_all(problem, plan, generator)
+    elif settings.curvature == "hessian" and problem.is_separable:
+        gaps = gaps_by_products(problem, generator)
     spectra = {}
     give_back_freed()
     by_factor = [b for b in problem.blocks if plan.ways[b.name].by_factor]
@@ -74,7 +77,7 @@ def _gaps_on_all(problem, plan, generator):
 def _by_products(problem, plan, blocks, gaps, generator, lanczos_spectra):
     """Compute spectra by products with Hessians: dense one by one, Lanczos in groups that fit."""
     settings, spectra = plan.settings, {}
-    operators = LocalOperators(blocks, None, None, problem.whole_products(blocks))
+    operators = LocalOperators(blocks, None, None, problem.products(settings.curvature, blocks))
     for block in blocks:
         way = plan.ways[block.name]
         if way.name == DENSE:

@@ -10,6 +10,7 @@ from hessdiag.diagnosis import DIAGNOSES, GAINS, TableDiagnoser
 from hessdiag.diagnosis._leading_columns import leading_columns
 from hessdiag.features import FAMILIES, SpectralFeatures
 from hessdiag.zoo._evaluation_rows import evaluation_rows, leading_columns_of_rows
+from hessdiag.zoo._gain_ceiling import gain_ceiling
 from hessdiag.zoo._scores import balanced_accuracy
 from hessdiag.zoo._search import (
     align_probabilities,
@@ -56,9 +57,9 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
     studies : dict
         ``ablation`` (balanced accuracy with each family of features alone, and with all but it;
         of single layers alone, and of the whole net alone), ``learning_curve`` (``n_datasets`` and
-        ``n_networks``: pairs of the mean number to learn from and the balanced accuracy, by row)
-        and ``gains`` (as from `study_gains`, by row). None stands where a split has too little to
-        learn from.
+        ``n_networks``: pairs of the mean number to learn from and the balanced accuracy, by row),
+        ``gains`` (as from `study_gains`, by row) and ``gain_ceiling`` (as from `gain_ceiling`).
+        None stands where a split has too little to learn from.
     """
     if estimator is None:
         estimator = next(iter(default_candidates(random_state).values()))
@@ -99,6 +100,7 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
         "ablation": {name: value for (what, name, _), value in found.items() if what == "ablation"},
         "learning_curve": curve,
         "gains": dict(zip(STUDIED_ROWS, gains, strict=True)),
+        "gain_ceiling": gain_ceiling(zoo, splits, random_state),
     }
 
 

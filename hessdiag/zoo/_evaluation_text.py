@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hessdiag.zoo._evaluation_rows import ROW_TITLES
+from hessdiag.zoo._gain_ceiling import CEILING_TITLES
 
 
 def format_evaluation(result):
@@ -101,6 +102,15 @@ def _studies_in_words(studies):
             for name, found in gains.items()
         )
         lines.append(f"  {ROW_TITLES[row]:42s} {shown}")
+    lines += [
+        "",
+        "What gains leave to be told (Spearman; the same trees for all; no row knows more)",
+    ]
+    for name, gains in studies["gain_ceiling"].items():
+        shown = "  ".join(
+            f"{gain.removeprefix('gain_')} {_figure(value, 5, 3)}" for gain, value in gains.items()
+        )
+        lines.append(f"  {CEILING_TITLES[name]:50s} {shown}")
     return lines
 
 

@@ -59,6 +59,7 @@ COLUMNS = (
     "train_error",
     "valid_loss",
     "valid_error",
+    "test_loss",
 )
 
 #: Measures of the whole net.
@@ -205,8 +206,8 @@ def load_reference_zoo(return_X_y=False, as_frame=False, path=None):
         ``target`` (the diagnoses), ``feature_names``, ``target_names``, ``groups`` (the real data
         set or generator that each network's task comes from: the unit that no fold may split),
         ``tables`` (the `LayerTable` of each network), ``columns`` (recipe, gains with standard
-        errors, validation losses), ``rivals`` (`read_rivals`), ``frame``, ``provenance`` and
-        ``DESCR``.
+        errors, validation and held-out losses), ``rivals`` (`read_rivals`), ``frame``,
+        ``provenance`` and ``DESCR``.
     (data, target) : tuple
         If `return_X_y` is true.
 

@@ -151,7 +151,8 @@ class ZooStore:
         -------
         frame : pandas.DataFrame
             A row per network; ``id``, ``group`` and ``config`` besides the fields of `Recipe` and
-            `TrainingRecord`, whose ``n_train`` is called ``n_train_used``.
+            `TrainingRecord`, whose ``n_train`` is called ``n_train_used``; ``test_loss`` is the
+            last of the held-out losses.
         """
         rows = []
         for recipe_id in sorted(self.finished_ids()):
@@ -160,6 +161,7 @@ class ZooStore:
             measured = asdict(record)
             # The recipe says how many were asked for; small sets give fewer.
             measured["n_train_used"] = measured.pop("n_train")
+            measured["test_loss"] = measured["test_losses"][-1]
             rows.append(row | asdict(recipe) | measured)
         if not rows:
             raise FileNotFoundError(

@@ -37,6 +37,12 @@ def make_columns(n_networks, n_parents, rng):
         "teacher_width": np.where(parent % 6 == 5, 8, -1),
         "unsure": rng.random(n_networks) < 0.3,
         "null_loss": null_loss,
+        "test_loss": rng.random(n_networks),
+        "optimizer": rng.choice(["adamw", "sgd"], n_networks),
+        **{
+            name: rng.random(n_networks)
+            for name in ("weight_decay", "learning_rate", "n_steps", "dropout")
+        },
         "gain_widening": rng.normal(size=n_networks),
         "gain_constraining": rng.normal(size=n_networks),
         **{

@@ -38,6 +38,8 @@ def test_rows_are_rebuilt_from_their_recipes(zoo):
         net, record = train_recipe(recipe)
         shipped = zoo.columns["train_loss"][index]
         assert record.train_loss == pytest.approx(shipped, rel=1e-3, abs=1e-6)
+        shipped = zoo.columns["test_loss"][index]
+        assert record.test_losses[-1] == pytest.approx(shipped, rel=2e-2)
         split = recipe_split(recipe)
         case = hd.NetworkCase(net, split.X_train, split.y_train)
         table = layer_table(REFERENCE_SPECTRA.transform([case])[0])
