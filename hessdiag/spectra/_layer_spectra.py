@@ -85,7 +85,8 @@ def layer_spectra(
     max_memory : float or None, default=None
         Bytes to keep within, beside what is taken already: by smaller chunks of samples, one layer
         after the other, fewer vectors at once, and Lanczos in place of large exact decompositions.
-        None sets no bound.
+        Tensors take four fifths of it at the most; the rest is for the C library, which gives freed
+        memory back with some delay. None sets no bound.
 
     Returns
     -------
@@ -124,7 +125,7 @@ def layer_spectra(
 
     Where a loss has too many second derivatives in the outputs to be formed (an image or a token
     sequence for an output), Gauss-Newton matrices too are multiplied by passes through the net, and
-    the gap of every layer is that on two samples if passes take long.
+    the gap of every layer is that on two samples, drawn at random, if there are more than four.
 
     A loss that is no sum over samples of functions of their outputs (an added weight penalty, a net
     that mixes samples, several output tensors) is differentiated as it is, on all samples at once.

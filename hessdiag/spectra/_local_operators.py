@@ -58,14 +58,13 @@ def large_enough_for_few(problem):
 def gaps_by_products(problem, generator):
     """Return {name: |R v| / |H v|} for one random v per layer, by passes through the net alone.
 
-    So where output Hessians are too large to be formed; where products on all samples take long, on
-    a few samples, drawn at random.
+    So where output Hessians are too large to be formed. Nothing depends on it there, so that a few
+    samples, drawn at random, are enough.
     """
     some = problem
-    if large_enough_for_few(problem):
-        some = problem.restrict(
-            torch.randperm(problem.n_samples, generator=generator)[:FEW_SAMPLES]
-        )
+    if problem.n_samples > 2 * FEW_SAMPLES:
+        drawn = torch.randperm(problem.n_samples, generator=generator)[:FEW_SAMPLES]
+        some = problem.restrict(drawn)
     vectors = random_vectors(some.blocks, generator)
     parts = some.residual_products().products(vectors)
     wholes = some.whole_products().products(vectors)

@@ -77,7 +77,8 @@ class SpectraPlan:
         The layers, in forward order.
     peak : float or None, default=None
         Estimated memory at its highest, in bytes, with the copy of the net, the data, and all that
-        layers share; None takes the largest of the layers' own.
+        layers share (and a fifth for the C library, where `max_memory` is set); None takes the
+        largest of the layers' own.
     n_chunks : int, default=1
         Number of chunks of samples that pass through the net one after the other.
 

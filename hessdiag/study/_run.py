@@ -109,11 +109,17 @@ def run_study(folder, design=None, provenance=None, n_jobs=None, progress=True, 
 
 
 def _check_design(design, folder):
-    """Refuse unknown data sets, and a folder that was begun with another design."""
+    """Refuse unknown and repeated data sets, and a folder that was begun with another design."""
     unknown = sorted(set(design.data_sets) - set(DATA_SETS))
     if unknown:
         raise ValueError(
             f"Unknown data sets {', '.join(unknown)}. Expected names among {', '.join(DATA_SETS)}."
+        )
+    repeated = sorted({n for n in design.data_sets if list(design.data_sets).count(n) > 1})
+    if repeated:
+        raise ValueError(
+            f"Expected every data set once, found {', '.join(repeated)} more often. Experiments "
+            "on the same data would count as independent ones; name each once."
         )
     for name in (*(DATA_SETS[name] for name in design.data_sets), *design.teachers):
         load_dataset(name)
