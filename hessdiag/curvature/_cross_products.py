@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from hessdiag.curvature._hessian_products import HessianProducts, vector_jacobian_products
+from hessdiag.curvature._hessian_products import (
+    HessianProducts,
+    split_by_parameter,
+    vector_jacobian_products,
+)
 
 __all__ = ["CrossProducts"]
 
@@ -21,14 +25,12 @@ class CrossProducts(HessianProducts):
 
         The backward sweep goes no further than the blocks named in `among`.
         """
-        parameters, k = self.blocks[name].parameters, len(vectors)
-        parts = vectors.split([p.numel() for p in parameters], dim=1)
-        weights = [part.reshape(k, *p.shape) for part, p in zip(parts, parameters)]
+        k, weights = len(vectors), split_by_parameter(self.blocks[name], vectors)
         others = [self.blocks[other] for other in among]
         inputs = [p for other in others for p in other.parameters]
         totals = [0.0] * len(inputs)
         for scalar in self.scalars:
-            images = vector_jacobian_products(self._gradients(scalar)[name], inputs, weights)
+            images = vector_jacobian_products(self._graphs(scalar)[name], inputs, weights)
             totals = [total + image.reshape(k, -1) for total, image in zip(totals, images)]
         totals = iter(totals)
         return {

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import torch
 
-from hessdiag.curvature._hessian_products import vector_jacobian_products
+from hessdiag.curvature._hessian_products import (
+    ProductsByChunks,
+    join_by_parameter,
+    split_by_parameter,
+    vector_jacobian_products,
+)
 from hessdiag.curvature._outputs import flatten_outputs
 
 __all__ = ["GaussNewtonProducts", "OutputProducts"]
@@ -36,55 +41,22 @@ class OutputProducts:
         return images[:, start : start + n].to(vectors.dtype)
 
 
-class GaussNewtonProducts:
+class GaussNewtonProducts(ProductsByChunks):
     """Products of vectors with the blocks' Gauss-Newton matrices, one chunk after the other.
 
-    `outputs_of` maps a chunk's inputs to outputs (n, D). With one chunk its graph is kept; with
-    more, each is recorded anew for every product.
+    `outputs_of` maps a chunk's inputs to outputs (n, D); `chunks` are pairs of a chunk and the
+    number of samples before it.
     """
 
-    def __init__(self, outputs_of, chunks, offsets, output_products, blocks):
+    def __init__(self, outputs_of, chunks, output_products, blocks):
+        super().__init__(chunks, blocks)
         self.outputs_of = outputs_of
-        self.parts = list(zip(chunks, offsets))
         self.output_products = output_products
-        self.blocks = {block.name: block for block in blocks}
-        self._kept = None
 
-    @property
-    def records_anew(self):
-        """Say whether every call of `products` records graphs, which all layers asked for share."""
-        return len(self.parts) > 1
-
-    def products(self, vectors):
-        """Return {name: J' Lambda J v} for {name: v of shape (k, p)}."""
-        totals = {name: torch.zeros_like(v) for name, v in vectors.items()}
-        for chunk, start in self.parts:
-            graphs = self._graphs(chunk)
-            for name, v in vectors.items():
-                totals[name] += self._product(graphs, start, self.blocks[name], v)
-            del graphs
-        return totals
-
-    def dense(self, name, batch_size=64):
-        """Return the matrix (p, p) of one block, by products with the identity."""
-        block = self.blocks[name]
-        first, p = block.parameters[0], block.n_params
-        total = torch.zeros(p, p, dtype=first.dtype, device=first.device)
-        for chunk, start in self.parts:
-            graphs = self._graphs(chunk)
-            for row in range(0, p, batch_size):
-                k = min(batch_size, p - row)
-                rows = total.new_zeros(k, p)
-                rows[torch.arange(k), row + torch.arange(k)] = 1.0
-                total[row : row + k] += self._product(graphs, start, block, rows)
-            del graphs
-        return 0.5 * (total + total.T)
-
-    def _graphs(self, chunk):
+    def _record(self, chunk):
         """Record outputs z, and J' u of every block as a function of u."""
-        if self._kept is not None:
-            return self._kept
-        outputs = self.outputs_of(chunk.X)
+        samples, start = chunk
+        outputs = self.outputs_of(samples.X)
         sent = torch.zeros_like(outputs).requires_grad_(True)
         parameters = [p for block in self.blocks.values() for p in block.parameters]
         flat = [None] * len(parameters)
@@ -92,22 +64,12 @@ class GaussNewtonProducts:
             flat = torch.autograd.grad(
                 outputs, parameters, sent, create_graph=True, allow_unused=True
             )
-        received, position = {}, 0
-        for name, block in self.blocks.items():
-            received[name] = flat[position : position + len(block.parameters)]
-            position += len(block.parameters)
-        graphs = outputs, sent, received
-        if len(self.parts) == 1:
-            self._kept = graphs
-        return graphs
+        return outputs, sent, self._by_block(flat), start
 
-    def _product(self, graphs, start, block, vectors):
+    def _product(self, graphs, block, vectors):
         """Multiply vectors (k, p) by what one chunk adds to a block's matrix."""
-        outputs, sent, received = graphs
-        k = len(vectors)
-        pieces = vectors.split([p.numel() for p in block.parameters], dim=1)
-        weights = [piece.reshape(k, *p.shape) for piece, p in zip(pieces, block.parameters)]
+        outputs, sent, received, start = graphs
+        weights = split_by_parameter(block, vectors)
         (image,) = vector_jacobian_products(received[block.name], [sent], weights)
         curved = self.output_products.products(image, start)
-        results = vector_jacobian_products([outputs], block.parameters, [curved])
-        return torch.cat([result.reshape(k, -1) for result in results], dim=1)
+        return join_by_parameter(vector_jacobian_products([outputs], block.parameters, [curved]))

@@ -9,54 +9,99 @@ import torch
 
 from hessdiag.curvature._smooth_functions import KeptDerivatives
 
-__all__ = ["HessianProducts", "vector_jacobian_products"]
+__all__ = [
+    "HessianProducts",
+    "ProductsByChunks",
+    "join_by_parameter",
+    "split_by_parameter",
+    "vector_jacobian_products",
+]
 
 
-class HessianProducts:
-    """Products of vectors with the second derivatives of a sum of scalars, block by block.
+class ProductsByChunks:
+    """Products of vectors with the blocks' matrices, each a sum over chunks of samples.
 
-    `scalars` is a list of callables that each return one 0-d tensor (one per chunk of samples).
-    With one chunk its graph is built once and kept; with more, each is rebuilt for every product,
-    so that memory stays that of one chunk.
+    With one chunk what is recorded for it is kept; with more, it is recorded anew for every
+    product, so that memory stays that of one chunk. Who inherits says what is recorded for a chunk,
+    `_record`, and what it adds to a product, `_product`.
     """
 
-    def __init__(self, scalars, blocks):
-        self.scalars = scalars
+    def __init__(self, chunks, blocks):
+        self.chunks = chunks
         self.blocks = {block.name: block for block in blocks}
         self._kept = None
-        self._keeps_derivatives = True
 
     @property
     def records_anew(self):
         """Say whether every call of `products` records graphs, which all layers asked for share."""
-        return len(self.scalars) > 1
+        return len(self.chunks) > 1
 
-    def _gradients(self, scalar):
-        """Differentiate one scalar once, keeping the graph for the second time."""
+    def products(self, vectors):
+        """Return {name: A v} for {name: v of shape (k, p)}."""
+        totals = {name: torch.zeros_like(v) for name, v in vectors.items()}
+        for chunk in self.chunks:
+            graphs = self._graphs(chunk)
+            for name, v in vectors.items():
+                totals[name] += self._product(graphs, self.blocks[name], v)
+            # They are gone before the next chunk's are recorded.
+            del graphs
+        return totals
+
+    def dense(self, name, batch_size=64):
+        """Return the matrix (p, p) of one block, by products with the identity."""
+        block = self.blocks[name]
+        first, p = block.parameters[0], block.n_params
+        total = torch.zeros(p, p, dtype=first.dtype, device=first.device)
+        for chunk in self.chunks:
+            graphs = self._graphs(chunk)
+            for start in range(0, p, batch_size):
+                k = min(batch_size, p - start)
+                rows = total.new_zeros(k, p)
+                rows[torch.arange(k), start + torch.arange(k)] = 1.0
+                total[start : start + k] += self._product(graphs, block, rows)
+            del graphs
+        return 0.5 * (total + total.T)
+
+    def _graphs(self, chunk):
+        """Return what is recorded for a chunk."""
         if self._kept is not None:
             return self._kept
-        parameters = [p for block in self.blocks.values() for p in block.parameters]
-        with KeptDerivatives() if self._keeps_derivatives else contextlib.nullcontext():
-            value = scalar()
-        if value.requires_grad:
-            flat = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
-        else:
-            flat = [None] * len(parameters)
-        gradients, position = {}, 0
+        graphs = self._record(chunk)
+        if len(self.chunks) == 1:
+            self._kept = graphs
+        return graphs
+
+    def _by_block(self, flat):
+        """Deal out one tensor for each parameter to the blocks: {name: tuple}."""
+        found, position = {}, 0
         for name, block in self.blocks.items():
-            gradients[name] = flat[position : position + len(block.parameters)]
+            found[name] = flat[position : position + len(block.parameters)]
             position += len(block.parameters)
-        if len(self.scalars) == 1:
-            self._kept = gradients
-        return gradients
+        return found
+
+
+class HessianProducts(ProductsByChunks):
+    """Products of vectors with the second derivatives of a sum of scalars, block by block.
+
+    `scalars` is a list of callables that each return one 0-d tensor, one per chunk of samples.
+    """
+
+    def __init__(self, scalars, blocks):
+        super().__init__(scalars, blocks)
+        self._keeps_derivatives = True
+
+    @property
+    def scalars(self):
+        """The callables, one for each chunk."""
+        return self.chunks
 
     def products(self, vectors):
         """Return {name: H v} for {name: v of shape (k, p)}."""
-        return self._or_plainly(self._products, vectors)
+        return self._or_plainly(super().products, vectors)
 
     def dense(self, name, batch_size=64):
         """Return the local Hessian (p, p) of one block, by products with the identity."""
-        return self._or_plainly(self._dense, name, batch_size)
+        return self._or_plainly(super().dense, name, batch_size)
 
     def _or_plainly(self, work, *args):
         """Do some work; where kept derivatives do not allow it, record anew without them.
@@ -71,32 +116,21 @@ class HessianProducts:
             self._keeps_derivatives, self._kept = False, None
             return work(*args)
 
-    def _products(self, vectors):
-        """Multiply vectors, one scalar after the other."""
-        totals = {name: torch.zeros_like(v) for name, v in vectors.items()}
-        for scalar in self.scalars:
-            gradients = self._gradients(scalar)
-            for name, v in vectors.items():
-                totals[name] += _product(gradients[name], self.blocks[name], v)
-            # Its graph is gone before the next chunk's is recorded.
-            del gradients
-        return totals
+    def _record(self, scalar):
+        """Differentiate one scalar once, keeping the graph for the second time."""
+        parameters = [p for block in self.blocks.values() for p in block.parameters]
+        with KeptDerivatives() if self._keeps_derivatives else contextlib.nullcontext():
+            value = scalar()
+        flat = [None] * len(parameters)
+        if value.requires_grad:
+            flat = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
+        return self._by_block(flat)
 
-    def _dense(self, name, batch_size):
-        """Form a local Hessian, some rows at a time."""
-        block = self.blocks[name]
-        p = block.n_params
-        first = block.parameters[0]
-        total = torch.zeros(p, p, dtype=first.dtype, device=first.device)
-        for scalar in self.scalars:
-            gradients = self._gradients(scalar)
-            for start in range(0, p, batch_size):
-                k = min(batch_size, p - start)
-                rows = total.new_zeros(k, p)
-                rows[torch.arange(k), start + torch.arange(k)] = 1.0
-                total[start : start + k] += _product(gradients[name], block, rows)
-            del gradients
-        return 0.5 * (total + total.T)
+    def _product(self, gradients, block, vectors):
+        """Multiply vectors (k, p) by the derivative of one block's gradient in the same block."""
+        weights = split_by_parameter(block, vectors)
+        results = vector_jacobian_products(gradients[block.name], block.parameters, weights)
+        return join_by_parameter(results)
 
 
 def vector_jacobian_products(outputs, inputs, weights):
@@ -150,10 +184,12 @@ def _strided(tensor):
     return tensor.to_dense() if tensor.is_sparse else tensor
 
 
-def _product(gradients, block, vectors):
-    """Multiply vectors (k, p) by the derivative of one block's gradient in the same block."""
-    k = len(vectors)
+def split_by_parameter(block, vectors):
+    """Shape vectors (k, p) as k sets of a block's parameters."""
     parts = vectors.split([p.numel() for p in block.parameters], dim=1)
-    weights = [part.reshape(k, *p.shape) for part, p in zip(parts, block.parameters)]
-    results = vector_jacobian_products(gradients, block.parameters, weights)
-    return torch.cat([result.reshape(k, -1) for result in results], dim=1)
+    return [part.reshape(len(vectors), *p.shape) for part, p in zip(parts, block.parameters)]
+
+
+def join_by_parameter(results):
+    """Turn k sets of a block's parameters into vectors (k, p)."""
+    return torch.cat([result.reshape(len(result), -1) for result in results], dim=1)

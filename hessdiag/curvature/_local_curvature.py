@@ -380,9 +380,8 @@ class LocalCurvature:
         if curvature == "hessian":
             return self.whole_products(blocks)
         blocks = self.blocks if blocks is None else blocks
-        return GaussNewtonProducts(
-            self.outputs_of, self.chunks, self.offsets, self.output_products, blocks
-        )
+        chunks = list(zip(self.chunks, self.offsets))
+        return GaussNewtonProducts(self.outputs_of, chunks, self.output_products, blocks)
 
     def residual_products(self, blocks=None):
         """Return products with sum_n r_n . d2 z_n, the part of the Hessian beyond Gauss-Newton."""
