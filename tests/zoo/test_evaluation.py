@@ -14,6 +14,7 @@ from hessdiag.features._measures import CONTEXT_MEASURES
 from hessdiag.zoo import evaluate_zoo, format_evaluation
 from hessdiag.zoo._evaluation_rows import evaluation_rows, leading_columns_of_rows
 from hessdiag.zoo._evaluation_studies import study_gains
+from hessdiag.zoo._gain_ceiling import CEILING_TITLES, gain_ceiling
 from hessdiag.zoo._search import default_candidates, search_classifier
 
 ROWS = [
@@ -216,6 +217,30 @@ def test_studied_gains_and_their_intervals(made_up_zoo):
         assert known[name]["spearman"] > 0.9
         assert abs(blind[name]["spearman"]) < 0.2
         assert 0.82 < blind[name]["coverage"] < 0.97
+
+
+def test_no_row_knows_what_was_measured_on_held_out_data(made_up_zoo):
+    zoo = made_up_zoo()
+    before = evaluation_rows(zoo)
+    for name in ("test_loss", "gain_widening", "gain_constraining"):
+        zoo.columns[name] = zoo.columns[name] + 1.0
+    after = evaluation_rows(zoo)
+    assert list(before) == list(after)
+    for row, table in before.items():
+        np.testing.assert_array_equal(table, after[row])
+
+
+def test_ceiling_of_gains_tells_what_the_held_out_loss_and_the_recipe_add(made_up_zoo):
+    zoo = made_up_zoo(300, 15)
+    zoo.columns["gain_constraining"] = zoo.columns["test_loss"] ** 3
+    zoo.columns["gain_widening"] = zoo.columns["weight_decay"] ** 3
+    index = np.unique(zoo.groups, return_inverse=True)[1]
+    splits = [(np.flatnonzero(index % 3 != k), np.flatnonzero(index % 3 == k)) for k in range(3)]
+    ceiling = gain_ceiling(zoo, splits)
+    assert list(ceiling) == list(CEILING_TITLES)
+    for name, gains in ceiling.items():
+        assert (gains["gain_constraining"] > 0.8) == ("test_loss" in name)
+        assert (gains["gain_widening"] > 0.8) == ("recipe" in name)
 
 
 def test_tiny_zoo_leaves_out_what_it_cannot_answer(made_up_zoo):
