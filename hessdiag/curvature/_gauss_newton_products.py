@@ -58,7 +58,7 @@ class GaussNewtonProducts(ProductsByChunks):
         samples, start = chunk
         outputs = self.outputs_of(samples.X)
         sent = torch.zeros_like(outputs).requires_grad_(True)
-        parameters = [p for block in self.blocks.values() for p in block.parameters]
+        parameters = self.parameters
         flat = [None] * len(parameters)
         if outputs.requires_grad:
             flat = torch.autograd.grad(

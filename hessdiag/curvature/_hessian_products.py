@@ -36,6 +36,11 @@ class ProductsByChunks:
         """Say whether every call of `products` records graphs, which all layers asked for share."""
         return len(self.chunks) > 1
 
+    @property
+    def parameters(self):
+        """The parameters of all blocks, one after the other."""
+        return [p for block in self.blocks.values() for p in block.parameters]
+
     def products(self, vectors):
         """Return {name: A v} for {name: v of shape (k, p)}."""
         totals = {name: torch.zeros_like(v) for name, v in vectors.items()}
@@ -118,7 +123,7 @@ class HessianProducts(ProductsByChunks):
 
     def _record(self, scalar):
         """Differentiate one scalar once, keeping the graph for the second time."""
-        parameters = [p for block in self.blocks.values() for p in block.parameters]
+        parameters = self.parameters
         with KeptDerivatives() if self._keeps_derivatives else contextlib.nullcontext():
             value = scalar()
         flat = [None] * len(parameters)

@@ -8,7 +8,7 @@ import torch
 
 from hessdiag.curvature._memory import give_back_freed
 from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum
-from hessdiag.spectra._local_operators import LocalOperators, gaps_by_products
+from hessdiag.spectra._local_operators import LocalOperators, gaps_by_products, random_vectors
 from hessdiag.spectra._spectrum import Spectrum
 from hessdiag.spectra._ways import DENSE, FACTOR
 
@@ -59,11 +59,7 @@ def _gaps_on_all(problem, plan, generator):
     bent = [b for b in bent if not plan.looks[b.name].by_factor]
     if not bent:
         return {}
-    vectors = {}
-    for block in bent:
-        first = block.parameters[0]
-        v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
-        vectors[block.name] = v.to(device=first.device, dtype=first.dtype)
+    vectors = random_vectors(bent, generator)
     parts = {
         name: float(image.norm())
         for name, image in problem.residual_products(bent).products(vectors).items()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import joblib
 import numpy as np
-from scipy.stats import spearmanr
 
 from hessdiag.diagnosis import DIAGNOSES, GAINS, TableDiagnoser
 from hessdiag.diagnosis._leading_columns import leading_columns
 from hessdiag.features import FAMILIES, SpectralFeatures
 from hessdiag.zoo._evaluation_rows import evaluation_rows, leading_columns_of_rows
 from hessdiag.zoo._gain_ceiling import gain_ceiling
-from hessdiag.zoo._scores import balanced_accuracy
+from hessdiag.zoo._scores import balanced_accuracy, rank_correlation
 from hessdiag.zoo._search import (
     align_probabilities,
     default_candidates,
@@ -144,7 +143,7 @@ def study_gains(table, columns, target, groups, splits, leading=None):
     asked = np.isfinite(predicted).all(axis=1)
     return {
         name: {
-            "spearman": _spearman(predicted[asked, k], measured[asked, k]),
+            "spearman": rank_correlation(predicted[asked, k], measured[asked, k]),
             "coverage": float(held[asked, k].mean()),
         }
         for k, name in enumerate(GAINS)
@@ -156,13 +155,6 @@ def _learnable(target, groups, splits):
     return all(
         min(len(np.unique(target[train])), len(np.unique(groups[train]))) > 1 for train, _ in splits
     )
-
-
-def _spearman(predicted, measured):
-    """Rank correlation; None where one side is constant."""
-    if min(np.ptp(predicted), np.ptp(measured)) == 0:
-        return None
-    return float(spearmanr(predicted, measured).statistic)
 
 
 def _ablated_tables(zoo):

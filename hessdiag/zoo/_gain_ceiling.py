@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 from sklearn.ensemble import ExtraTreesRegressor
 
 from hessdiag.diagnosis import GAINS
 from hessdiag.zoo._evaluation_rows import evaluation_rows
+from hessdiag.zoo._scores import rank_correlation
 
 #: What the trees are told, by name.
 CEILING_TITLES = {
@@ -76,9 +77,7 @@ def _correlations(table, measured, splits, random_state):
         ranks = rankdata(measured[train], axis=0) / len(train)
         predicted[test] = trees.fit(table[train], ranks).predict(table[test])
     asked = np.isfinite(predicted).all(axis=1)
-    found = {}
-    for k, name in enumerate(GAINS):
-        pair = predicted[asked, k], measured[asked, k]
-        constant = min(np.ptp(pair[0]), np.ptp(pair[1])) == 0
-        found[name] = None if constant else float(spearmanr(*pair).statistic)
-    return found
+    return {
+        name: rank_correlation(predicted[asked, k], measured[asked, k])
+        for k, name in enumerate(GAINS)
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import spearmanr
 from sklearn.metrics import confusion_matrix, f1_score, log_loss, recall_score
 
 from hessdiag.diagnosis import coverage_accuracy_curve
@@ -147,3 +148,21 @@ def expected_calibration_error(right, confidence, n_bins=10):
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
     gaps = np.bincount(bins, weights=confidence - right, minlength=n_bins)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def rank_correlation(predicted, measured):
+    """Spearman correlation; None where one side is constant.
+
+    Parameters
+    ----------
+    predicted, measured : ndarray of float of shape (n_networks,)
+        What is compared.
+
+    Returns
+    -------
+    correlation : float or None
+        Between -1 and 1.
+    """
+    if min(np.ptp(predicted), np.ptp(measured)) == 0:
+        return None
+    return float(spearmanr(predicted, measured).statistic)

@@ -25,7 +25,7 @@ OWN = {"scalar": {"*": squares}}
 DOORS = {
     "layer_spectra": layer_spectra,
     "of chunks": lambda *case: layer_spectra(*case, batch_size=7),
-    "within a bound": lambda *case: layer_spectra(*case, max_memory=400_000, n_lanczos_steps=5),
+    "within a bound": lambda *case, limit=100_000: layer_spectra(*case, max_memory=limit),
     "of own outputs": lambda *case: layer_spectra(*case, **OWN),
     "layer_traces": lambda *case: layer_traces(*case, method="hutchinson"),
     "plan_spectra": plan_spectra,
@@ -114,11 +114,13 @@ def test_nothing_changes(door):
 @pytest.mark.parametrize("door", DOORS)
 def test_nothing_stays_in_memory_nor_waits_for_the_garbage_collector(door, kind):
     case = make_net(kind, "cross_entropy", n_samples=8)
+    # A recurrent layer takes more than the bound of the other tests.
+    wider = {"limit": 400_000} if (door, kind) == ("within a bound", "lstm") else {}
     gc.collect()
     gc.disable()
     try:
         with AllocatedBytes() as count:
-            DOORS[door](*case)
+            DOORS[door](*case, **wider)
     finally:
         gc.enable()
     assert count.peak > 1000
