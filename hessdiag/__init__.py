@@ -24,20 +24,19 @@ Data flows one way:
     Networks with known Hessians; checks for estimators that take networks.
 """
 
-from hessdiag._version import __version__
 from hessdiag.case_files import load_case, save_case
 from hessdiag.cases import NetworkCase
 from hessdiag.diagnosis import DiagnosisReport, FitDiagnoser
-from hessdiag.examination import Examination, LayerExamination
+from hessdiag.examination import Examination, LayerExamination, examine
 from hessdiag.features import LayerSpectra, SpectralFeatures
 from hessdiag.spectra import (
     LayerTrace,
     Spectrum,
-    examine,
     layer_spectra,
     layer_traces,
     plan_spectra,
 )
+from hessdiag.version import __version__
 from hessdiag.zoo import load_reference_diagnoser, load_reference_zoo
 
 __all__ = [

@@ -11,8 +11,8 @@ import numpy as np
 import skorch
 import torch
 
-from hessdiag._optional import import_optional
 from hessdiag.cases import NetworkCase
+from hessdiag.optional import import_optional
 
 FORMAT = 1
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from skorch.utils import is_dataset
 
-from hessdiag.curvature._checks import check_data, check_net, module_attributes
+from hessdiag.curvature.network import check_data, check_net, module_attributes
 
 __all__ = ["NetworkCase", "check_case"]
 
@@ -46,7 +46,7 @@ class NetworkCase:
 
     See Also
     --------
-    hessdiag.spectra.examine : Examines the net of a case.
+    hessdiag.examination.examine : Examines the net of a case.
 
     Examples
     --------
@@ -176,8 +176,8 @@ def check_case(case, layers=None):
     >>> check_case(NetworkCase(net, X, y))
     NetworkCase(NeuralNetRegressor of Linear, 4 samples)
     """
-    from hessdiag.curvature._local_curvature import LocalCurvature
-    from hessdiag.curvature._working_copy import untouched_surroundings
+    from hessdiag.curvature import LocalCurvature
+    from hessdiag.curvature.network import untouched_surroundings
 
     if not isinstance(case, NetworkCase):
         raise TypeError(

@@ -140,7 +140,7 @@ def _demo(arguments):
 def _diagnose(arguments):
     """hessdiag diagnose."""
     from hessdiag.case_files import load_case
-    from hessdiag.diagnosis import DIAGNOSES
+    from hessdiag.labels import DIAGNOSES
     from hessdiag.reporting import render_text, write_figures, write_html
     from hessdiag.zoo import load_reference_diagnoser
 
@@ -195,9 +195,7 @@ def _report_content(report):
 
 def _zoo_build(arguments):
     """hessdiag zoo build."""
-    from hessdiag.zoo import make_recipes
-    from hessdiag.zoo._layout import choose_tasks
-    from hessdiag.zoo._pipeline import build_zoo
+    from hessdiag.zoo import build_zoo, choose_tasks, make_recipes
 
     tasks = choose_tasks(arguments.tasks, arguments.datasets)
     recipes = make_recipes(tasks, arguments.groups, arguments.seeds, arguments.random_state)
@@ -217,7 +215,8 @@ def _zoo_build(arguments):
 
 def _zoo_evaluate(arguments):
     """hessdiag zoo evaluate."""
-    from hessdiag.zoo import evaluate_zoo, format_evaluation, load_reference_zoo
+    from hessdiag.evaluation import evaluate_zoo, format_evaluation
+    from hessdiag.zoo import load_reference_zoo
 
     zoo = load_reference_zoo(path=arguments.table)
     result = evaluate_zoo(
@@ -237,7 +236,8 @@ def _zoo_evaluate(arguments):
 
 def _zoo_advise(arguments):
     """hessdiag zoo advise."""
-    from hessdiag.zoo import format_advice, load_reference_zoo, try_advice
+    from hessdiag.evaluation import format_advice, try_advice
+    from hessdiag.zoo import load_reference_zoo
 
     result = try_advice(
         load_reference_zoo(path=arguments.table),

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hessdiag.cases import NetworkCase
-from hessdiag.diagnosis import WELL_FIT
-from hessdiag.zoo import DEMO_DATASET, Recipe, load_reference_diagnoser
-from hessdiag.zoo._training import recipe_split, train_recipe
+from hessdiag.labels import WELL_FIT
+from hessdiag.zoo import DEMO_DATASET, Recipe, load_reference_diagnoser, recipe_split, train_recipe
 
 _SOUND = Recipe(
     dataset=DEMO_DATASET,

@@ -1,5 +1,7 @@
 """Small networks and a small zoo that tests of all rooms share: made once a session."""
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +11,8 @@ from hessdiag.testing import make_cases
 from hessdiag.zoo import Recipe
 
 torch.set_num_threads(1)
+# What tests compare with; pytest's importlib mode puts no folder on the path.
+sys.path.insert(0, str(Path(__file__).parent / "oracles"))
 
 #: Three groups, of 3 widths x 2 weight decays x 2 seeds.
 SMALL_GROUPS = (

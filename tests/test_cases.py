@@ -18,7 +18,8 @@ from skorch.exceptions import NotInitializedError
 from torch import nn
 
 from hessdiag.cases import NetworkCase, check_case
-from hessdiag.spectra import examine, layer_spectra
+from hessdiag.examination import examine
+from hessdiag.spectra import layer_spectra
 
 
 class Dropping(nn.Module):
@@ -250,7 +251,7 @@ def test_nothing_changes_also_where_the_computation_breaks_off(monkeypatch, wher
         monkeypatch.setattr(np.linalg, "eigvalsh", broken)
         monkeypatch.setattr(np.linalg, "eigh", broken)
     else:
-        monkeypatch.setattr("hessdiag.curvature._capture._Sweeps.factor", broken)
+        monkeypatch.setattr("hessdiag.curvature.factors._capture._Sweeps.factor", broken)
     for compute in (examine, layer_spectra):
         with pytest.raises(MemoryError):
             compute(net, X, Y)

@@ -10,7 +10,8 @@ import torch
 
 import hessdiag as hd
 from hessdiag.cli import main
-from hessdiag.diagnosis import DIAGNOSES, TableClassifier
+from hessdiag.diagnosis import TableClassifier
+from hessdiag.labels import DIAGNOSES
 from hessdiag.testing import make_case
 from hessdiag.zoo._reference import REFERENCE_PATH
 

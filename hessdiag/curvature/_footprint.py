@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import torch
 
-from hessdiag.curvature._checks import tensors_of
-from hessdiag.curvature._data import take
-from hessdiag.curvature._memory import first_graph_bytes, second_graph_bytes
-from hessdiag.curvature._outputs import flatten_outputs
-from hessdiag.curvature._smooth_functions import KeptDerivatives
+from hessdiag.curvature.network import (
+    first_graph_bytes,
+    flatten_outputs,
+    second_graph_bytes,
+    take,
+    tensors_of,
+)
+from hessdiag.curvature.products import KeptDerivatives
 
 __all__ = ["Footprint", "dense_bytes", "held_bytes", "measure_footprint"]
 

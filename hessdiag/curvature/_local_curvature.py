@@ -9,33 +9,47 @@ from collections.abc import Mapping
 import torch
 from skorch import NeuralNetClassifier
 
-from hessdiag.curvature._blocks import Block, owner_of, select_blocks
-from hessdiag.curvature._capture import (
+from hessdiag.curvature._footprint import dense_bytes, held_bytes, measure_footprint
+from hessdiag.curvature.factors import (
     POSITION_WISE,
+    DenseFactor,
     activation_entries,
     capture_factors,
     each_factor,
+    join_factors,
     look_forward,
 )
-from hessdiag.curvature._checks import check_data, check_net, check_parameters, tensors_of
-from hessdiag.curvature._data import Chunk, concatenate, load_chunks, sample_indices, take
-from hessdiag.curvature._determinism import check_deterministic
-from hessdiag.curvature._factors import DenseFactor, join_factors
-from hessdiag.curvature._footprint import dense_bytes, held_bytes, measure_footprint
-from hessdiag.curvature._gauss_newton_products import GaussNewtonProducts, OutputProducts
-from hessdiag.curvature._hessian_products import HessianProducts
-from hessdiag.curvature._layer_scalars import LayerScalars
-from hessdiag.curvature._links import IDENTITY, find_link
-from hessdiag.curvature._memory import available_memory
-from hessdiag.curvature._outputs import (
+from hessdiag.curvature.network import (
+    IDENTITY,
+    Block,
+    Chunk,
     NotSeparableError,
     OutputHessiansTooLargeError,
+    Scalar,
+    WorkingCopy,
+    available_memory,
+    check_data,
+    check_deterministic,
+    check_net,
+    check_parameters,
+    concatenate,
+    find_link,
     flatten_outputs,
+    load_chunks,
     output_curvature,
     output_hessians_fit,
+    owner_of,
+    sample_indices,
+    select_blocks,
+    take,
+    tensors_of,
 )
-from hessdiag.curvature._scalar import Scalar
-from hessdiag.curvature._working_copy import WorkingCopy
+from hessdiag.curvature.products import (
+    GaussNewtonProducts,
+    HessianProducts,
+    LayerScalars,
+    OutputProducts,
+)
 
 __all__ = ["LocalCurvature"]
 

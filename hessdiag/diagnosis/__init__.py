@@ -1,10 +1,42 @@
 """From tables to diagnoses: the label rule, the diagnoser, its reports."""
 
-from hessdiag.diagnosis._classifier import TableClassifier
-from hessdiag.diagnosis._coverage_accuracy_curve import coverage_accuracy_curve
-from hessdiag.diagnosis._fit_diagnoser import NOT_EXAMINED, FitDiagnoser
-from hessdiag.diagnosis._gains import CONSTRAINTS, GAINS, GainEstimate
-from hessdiag.diagnosis._labels import (
+from hessdiag.diagnosis._classifier import (
+    TableClassifier,
+)
+from hessdiag.diagnosis._coverage_accuracy_curve import (
+    coverage_accuracy_curve,
+)
+from hessdiag.diagnosis._evidence import (
+    expected_gains,
+)
+from hessdiag.diagnosis._fit_diagnoser import (
+    NOT_EXAMINED,
+    FitDiagnoser,
+)
+from hessdiag.diagnosis._gains import (
+    CONSTRAINTS,
+    ERRORS,
+    GAINS,
+    GainEstimate,
+)
+from hessdiag.diagnosis._leading_columns import (
+    leading_columns,
+)
+from hessdiag.diagnosis._recommendation import (
+    WAYS,
+    recommend,
+)
+from hessdiag.diagnosis._report import (
+    UNDECIDED,
+    DiagnosisReport,
+    Evidence,
+    LayerFinding,
+    Recommendation,
+)
+from hessdiag.diagnosis._table_diagnoser import (
+    TableDiagnoser,
+)
+from hessdiag.labels import (
     DELTA,
     DIAGNOSES,
     OVERFITTING,
@@ -15,24 +47,18 @@ from hessdiag.diagnosis._labels import (
     label_probabilities,
     nearest_gains,
 )
-from hessdiag.diagnosis._report import (
-    UNDECIDED,
-    DiagnosisReport,
-    Evidence,
-    LayerFinding,
-    Recommendation,
-)
-from hessdiag.diagnosis._table_diagnoser import TableDiagnoser
 
 __all__ = [
     "CONSTRAINTS",
     "DELTA",
     "DIAGNOSES",
+    "ERRORS",
     "GAINS",
     "NOT_EXAMINED",
     "OVERFITTING",
     "UNDECIDED",
     "UNDERPARAMETERIZED",
+    "WAYS",
     "WELL_FIT",
     "DiagnosisReport",
     "Evidence",
@@ -43,8 +69,11 @@ __all__ = [
     "TableClassifier",
     "TableDiagnoser",
     "coverage_accuracy_curve",
+    "expected_gains",
     "is_unsure",
     "label_gains",
     "label_probabilities",
+    "leading_columns",
     "nearest_gains",
+    "recommend",
 ]

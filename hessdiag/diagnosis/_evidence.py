@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hessdiag.diagnosis._gains import CONSTRAINTS, GainEstimate
-from hessdiag.diagnosis._labels import WELL_FIT
 from hessdiag.diagnosis._recommendation import recommend
 from hessdiag.diagnosis._report import DiagnosisReport, Evidence, LayerFinding
-from hessdiag.features._words import in_words
+from hessdiag.features import in_words
+from hessdiag.labels import WELL_FIT
 
 N_EVIDENCE = 3
 
@@ -145,7 +145,9 @@ def explain_table(diagnoser, table, examination):
         for name, fall in zip(wholes, whole_falls, strict=True)
     ]
     columns = np.asarray(diagnoser.features_.transform([table]), dtype=float)
-    widening, constraining, constraints = _gains(diagnoser.table_diagnoser_, columns, diagnosis)
+    widening, constraining, constraints = expected_gains(
+        diagnoser.table_diagnoser_, columns, diagnosis
+    )
     domain_score = float(diagnoser.table_diagnoser_.domain_score(columns)[0])
     floor = diagnoser.min_confidence
     undecided = floor is not None and bool(base[winner] < floor)
@@ -175,7 +177,7 @@ def explain_table(diagnoser, table, examination):
     )
 
 
-def _gains(model, columns, diagnosis):
+def expected_gains(model, columns, diagnosis):
     """Expected gains that agree with the diagnosis, where the model knows any."""
     if not model.n_gains_:
         return None, None, {}

@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from hessdiag.diagnosis._evidence import ReferenceRanges, explain_table
 from hessdiag.diagnosis._gains import check_gains
-from hessdiag.diagnosis._labels import DIAGNOSES
 from hessdiag.diagnosis._leading_columns import leading_columns
 from hessdiag.diagnosis._report import UNDECIDED
 from hessdiag.diagnosis._table_diagnoser import TableDiagnoser
 from hessdiag.features import LayerSpectra, LayerTable, SkippedCase, SpectralFeatures, layer_table
+from hessdiag.labels import DIAGNOSES
 
 #: What `predict` answers for a case that could not be examined.
 NOT_EXAMINED = "not examined"
@@ -362,7 +362,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         if unknown:
             raise ValueError(
                 f"Expected diagnoses among {DIAGNOSES}, found {unknown}. "
-                "hessdiag.diagnosis.label_gains makes them from measured gains."
+                "hessdiag.labels.label_gains makes them from measured gains."
             )
         if len(set(y)) < 2:
             raise ValueError(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hessdiag.diagnosis._labels import DELTA
+from hessdiag.labels import DELTA
 
 #: The two gains, in the order of the columns of `predict_gains`.
 GAINS = ("gain_widening", "gain_constraining")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.diagnosis._labels import OVERFITTING, UNDERPARAMETERIZED
 from hessdiag.diagnosis._report import Recommendation
+from hessdiag.labels import OVERFITTING, UNDERPARAMETERIZED
 
 # The share of a layer's directions that the data determine, under the evidence prior.
 _SATURATION = "effective_dimension_fraction_1"

@@ -22,13 +22,13 @@ from hessdiag.diagnosis._kernel_regression import (
     kernel_predict,
     mean_squared_differences,
 )
-from hessdiag.diagnosis._labels import (
+from hessdiag.diagnosis._normal_scores import NormalScores
+from hessdiag.labels import (
     DIAGNOSES,
     label_gains,
     label_probabilities,
     nearest_gains,
 )
-from hessdiag.diagnosis._normal_scores import NormalScores
 
 # Networks further from the reference than all but this share of its own networks lie outside.
 DOMAIN_QUANTILE = 0.99

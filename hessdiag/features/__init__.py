@@ -1,20 +1,37 @@
 """From networks to tables: examinations, measures of layers, columns of fixed width."""
 
-from hessdiag.features._layer_spectra import LayerSpectra, forget_examinations
-from hessdiag.features._layer_table import LayerTable, layer_table
+from hessdiag.features._layer_spectra import (
+    LayerSpectra,
+    forget_examinations,
+)
+from hessdiag.features._layer_table import (
+    LayerTable,
+    layer_table,
+)
 from hessdiag.features._measures import (
+    CONTEXT_MEASURES,
     FAMILIES,
+    FAMILY_OF,
     LAYER_FAMILIES,
     LAYER_MEASURES,
     NETWORK_FAMILIES,
     NETWORK_MEASURES,
 )
-from hessdiag.features._skipped_case import SkippedCase, SkippedCaseWarning
-from hessdiag.features._spectral_features import SpectralFeatures
-from hessdiag.features._words import in_words
+from hessdiag.features._skipped_case import (
+    SkippedCase,
+    SkippedCaseWarning,
+)
+from hessdiag.features._spectral_features import (
+    SpectralFeatures,
+)
+from hessdiag.features._words import (
+    in_words,
+)
 
 __all__ = [
+    "CONTEXT_MEASURES",
     "FAMILIES",
+    "FAMILY_OF",
     "LAYER_FAMILIES",
     "LAYER_MEASURES",
     "NETWORK_FAMILIES",

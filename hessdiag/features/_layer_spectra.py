@@ -14,11 +14,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from hessdiag.cases import NetworkCase, check_case
-from hessdiag.examination import Examination
+from hessdiag.examination import Examination, examine
 from hessdiag.features._check_list import check_list
 from hessdiag.features._layer_table import LayerTable
 from hessdiag.features._skipped_case import SkippedCase, SkippedCaseWarning
-from hessdiag.spectra import examine
 
 # Examinations of this process, by content. One holds a few eigenvalue arrays of at most
 # `max_gram_size` numbers for each layer: some 10 kB, so that the bound stays below 100 MB.

@@ -42,9 +42,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.curvature._wide_kernel import STATISTICS as WIDE_STATISTICS
+from hessdiag.examination import BETWEEN_STATISTICS
+from hessdiag.examination import STATISTICS as WIDE_STATISTICS
 from hessdiag.spectra import MEASURES
-from hessdiag.spectra._between_samples import BETWEEN_STATISTICS
 
 FAMILIES = ("shape", "scale", "noise", "loo", "alignment", "attainable", "between", "context")
 

@@ -8,7 +8,32 @@ Nothing here computes curvature, and matplotlib is imported when the first figur
     The probabilities of each diagnosis for several networks, and what each layer contributes.
 """
 
-from hessdiag.plotting._diagnosis_display import DiagnosisDisplay
-from hessdiag.plotting._layer_spectra_display import LayerSpectraDisplay
+from hessdiag.plotting._diagnosis_display import (
+    DiagnosisDisplay,
+)
+from hessdiag.plotting._layer_spectra_display import (
+    LayerSpectraDisplay,
+)
+from hessdiag.plotting._matplotlib import (
+    figure_bytes,
+    import_matplotlib,
+    new_figure,
+    power_of_ten,
+)
+from hessdiag.plotting._palette import (
+    DIAGNOSIS_COLOURS,
+    NEGATIVE,
+    POSITIVE,
+)
 
-__all__ = ["DiagnosisDisplay", "LayerSpectraDisplay"]
+__all__ = [
+    "DIAGNOSIS_COLOURS",
+    "NEGATIVE",
+    "POSITIVE",
+    "DiagnosisDisplay",
+    "LayerSpectraDisplay",
+    "figure_bytes",
+    "import_matplotlib",
+    "new_figure",
+    "power_of_ten",
+]

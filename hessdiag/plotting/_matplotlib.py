@@ -7,7 +7,7 @@ import warnings
 from base64 import b64encode
 from html import escape
 
-from hessdiag._optional import import_optional
+from hessdiag.optional import import_optional
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

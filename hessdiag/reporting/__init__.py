@@ -11,8 +11,24 @@
 All take a list of `hessdiag.diagnosis.DiagnosisReport`, and compute nothing themselves.
 """
 
-from hessdiag.reporting._figures import write_figures
-from hessdiag.reporting._html import render_html, write_html
-from hessdiag.reporting._text import print_reports, render_text
+from hessdiag.reporting._figures import (
+    write_figures,
+)
+from hessdiag.reporting._html import (
+    render_html,
+    write_html,
+)
+from hessdiag.reporting._svg import inline_figure
+from hessdiag.reporting._text import (
+    print_reports,
+    render_text,
+)
 
-__all__ = ["print_reports", "render_html", "render_text", "write_figures", "write_html"]
+__all__ = [
+    "inline_figure",
+    "print_reports",
+    "render_html",
+    "render_text",
+    "write_figures",
+    "write_html",
+]

@@ -6,8 +6,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from hessdiag.plotting import LayerSpectraDisplay
-from hessdiag.plotting._matplotlib import figure_bytes
+from hessdiag.plotting import LayerSpectraDisplay, figure_bytes
 from hessdiag.reporting._words import case_names, check_reports, percent, telling_layers
 
 #: Layers drawn at most: as many panels are legible on a page.

@@ -6,8 +6,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from hessdiag._optional import import_optional
-from hessdiag._version import __version__
+from hessdiag.optional import import_optional
 from hessdiag.reporting._view import network_view
 from hessdiag.reporting._words import (
     case_names,
@@ -15,6 +14,7 @@ from hessdiag.reporting._words import (
     explanations,
     summary,
 )
+from hessdiag.version import __version__
 
 DEFAULT_TITLE = "Network diagnosis"
 

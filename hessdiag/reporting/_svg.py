@@ -6,9 +6,14 @@ import re
 
 from markupsafe import Markup
 
-from hessdiag.plotting import LayerSpectraDisplay
-from hessdiag.plotting._matplotlib import figure_bytes, import_matplotlib, new_figure
-from hessdiag.plotting._palette import NEGATIVE, POSITIVE
+from hessdiag.plotting import (
+    NEGATIVE,
+    POSITIVE,
+    LayerSpectraDisplay,
+    figure_bytes,
+    import_matplotlib,
+    new_figure,
+)
 
 # Inches. One panel, drawn at about 130 % of this on the page.
 _SIZE = (3.3, 2.35)
@@ -54,12 +59,12 @@ def layer_panels(examination, names, prefix):
         for place, (name, figure, axis) in enumerate(zip(names, figures, display.axes_)):
             figure.patch.set_visible(False)
             axis.patch.set_visible(False)
-            svg = _inline(figure, f"{prefix}-{place}-", display.describe(name))
+            svg = inline_figure(figure, f"{prefix}-{place}-", display.describe(name))
             panels.append((name, display.describe(name, brief=True), svg))
     return panels
 
 
-def _inline(figure, prefix, label):
+def inline_figure(figure, prefix, label):
     """Turn a figure into an element of a page."""
     metadata = dict.fromkeys(["Date", "Creator", "Format", "Type"])
     text = figure_bytes(figure, format="svg", metadata=metadata).decode("utf-8")

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hessdiag.diagnosis import DELTA
+from hessdiag.labels import DELTA
 from hessdiag.reporting._figures import drawn_layers, has_spectra
 from hessdiag.reporting._words import (
     ACTIONS,

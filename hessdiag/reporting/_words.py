@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hessdiag.diagnosis import DELTA
+from hessdiag.labels import DELTA
 
 #: In the order in which probabilities are listed: what to widen, what to keep, what to constrain.
 DIAGNOSIS_ORDER = ("underparameterized", "well-fit", "overfitting")

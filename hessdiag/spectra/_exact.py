@@ -7,8 +7,7 @@ import math
 import numpy as np
 import torch
 
-from hessdiag.curvature._factor_norms import rows_of
-from hessdiag.curvature._factors import MAX_BLOCK_ENTRIES, DenseFactor, OuterFactor
+from hessdiag.curvature.factors import MAX_BLOCK_ENTRIES, DenseFactor, OuterFactor, rows_of
 from hessdiag.spectra._spectrum import Spectrum
 from hessdiag.spectra._ways import slice_bytes
 

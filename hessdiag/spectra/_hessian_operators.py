@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from hessdiag.curvature._blocks import owner_of
+from hessdiag.curvature.network import owner_of
 from hessdiag.spectra._local_operators import (
     LocalOperators,
     coincidence_threshold,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hessdiag.curvature._cross_products import CrossProducts
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._working_copy import untouched_surroundings
+from hessdiag.curvature import LocalCurvature
+from hessdiag.curvature.network import untouched_surroundings
+from hessdiag.curvature.products import CrossProducts
 from hessdiag.spectra._settings import SpectrumSettings
 
 __all__ = ["LayerCoupling", "layer_coupling"]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hessdiag.curvature._factor_norms import squared_row_norms
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._working_copy import untouched_surroundings
+from hessdiag.curvature import LocalCurvature
+from hessdiag.curvature.factors import squared_row_norms
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.spectra._local_operators import gaps_of_few
 from hessdiag.spectra._local_spectra import check_separable
 from hessdiag.spectra._settings import SpectrumSettings

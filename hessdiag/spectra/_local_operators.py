@@ -6,9 +6,8 @@ import math
 
 import torch
 
-from hessdiag.curvature._factors import OuterFactor
-from hessdiag.curvature._formed_gram import form_gram, gram_pays
-from hessdiag.curvature._linear_hessian import linear_hessians
+from hessdiag.curvature.factors import OuterFactor, form_gram, gram_pays
+from hessdiag.curvature.products import linear_hessians
 
 __all__ = [
     "LocalOperators",

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from hessdiag.curvature._capture import POSITION_WISE
-from hessdiag.curvature._factors import MAX_KEPT_ENTRIES, OuterFactor
-from hessdiag.curvature._footprint import dense_bytes, held_bytes
-from hessdiag.curvature._linear_hessian import COLUMNS_AT_ONCE
-from hessdiag.curvature._rules import find_rule
+from hessdiag.curvature import dense_bytes, held_bytes
+from hessdiag.curvature.factors import MAX_KEPT_ENTRIES, POSITION_WISE, OuterFactor, find_rule
+from hessdiag.curvature.products import COLUMNS_AT_ONCE
 from hessdiag.spectra._local_operators import (
     FEW_SAMPLES,
     LocalOperators,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._working_copy import untouched_surroundings
+from hessdiag.curvature import LocalCurvature
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.spectra._local_spectra import check_separable
 from hessdiag.spectra._memory_plan import MemoryPlan
 from hessdiag.spectra._settings import SpectrumSettings

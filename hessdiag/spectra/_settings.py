@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdiag.curvature._memory import available_memory
+from hessdiag.curvature.network import available_memory
 
 __all__ = ["SpectrumSettings"]
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from hessdiag.curvature._memory import give_back_freed
+from hessdiag.curvature.network import give_back_freed
 from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum
 from hessdiag.spectra._local_operators import LocalOperators, gaps_by_products, random_vectors
 from hessdiag.spectra._spectrum import Spectrum

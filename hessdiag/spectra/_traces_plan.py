@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._working_copy import untouched_surroundings
+from hessdiag.curvature import LocalCurvature
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.spectra._layer_traces import PROBES_AT_ONCE, takes_factors, trace_settings
 from hessdiag.spectra._local_spectra import check_separable
 from hessdiag.spectra._memory_plan import look_ahead

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, mse_loss
 
-from hessdiag.examination import Examination, LayerExamination
+from hessdiag.examination import Examination, LayerExamination, examine
 from hessdiag.features import layer_table
-from hessdiag.spectra import MEASURES, examine
-from hessdiag.zoo._training import loss_and_error
+from hessdiag.spectra import MEASURES
+from hessdiag.zoo import loss_and_error
 
 #: Radius of the perturbation in `sharpness`; the default of Foret et al. (2021).
 RADIUS = 0.05

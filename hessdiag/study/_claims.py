@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag._optional import import_optional
+from hessdiag.optional import import_optional
 from hessdiag.study._binomial import share_interval
 
 #: The diagnosis that each regime calls for.

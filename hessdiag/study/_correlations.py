@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from hessdiag._optional import import_optional
-from hessdiag.features._measures import FAMILY_OF
+from hessdiag.features import FAMILY_OF
+from hessdiag.optional import import_optional
 from hessdiag.study._rank_correlation import (
     bootstrap_interval,
     centred_ranks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import false_discovery_control, norm
 
-from hessdiag._optional import import_optional
+from hessdiag.optional import import_optional
 from hessdiag.study._correlations import measure_families
 from hessdiag.study._rank_correlation import (
     N_BOOTSTRAP,

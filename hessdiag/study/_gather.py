@@ -5,11 +5,11 @@ from __future__ import annotations
 import joblib
 import numpy as np
 
-from hessdiag._optional import import_optional
-from hessdiag.features._layer_table import LayerTable
+from hessdiag.features import LayerTable
+from hessdiag.optional import import_optional
 from hessdiag.study._design import DATA_SETS
-from hessdiag.zoo._datasets import TASKS
-from hessdiag.zoo._reference import load_reference_diagnoser
+from hessdiag.zoo import load_reference_diagnoser
+from hessdiag.zoo.tasks import TASKS
 
 #: Fields of a recipe that the table of experiments shows.
 RECIPE_FIELDS = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hessdiag.diagnosis._labels import DELTA
+from hessdiag.labels import DELTA
 from hessdiag.study._tables import REGIMES
 from hessdiag.zoo import Recipe
 

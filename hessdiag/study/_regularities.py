@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import binomtest
 
-from hessdiag._optional import import_optional
+from hessdiag.optional import import_optional
 from hessdiag.study._binomial import holm, share_interval
 from hessdiag.study._runs import each_data_set
 from hessdiag.study._statements import STATEMENTS

@@ -16,11 +16,15 @@ from hessdiag.study._checkpoints import measure_checkpoint, place_names
 from hessdiag.study._regimes import choose_regimes
 from hessdiag.study._runs import nearest_checkpoint
 from hessdiag.study._trajectory import train_trajectory
-from hessdiag.zoo import Recipe, train_recipe
-from hessdiag.zoo._builder import run_resumable
-from hessdiag.zoo._examination import REFERENCE_SPECTRA
-from hessdiag.zoo._store import ZooStore, write_atomically
-from hessdiag.zoo._training import recipe_split
+from hessdiag.zoo import (
+    REFERENCE_SPECTRA,
+    Recipe,
+    ZooStore,
+    recipe_split,
+    run_resumable,
+    train_recipe,
+    write_atomically,
+)
 
 #: Shares of training at which the coupling between layers is taken.
 COUPLING_SHARES = (0.0, 0.1, 1.0)

@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from hessdiag._optional import import_optional
-from hessdiag.zoo._store import write_atomically
+from hessdiag.optional import import_optional
+from hessdiag.zoo import write_atomically
 
 #: Order of the regimes wherever they are listed.
 REGIMES = ("starved", "sound", "lavish")

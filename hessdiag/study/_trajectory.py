@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from skorch.callbacks import Callback
 
-from hessdiag.zoo._training import _one_thread, make_net, recipe_split
+from hessdiag.zoo import make_net, one_thread, recipe_split
 
 
 class KeepParameters(Callback):
@@ -72,7 +72,7 @@ def train_trajectory(recipe, steps):
             "Train for longer, or leave it out."
         )
     split = recipe_split(recipe)
-    with torch.random.fork_rng(devices=[]), _one_thread():
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(recipe.seed)
         keeper = KeepParameters(frozenset(steps))
         net = make_net(recipe, split, callbacks=[("keeper", keeper)])

@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 
 from hessdiag.cases import NetworkCase
-from hessdiag.diagnosis import OVERFITTING, UNDERPARAMETERIZED, WELL_FIT
+from hessdiag.labels import OVERFITTING, UNDERPARAMETERIZED, WELL_FIT
 from hessdiag.zoo import MLP
 
 N_CLASSES = 3

@@ -1,11 +1,63 @@
 """The zoo: recipes to trained networks to labels, the reference table and its evaluation."""
 
-from hessdiag.zoo._advice import format_advice, try_advice
-from hessdiag.zoo._attention import AttentionNet
-from hessdiag.zoo._batches import TensorBatches
-from hessdiag.zoo._builder import train_zoo
-from hessdiag.zoo._convolutional import CNN1d, CNN2d
-from hessdiag.zoo._datasets import (
+from hessdiag.zoo._batches import (
+    TensorBatches,
+)
+from hessdiag.zoo._builder import (
+    run_resumable,
+    train_zoo,
+)
+from hessdiag.zoo._changes import (
+    NARROWING,
+    WIDENING,
+    change_recipe,
+)
+from hessdiag.zoo._examination import (
+    REFERENCE_SPECTRA,
+    choose_networks,
+    examine_zoo,
+    load_layer_table,
+)
+from hessdiag.zoo._labels import (
+    label_networks,
+    label_reliability,
+)
+from hessdiag.zoo._layout import (
+    choose_tasks,
+    make_recipes,
+)
+from hessdiag.zoo._pipeline import (
+    build_zoo,
+)
+from hessdiag.zoo._recipes import (
+    Recipe,
+)
+from hessdiag.zoo._reference import (
+    load_reference_diagnoser,
+    load_reference_zoo,
+    read_reference,
+    write_reference,
+)
+from hessdiag.zoo._store import (
+    ZooStore,
+    write_atomically,
+)
+from hessdiag.zoo._training import (
+    TrainingRecord,
+    loss_and_error,
+    make_net,
+    one_thread,
+    recipe_split,
+    train_recipe,
+)
+from hessdiag.zoo.networks import (
+    MLP,
+    AttentionNet,
+    CNN1d,
+    CNN2d,
+    ResidualMLP,
+)
+from hessdiag.zoo.tasks import (
     DEMO_DATASET,
     Dataset,
     Split,
@@ -15,26 +67,13 @@ from hessdiag.zoo._datasets import (
     load_dataset,
     split_dataset,
 )
-from hessdiag.zoo._evaluation import evaluate_zoo
-from hessdiag.zoo._evaluation_text import format_evaluation
-from hessdiag.zoo._examination import choose_networks, examine_zoo, load_layer_table
-from hessdiag.zoo._labels import label_networks, label_reliability
-from hessdiag.zoo._layout import make_recipes
-from hessdiag.zoo._networks import MLP
-from hessdiag.zoo._recipes import Recipe
-from hessdiag.zoo._reference import (
-    load_reference_diagnoser,
-    load_reference_zoo,
-    read_reference,
-    write_reference,
-)
-from hessdiag.zoo._residual_mlp import ResidualMLP
-from hessdiag.zoo._store import ZooStore
-from hessdiag.zoo._training import TrainingRecord, train_recipe
 
 __all__ = [
     "DEMO_DATASET",
     "MLP",
+    "NARROWING",
+    "REFERENCE_SPECTRA",
+    "WIDENING",
     "AttentionNet",
     "CNN1d",
     "CNN2d",
@@ -45,12 +84,12 @@ __all__ = [
     "TensorBatches",
     "TrainingRecord",
     "ZooStore",
+    "build_zoo",
+    "change_recipe",
     "choose_networks",
-    "evaluate_zoo",
+    "choose_tasks",
     "examine_zoo",
     "flip_labels",
-    "format_advice",
-    "format_evaluation",
     "label_networks",
     "label_reliability",
     "list_datasets",
@@ -59,11 +98,16 @@ __all__ = [
     "load_layer_table",
     "load_reference_diagnoser",
     "load_reference_zoo",
+    "loss_and_error",
+    "make_net",
     "make_recipes",
+    "one_thread",
     "read_reference",
+    "recipe_split",
+    "run_resumable",
     "split_dataset",
     "train_recipe",
     "train_zoo",
-    "try_advice",
+    "write_atomically",
     "write_reference",
 ]

@@ -8,7 +8,7 @@ import warnings
 import joblib
 import torch
 
-from hessdiag._optional import import_optional
+from hessdiag.optional import import_optional
 from hessdiag.zoo._store import ZooStore, write_atomically
 from hessdiag.zoo._training import train_recipe
 

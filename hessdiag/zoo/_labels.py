@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import recall_score
 
-from hessdiag._optional import import_optional
-from hessdiag.diagnosis._labels import DELTA, is_unsure, label_gains
+from hessdiag.labels import DELTA, is_unsure, label_gains
+from hessdiag.optional import import_optional
 from hessdiag.zoo._changes import NARROWING, STOP_SHARE, WIDENING
 from hessdiag.zoo._training import CHECKPOINTS
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from hessdiag.zoo._datasets import (
+from hessdiag.zoo._recipes import Recipe
+from hessdiag.zoo.tasks import (
     DEMO_DATASET,
     TASKS,
     list_datasets,
     list_tasks,
     load_dataset,
 )
-from hessdiag.zoo._recipes import Recipe
 
 # From starving to lavish. The widest networks of a group are trained only to measure what widening
 # the next narrower ones would gain, and are not labelled themselves.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 
 from hessdiag.zoo._builder import save_settings, train_zoo
-from hessdiag.zoo._datasets import list_tasks, load_dataset
 from hessdiag.zoo._examination import (
     REFERENCE_SPECTRA,
     choose_networks,
@@ -16,6 +15,7 @@ from hessdiag.zoo._examination import (
 from hessdiag.zoo._labels import label_networks, label_reliability
 from hessdiag.zoo._reference import write_reference
 from hessdiag.zoo._store import ZooStore
+from hessdiag.zoo.tasks import list_tasks, load_dataset
 
 
 def build_zoo(recipes, folder, table, provenance, n_jobs=-1, progress=True):

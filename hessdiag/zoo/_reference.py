@@ -8,13 +8,18 @@ from importlib.resources import files
 import numpy as np
 from sklearn.utils import Bunch
 
-from hessdiag._optional import import_optional
 from hessdiag.diagnosis import FitDiagnoser
-from hessdiag.features import LAYER_MEASURES, NETWORK_MEASURES, LayerTable, SpectralFeatures
-from hessdiag.features._measures import CONTEXT_MEASURES
-from hessdiag.zoo._datasets import load_dataset
+from hessdiag.features import (
+    CONTEXT_MEASURES,
+    LAYER_MEASURES,
+    NETWORK_MEASURES,
+    LayerTable,
+    SpectralFeatures,
+)
+from hessdiag.optional import import_optional
 from hessdiag.zoo._examination import REFERENCE_SPECTRA
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES
+from hessdiag.zoo.tasks import load_dataset
 
 REFERENCE_PATH = files("hessdiag.zoo") / "data" / "reference_zoo.npz"
 

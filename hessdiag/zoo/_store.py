@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from hessdiag._optional import import_optional
 from hessdiag.cases import NetworkCase
+from hessdiag.optional import import_optional
 from hessdiag.zoo._recipes import Recipe
 from hessdiag.zoo._training import TrainingRecord, make_net, recipe_split
 

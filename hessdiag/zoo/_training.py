@@ -12,9 +12,9 @@ from skorch.callbacks import Callback
 from torch.nn.functional import cross_entropy, mse_loss
 
 from hessdiag.zoo._batches import TensorBatches, count_batches
-from hessdiag.zoo._datasets import load_dataset, split_dataset
-from hessdiag.zoo._networks import FAMILIES, SHAPED_FAMILIES
 from hessdiag.zoo._plain_epochs import PlainClassifier, PlainRegressor
+from hessdiag.zoo.networks import FAMILIES, SHAPED_FAMILIES
+from hessdiag.zoo.tasks import load_dataset, split_dataset
 
 # Shares of the training run after which the held-out loss is taken: log-steps, as most of what
 # happens to it happens early.
@@ -200,7 +200,7 @@ def train_recipe(recipe):
     """
     dataset = load_dataset(recipe.dataset)
     split = recipe_split(recipe)
-    with torch.random.fork_rng(devices=[]), _one_thread():
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(recipe.seed)
         net = make_net(recipe, split)
         curve = HeldOutLoss(split.X_test, split.y_test, net.max_epochs)
@@ -281,7 +281,7 @@ _OPTIMIZERS = {
 
 
 @contextmanager
-def _one_thread():
+def one_thread():
     """Sum in the same order whatever the number of threads: networks are small anyway."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from hessdiag.diagnosis import DIAGNOSES, coverage_accuracy_curve
+from hessdiag.diagnosis import coverage_accuracy_curve
+from hessdiag.labels import DIAGNOSES
 
 
 @pytest.mark.parametrize("seed", range(3))

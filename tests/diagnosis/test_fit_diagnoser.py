@@ -16,14 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 import hessdiag as hd
-from hessdiag.diagnosis import (
-    NOT_EXAMINED,
-    UNDECIDED,
-    TableClassifier,
-    TableDiagnoser,
-    label_gains,
-)
+from hessdiag.diagnosis import NOT_EXAMINED, UNDECIDED, TableClassifier, TableDiagnoser
 from hessdiag.features import SkippedCase, SkippedCaseWarning, layer_table
+from hessdiag.labels import label_gains
 from hessdiag.zoo import read_reference
 
 

@@ -7,16 +7,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
-from hessdiag.diagnosis import (
-    CONSTRAINTS,
-    DIAGNOSES,
-    GAINS,
-    TableDiagnoser,
-    label_gains,
-    label_probabilities,
-)
+from hessdiag.diagnosis import CONSTRAINTS, GAINS, TableDiagnoser
 from hessdiag.diagnosis._gains import ERRORS, check_gains, from_learning_scale, to_learning_scale
 from hessdiag.diagnosis._kernel_regression import mean_squared_differences
+from hessdiag.labels import DIAGNOSES, label_gains, label_probabilities
 
 
 @parametrize_with_checks([TableDiagnoser(), TableDiagnoser(gamma=0.5, class_weight=None)])

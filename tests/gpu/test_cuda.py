@@ -10,11 +10,12 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from hessdiag import LayerSpectra, NetworkCase
-from hessdiag.curvature._hessian_products import HessianProducts
 from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._working_copy import untouched_surroundings
+from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.curvature.products._hessian_products import HessianProducts
+from hessdiag.examination import examine
 from hessdiag.features._layer_spectra import forget_examinations
-from hessdiag.spectra import examine, layer_spectra, plan_spectra
+from hessdiag.spectra import layer_spectra, plan_spectra
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

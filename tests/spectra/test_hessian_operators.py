@@ -8,7 +8,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._working_copy import untouched_surroundings
+from hessdiag.curvature.network._working_copy import untouched_surroundings
 from hessdiag.spectra import layer_spectra
 from hessdiag.spectra._hessian_operators import hessian_operators
 from hessdiag.spectra._local_operators import LocalOperators
@@ -76,8 +76,10 @@ def test_gaps_and_products_are_those_by_factors(make, n_products, batch_size, mo
 
 def test_a_layer_whose_factor_does_not_fit_goes_by_the_net(monkeypatch):
     torch.manual_seed(0)
-    monkeypatch.setattr("hessdiag.curvature._capture.available_memory", lambda device: 0.0)
-    monkeypatch.setattr("hessdiag.curvature._capture.find_rule", lambda module, pieces: None)
+    monkeypatch.setattr("hessdiag.curvature.factors._capture.available_memory", lambda device: 0.0)
+    monkeypatch.setattr(
+        "hessdiag.curvature.factors._capture.find_rule", lambda module, pieces: None
+    )
     with untouched_surroundings():
         whole = problem(mlp(nn.ReLU))
         found, gaps = hessian_operators(whole, whole.blocks, 9, torch.Generator().manual_seed(1))

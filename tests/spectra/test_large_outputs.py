@@ -10,11 +10,12 @@ from dense_oracle import make_net
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature import _outputs
-from hessdiag.curvature._gauss_newton_products import OutputProducts
 from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._working_copy import untouched_surroundings
-from hessdiag.spectra import _local_operators, examine, layer_spectra, layer_traces, plan_spectra
+from hessdiag.curvature.network import _outputs
+from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.curvature.products._gauss_newton_products import OutputProducts
+from hessdiag.examination import examine
+from hessdiag.spectra import _local_operators, layer_spectra, layer_traces, plan_spectra
 from hessdiag.testing._allocated import AllocatedBytes
 
 KINDS = ["linear", "conv2d_relu", "norms", "lstm", "attention", "embedding", "tied"]

@@ -6,10 +6,11 @@ import torch
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature import _local_curvature, _outputs
+from hessdiag.curvature import _local_curvature
 from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._memory import second_graph_bytes
-from hessdiag.curvature._working_copy import untouched_surroundings
+from hessdiag.curvature.network import _outputs
+from hessdiag.curvature.network._memory import second_graph_bytes
+from hessdiag.curvature.network._working_copy import untouched_surroundings
 from hessdiag.spectra import _local_operators, layer_spectra
 
 

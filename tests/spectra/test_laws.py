@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from hessdiag.spectra import examine, layer_spectra
+from hessdiag.examination import examine
+from hessdiag.spectra import layer_spectra
 
 seeds = st.integers(0, 2**16)
 few = settings(max_examples=15, deadline=None)

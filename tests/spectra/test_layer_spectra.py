@@ -16,7 +16,7 @@ from skorch.dataset import Dataset
 from torch import nn
 
 from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._working_copy import untouched_surroundings
+from hessdiag.curvature.network._working_copy import untouched_surroundings
 from hessdiag.spectra import layer_spectra
 from hessdiag.spectra._local_spectra import local_spectra
 from hessdiag.spectra._settings import SpectrumSettings
@@ -201,7 +201,7 @@ class TestWholeScalar:
 
     @pytest.mark.parametrize("batch_size", [None, 5])
     def test_outputs_too_many_for_their_hessians(self, monkeypatch, batch_size):
-        monkeypatch.setattr("hessdiag.curvature._outputs.MAX_HESSIAN_ENTRIES", 50)
+        monkeypatch.setattr("hessdiag.curvature.network._outputs.MAX_HESSIAN_ENTRIES", 50)
         X, y = data()
         for net in (classifier(mlp(nn.Tanh)), classifier(nn.Sequential(*mlp(), nn.Softmax(-1)))):
             net.set_params(criterion=nn.NLLLoss if len(net.module_) == 6 else nn.CrossEntropyLoss)

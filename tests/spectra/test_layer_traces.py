@@ -7,9 +7,9 @@ from dense_oracle import KINDS, dense_hessians, make_net, tabular_net
 from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature._embedding_factor import EmbeddingFactor
-from hessdiag.curvature._factor_norms import squared_row_norms
-from hessdiag.curvature._factors import DenseFactor, OuterFactor
+from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
+from hessdiag.curvature.factors._factor_norms import squared_row_norms
+from hessdiag.curvature.factors._factors import DenseFactor, OuterFactor
 from hessdiag.spectra import LayerTrace, _layer_traces, layer_spectra, layer_traces, plan_traces
 
 
@@ -41,7 +41,7 @@ def problem(module, n_samples=20):
 )
 @pytest.mark.parametrize("block", [10, 10**7])
 def test_row_norms_are_the_diagonal_of_the_gram_matrix(factor, block, monkeypatch):
-    monkeypatch.setattr("hessdiag.curvature._factor_norms.MAX_BLOCK_ENTRIES", block)
+    monkeypatch.setattr("hessdiag.curvature.factors._factor_norms.MAX_BLOCK_ENTRIES", block)
     norms = squared_row_norms(factor)
     assert norms.shape == (factor.n_samples, factor.n_outputs)
     torch.testing.assert_close(norms.reshape(-1), factor.gram().diagonal(), rtol=1e-5, atol=1e-5)

@@ -16,7 +16,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._working_copy import untouched_surroundings
+from hessdiag.curvature.network._working_copy import untouched_surroundings
 from hessdiag.spectra import layer_spectra, layer_traces, plan_spectra
 from hessdiag.testing._allocated import AllocatedBytes
 
@@ -29,7 +29,7 @@ def probe(network, activation, several):
     """Measure in a process of its own, whose allocator gives back at once what is freed."""
     threshold = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     settings = {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", **threshold}
-    script = str(Path(__file__).parent / "memory_probe.py")
+    script = str(Path(__file__).parents[1] / "oracles" / "memory_probe.py")
     done = subprocess.run(
         [sys.executable, script, network, activation, json.dumps(several)],
         env=os.environ | settings,

@@ -10,8 +10,9 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature._working_copy import untouched_surroundings
-from hessdiag.spectra import examine, layer_spectra, plan_spectra
+from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.examination import examine
+from hessdiag.spectra import layer_spectra, plan_spectra
 
 
 def data(shape=(4,), n_samples=10):

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from hessdiag.cases import NetworkCase
+from hessdiag.examination import examine
 from hessdiag.features import layer_table
-from hessdiag.spectra import examine
 from hessdiag.study._checkpoints import (
     RADIUS,
     measure_checkpoint,

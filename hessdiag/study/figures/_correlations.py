@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hessdiag.plotting._matplotlib import new_figure
+from hessdiag.plotting import new_figure
 from hessdiag.study.figures._forest import (
     MEASURE,
     RIVAL,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.plotting._matplotlib import new_figure
+from hessdiag.plotting import new_figure
 from hessdiag.study.figures._selection import ends, finite, present_regimes, quartiles
 from hessdiag.study.figures._study_figure import StudyFigure
 from hessdiag.study.figures._style import (

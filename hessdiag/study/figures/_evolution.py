@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hessdiag.plotting._matplotlib import new_figure
+from hessdiag.plotting import new_figure
 from hessdiag.study._tables import PLACES
 from hessdiag.study.figures._selection import finite, has_values, present_regimes, quartiles
 from hessdiag.study.figures._study_figure import StudyFigure

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdiag.plotting._matplotlib import import_matplotlib, power_of_ten
-from hessdiag.plotting._palette import DIAGNOSIS_COLOURS
+from hessdiag.plotting import DIAGNOSIS_COLOURS, import_matplotlib, power_of_ten
 from hessdiag.study.figures._selection import present_regimes
 
 INK = "#000000"

@@ -6,8 +6,8 @@ import math
 import re
 from textwrap import wrap
 
-from hessdiag.features._words import in_words
-from hessdiag.plotting._matplotlib import power_of_ten
+from hessdiag.features import in_words
+from hessdiag.plotting import power_of_ten
 
 PLACE_WORDS = {
     "first": "first layer",

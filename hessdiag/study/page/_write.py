@@ -6,8 +6,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from hessdiag._optional import import_optional
-from hessdiag._version import __version__
+from hessdiag.optional import import_optional
 from hessdiag.study.figures._selection import finite, times
 from hessdiag.study.figures._style import GRID, PAPER, QUIET, house_style
 from hessdiag.study.figures._words import count_words
@@ -19,6 +18,7 @@ from hessdiag.study.page._tables import (
     experiment_rows,
     regularity_rows,
 )
+from hessdiag.version import __version__
 
 # Colours of the drawings that are the page's own; those of the data are the same everywhere.
 _COLOURS = {GRID: "var(--hd-line)", PAPER: "var(--hd-card)", QUIET: "var(--hd-quiet)"}
@@ -63,7 +63,7 @@ def write_page(tables, figures, path):
                     "title": figure.title,
                     "sentences": [_keep_together(s) for s in findings.get(figure.name, [])],
                     "caption": _keep_together(figure.caption),
-                    "svg": _inline_figure(figure),
+                    "svg": _draw_figure(figure),
                 }
                 for figure in figures
             ],
@@ -118,11 +118,11 @@ def _summary(tables, findings):
     return " ".join(sentences)
 
 
-def _inline_figure(figure):
+def _draw_figure(figure):
     """Turn a figure into an element of the page, with the page's colours and fonts."""
     # Imported late, since it needs the packages for drawing and for pages.
     markupsafe = import_optional("markupsafe", extra="reports", purpose="The study's page")
-    from hessdiag.reporting._svg import _inline
+    from hessdiag.reporting import inline_figure
 
     drawing = figure.figure
     patches = [drawing.patch, *(part.patch for part in [*drawing.axes, *drawing.subfigs])]
@@ -131,7 +131,7 @@ def _inline_figure(figure):
         for patch in patches:
             patch.set_visible(False)
         with house_style():
-            svg = str(_inline(drawing, f"{figure.name}-", figure.alt))
+            svg = str(inline_figure(drawing, f"{figure.name}-", figure.alt))
     finally:
         for patch, was_visible in zip(patches, visible):
             patch.set_visible(was_visible)

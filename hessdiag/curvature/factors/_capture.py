@@ -1,0 +1,255 @@
+"""One forward pass with eyes on every layer: what each receives, what it sends, in which order."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from torch import nn
+
+from hessdiag.curvature.factors._factors import DenseFactor, add_factors
+from hessdiag.curvature.factors._per_sample import per_sample_factor
+from hessdiag.curvature.factors._rules import find_rule
+from hessdiag.curvature.network import available_memory, hooked, received_by, tensors_of
+
+__all__ = ["capture_factors", "each_factor", "look_forward", "watching"]
+
+# Layers whose factors keep all positions.
+POSITION_WISE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
+
+
+def look_forward(working_copy, chunk):
+    """Run one chunk without gradients; return outputs, names in call order, {name: width sent}.
+
+    Last comes {name: entries sent per sample, over all calls}.
+    """
+    names = {id(module): name for name, module in working_copy.modules_by_name().items()}
+    order, widths, entries = [], {}, {}
+
+    def note_call(module, args, kwargs):
+        name = names[id(module)]
+        if name not in widths:
+            order.append(name)
+            widths[name] = None
+
+    def note_width(module, args, kwargs, output):
+        tensors = tensors_of(output)
+        if tensors and tensors[0].ndim:
+            axis = 1 if tensors[0].ndim > 2 and _is_channelled(module) else -1
+            name = names[id(module)]
+            widths[name] = tensors[0].shape[axis]
+            entries[name] = entries.get(name, 0) + tensors[0].numel() / max(1, chunk.n_samples)
+
+    modules = [module for module in working_copy.modules() if module is not working_copy]
+    with hooked(modules, before=note_call, after=note_width), torch.no_grad():
+        outputs = working_copy(chunk.X)
+    return outputs, order, widths, entries
+
+
+def activation_entries(working_copy, chunk):
+    """Count the entries that the modules send when one chunk passes: what a graph keeps."""
+    count = [0]
+
+    def add(module, args, kwargs, output):
+        count[0] += sum(tensor.numel() for tensor in tensors_of(output))
+
+    leaves = [module for module in working_copy.modules() if not list(module.children())]
+    with hooked(leaves, after=add), torch.no_grad():
+        working_copy(chunk.X)
+    return count[0]
+
+
+def _is_channelled(module):
+    """Say whether a module's features stand in the second axis."""
+    return any(hasattr(module, name) for name in ("out_channels", "num_features", "num_channels"))
+
+
+@contextlib.contextmanager
+def watching(modules):
+    """Record (received, its version, sent) at every call of the modules."""
+    records = {id(module): [] for module in modules}
+
+    def record(module, args, kwargs, output):
+        received = received_by(args, kwargs)
+        if not isinstance(output, torch.Tensor) or not isinstance(received, torch.Tensor):
+            records[id(module)].append(None)
+            return None
+        records[id(module)].append((received.detach(), received._version, output))
+        # What follows may work in place: on a copy, so that the record stays what was sent.
+        return output.clone()
+
+    with hooked(modules, after=record):
+        yield records
+
+
+def capture_factors(working_copy, chunk, blocks, outputs_of, n_samples, weights=None):
+    """Build the factor of every block for one chunk of samples, as `each_factor` does."""
+    return dict(each_factor(working_copy, chunk, blocks, outputs_of, n_samples, weights))
+
+
+def each_factor(working_copy, chunk, blocks, outputs_of, n_samples, weights=None):
+    """Build one block's factor after the other for one chunk of samples: pairs (name, factor).
+
+    All sweeps come first; what they left for a block is let go once its factor is built, so that
+    whoever is done with a factor before asking for the next never holds two.
+
+    `outputs_of` maps a batch of inputs to the outputs (n, D) that are differentiated. `weights`
+    (n, D, R), if given, are applied to the outputs: the factors are then of B' J. A factor is None
+    where it has no closed rule and a dense one of all `n_samples` would not fit in memory.
+    """
+    rules = {}
+    for block in blocks:
+        if block.module is not None:
+            pieces = [name.rpartition(".")[2] for name in block.parameter_names]
+            rule = find_rule(block.module, pieces)
+            if rule is not None:
+                rules[block.name] = (rule, pieces)
+    watched = [block.module for block in blocks if block.name in rules]
+    with watching(watched) as records:
+        outputs = outputs_of(chunk.X)
+    usable = {}
+    for block in blocks:
+        if block.name in rules:
+            calls = records[id(block.module)]
+            if calls and all(
+                call is not None and call[0]._version == call[1] and call[2].requires_grad
+                for call in calls
+            ):
+                usable[block.name] = calls
+    owners = [(block, call) for block in blocks for call in usable.get(block.name, ())]
+    sent = [call[2] for _, call in owners]
+    columns = _columns(outputs, weights)
+    collected = [
+        _Sweeps(rules[block.name], block, call, len(outputs), len(columns))
+        for block, call in owners
+    ]
+    for column in columns if sent else []:
+        shares = torch.autograd.grad(outputs, sent, column, retain_graph=True, allow_unused=True)
+        for sweeps, share in zip(collected, shares):
+            sweeps.add(share)
+        del shares
+    probe = torch.randn(len(outputs), len(columns), dtype=outputs.dtype, device=outputs.device)
+    direct = _direct_products(outputs, columns, probe, blocks)
+    available, itemsize = available_memory(outputs.device), outputs.dtype.itemsize
+    for block in blocks:
+        factor = None
+        if block.name in usable:
+            parts = [collected.pop(0).factor() for _ in usable[block.name]]
+            factor = add_factors(parts)
+            del parts
+        if factor is None or not _agrees(factor, probe, direct[block.name]):
+            factor = None
+            if 2 * n_samples * outputs.shape[1] * block.n_params * itemsize <= available:
+                factor = per_sample_factor(working_copy, chunk, block, outputs_of, weights)
+        yield block.name, factor
+        del factor
+
+
+def _columns(outputs, weights):
+    """List the output weights (n, D) of every backward sweep."""
+    n_samples, n_outputs = outputs.shape
+    if weights is not None:
+        return list(weights.to(outputs.dtype).unbind(dim=2))
+    columns = []
+    for c in range(n_outputs):
+        column = outputs.new_zeros(n_samples, n_outputs)
+        column[:, c] = 1.0
+        columns.append(column)
+    return columns
+
+
+def _direct_products(outputs, columns, probe, blocks):
+    """Compute J' u for all blocks by one plain backward pass: what every factor must reproduce."""
+    combined = sum(column * probe[:, c, None] for c, column in enumerate(columns))
+    parameters = [p for block in blocks for p in block.parameters]
+    gradients = torch.autograd.grad(
+        outputs, parameters, combined, retain_graph=True, allow_unused=True
+    )
+    products, position = {}, 0
+    for block in blocks:
+        pieces = []
+        for parameter in block.parameters:
+            gradient = gradients[position]
+            position += 1
+            if gradient is None:
+                gradient = torch.zeros_like(parameter)
+            elif gradient.is_sparse:
+                gradient = gradient.to_dense()
+            pieces.append(gradient.reshape(-1))
+        products[block.name] = torch.cat(pieces)
+    return products
+
+
+def _agrees(factor, probe, direct):
+    """Compare a factor with the plain backward pass; NaN on both sides counts as agreement."""
+    product = factor.rmatvec(probe[None])[0]
+    if product.shape != direct.shape:
+        return False
+    if not torch.isfinite(direct).all():
+        return True
+    tolerance = 1e-9 if direct.dtype == torch.float64 else 1e-3
+    return bool((product - direct).norm() <= tolerance * (direct.norm() + 1e-30))
+
+
+class _Sweeps:
+    """What the sweeps of all columns leave at one call of a module, in the order of factors.
+
+    Each share is written where it is wanted, (n, D, ...), so that nothing is held twice.
+    Normalizations have two parameters per channel, but send a value for every position: where the
+    parameters are fewer by far, a share is summed into derivatives at once.
+    """
+
+    def __init__(self, rule, block, call, n_samples, n_columns):
+        self.rule, self.block, self.call = rule, block, call
+        self.n_samples, self.n_columns = n_samples, n_columns
+        few = 4 * n_samples * block.n_params <= call[2].numel()
+        self.sums = few and not isinstance(block.module, POSITION_WISE)
+        self.stacked, self.summed, self.column = None, [], 0
+
+    def add(self, share):
+        """Take the next column's share; None stands for zeros."""
+        if self.sums:
+            share = torch.zeros_like(self.call[2]) if share is None else share
+            factor = self._apply(share[:, None]) if share.ndim else None
+            if isinstance(factor, DenseFactor):
+                self.summed.append(factor.jacobian)
+                return
+            self.sums = False
+        if self.stacked is None:
+            sent = self.call[2]
+            shape = (self.n_samples, self.n_columns, *self._by_sample(sent).shape[1:])
+            self.stacked = sent.new_empty(shape)
+        self.stacked[:, self.column] = 0 if share is None else self._by_sample(share)
+        self.column += 1
+
+    def factor(self):
+        """Build the factor from all shares, which are let go; None where the rule does not fit."""
+        if self.summed:
+            return DenseFactor(torch.cat(self.summed, dim=1))
+        stacked, self.stacked = self.stacked, None
+        return None if stacked is None else self._apply(stacked)
+
+    def _by_sample(self, tensor):
+        """View a tensor whose first axis holds several rows per sample sample by sample."""
+        if tensor.ndim == 0 or len(tensor) % self.n_samples:
+            return tensor.new_zeros(self.n_samples, 0)
+        if len(tensor) == self.n_samples:
+            return tensor
+        return tensor.reshape(self.n_samples, -1, *tensor.shape[1:])
+
+    def _apply(self, stacked):
+        """Apply the closed rule; None where the call's layout is not sample by sample."""
+        apply, pieces = self.rule
+        received, _, sent = self.call
+        if sent.ndim == 0 or received.ndim == 0:
+            return None
+        if len(sent) != self.n_samples or len(received) != self.n_samples:
+            if len(sent) % self.n_samples or len(received) != len(sent):
+                return None
+            if type(self.block.module) is not torch.nn.Linear:
+                return None
+            received = self._by_sample(received)
+        try:
+            return apply(self.block.module, pieces, received, stacked)
+        except (RuntimeError, ValueError, IndexError):
+            return None

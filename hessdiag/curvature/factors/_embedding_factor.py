@@ -1,0 +1,86 @@
+"""The factor of an embedding: sums over tokens, of which only those that occur take part."""
+
+from __future__ import annotations
+
+import torch
+
+from hessdiag.curvature.factors._factors import MAX_BLOCK_ENTRIES, Factor
+
+__all__ = ["EmbeddingFactor"]
+
+
+class EmbeddingFactor(Factor):
+    """A Jacobian with J[n, c, v, e] = sum of S[n, c, t, e] over the positions t of token v.
+
+    `index` (N, T) holds the tokens, `sweeps` (N, D, T, E) how the outputs depend on what is looked
+    up; `n_rows` is the size of the vocabulary. Positions that do not count have sweeps of zero.
+    """
+
+    def __init__(self, index, sweeps, n_rows):
+        self.index = index
+        self.sweeps = sweeps
+        self.n_rows = n_rows
+        self.dtype, self.epsilon = sweeps.dtype, torch.finfo(sweeps.dtype).eps
+        self.n_samples, self.n_outputs, self.positions, self.width = sweeps.shape
+        self.n_params = n_rows * self.width
+
+    def _scattered(self, sweeps, index, n_rows):
+        """Sum sweeps (N, D, T, e) by token into (N, D, n_rows, e)."""
+        n, c, _, width = sweeps.shape
+        jacobian = sweeps.new_zeros(n, c, n_rows, width)
+        return jacobian.scatter_add_(2, index[:, None, :, None].expand_as(sweeps), sweeps)
+
+    def gram(self):
+        """Return J J' (N D, N D) in float64, from the rows of tokens that occur."""
+        tokens, index = torch.unique(self.index, return_inverse=True)
+        n = self.n_samples * self.n_outputs
+        gram = self.sweeps.new_zeros(n, n, dtype=torch.float64)
+        step = max(1, int(MAX_BLOCK_ENTRIES // max(1, n * len(tokens))))
+        for part in self.sweeps.split(step, dim=3):
+            rows = self._scattered(part, index, len(tokens)).reshape(n, -1).double()
+            gram += rows @ rows.T
+        return gram
+
+    def matvec(self, vectors):
+        """Return J v for vectors (k, p) as (k, N, D)."""
+        table = vectors.view(len(vectors), self.n_rows, self.width)
+        return torch.einsum("ncte,knte->knc", self.sweeps, table[:, self.index])
+
+    def rmatvec(self, outputs):
+        """Return J' u for outputs (k, N, D) as (k, p)."""
+        k = len(outputs)
+        sent = torch.einsum("ncte,knc->knte", self.sweeps, outputs).reshape(k, -1, self.width)
+        table = sent.new_zeros(k, self.n_rows, self.width)
+        return table.index_add_(1, self.index.reshape(-1), sent).view(k, -1)
+
+    @property
+    def prefers_dense(self):
+        """Say whether products with a dense Jacobian cost less: never, as few tokens occur."""
+        return False
+
+    def dense(self):
+        """Return J (N, D, p)."""
+        return self._scattered(self.sweeps, self.index, self.n_rows).flatten(2)
+
+    def weighted(self, factors):
+        """Return the factor of B' J for B (N, D, R)."""
+        sweeps = torch.einsum("ncte,ncr->nrte", self.sweeps, factors.to(self.dtype))
+        return EmbeddingFactor(self.index, sweeps, self.n_rows)
+
+    @staticmethod
+    def joined(pieces):
+        """Join the factors of several chunks, padding positions with zeros."""
+        positions = max(piece.positions for piece in pieces)
+        index, sweeps = [], []
+        for piece in pieces:
+            missing = positions - piece.positions
+            index.append(torch.nn.functional.pad(piece.index, (0, missing)))
+            sweeps.append(torch.nn.functional.pad(piece.sweeps, (0, 0, 0, missing)))
+        return EmbeddingFactor(torch.cat(index), torch.cat(sweeps), pieces[0].n_rows)
+
+    @staticmethod
+    def added(parts):
+        """Add the factors of several calls on the same samples: more positions."""
+        index = torch.cat([part.index for part in parts], dim=1)
+        sweeps = torch.cat([part.sweeps for part in parts], dim=2)
+        return EmbeddingFactor(index, sweeps, parts[0].n_rows)

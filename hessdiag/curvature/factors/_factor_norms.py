@@ -1,0 +1,79 @@
+"""Lengths of the rows of Jacobians in factored form: all that a trace needs of them."""
+
+from __future__ import annotations
+
+import torch
+
+from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
+from hessdiag.curvature.factors._factors import MAX_BLOCK_ENTRIES, DenseFactor, OuterFactor
+
+__all__ = ["rows_of", "squared_row_norms"]
+
+
+def rows_of(factor, part):
+    """Return the factor of some samples."""
+    if isinstance(factor, EmbeddingFactor):
+        return EmbeddingFactor(factor.index[part], factor.sweeps[part], factor.n_rows)
+    if isinstance(factor, OuterFactor):
+        inputs, sweeps = factor.inputs[part], factor.sweeps[part]
+        return OuterFactor(inputs, sweeps, factor.pieces, factor.transposed)
+    return DenseFactor(factor.jacobian[part])
+
+
+def squared_row_norms(factor):
+    """Return |J[n, d]|^2 (N, D) in float64: the diagonal of the Gram matrix."""
+    if isinstance(factor, EmbeddingFactor):
+        same = factor.index[:, :, None] == factor.index[:, None, :]
+        return _pairwise(factor.sweeps, lambda rows: same[rows].double()[:, None])
+    if isinstance(factor, OuterFactor):
+        return _of_outer_products(factor)
+    step = max(1, MAX_BLOCK_ENTRIES // max(1, factor.n_outputs * factor.n_params))
+    parts = factor.jacobian.split(step)
+    return torch.cat([part.double().square().sum(dim=2) for part in parts])
+
+
+def _of_outer_products(factor):
+    """Sum over pairs of positions, or over the entries of the Jacobian where they are fewer."""
+    weight, bias = "weight" in factor.pieces, "bias" in factor.pieces
+    total = 0.0
+    for g in range(factor.groups):
+        sweeps, inputs = factor.sweeps[:, :, g], factor.inputs[:, g]
+        if weight and factor.positions <= factor.width * factor.fan_in / (
+            factor.width + factor.fan_in
+        ):
+
+            def weights(rows, inputs=inputs):
+                received = inputs[rows].double()
+                return (received @ received.mT + float(bias))[:, None]
+
+            total = total + _pairwise(sweeps, weights)
+            continue
+        if weight:
+            total = total + _entrywise(sweeps, inputs)
+        if bias:
+            total = total + sweeps.double().sum(dim=2).square().sum(dim=2)
+    return total
+
+
+def _pairwise(sweeps, weights):
+    """Sum S[n, c, t] . S[n, c, u] W[n, t, u] over positions t and u, some samples at a time."""
+    _, n_outputs, positions, width = sweeps.shape
+    step = max(1, MAX_BLOCK_ENTRIES // max(1, n_outputs * positions * (positions + width)))
+    sums = []
+    for start in range(0, len(sweeps), step):
+        rows = slice(start, start + step)
+        sent = sweeps[rows].double()
+        sums.append(((sent @ sent.mT) * weights(rows)).sum(dim=(2, 3)))
+    return torch.cat(sums)
+
+
+def _entrywise(sweeps, inputs):
+    """Sum the squares of sum_t S[n, c, t, o] a[n, t, i], some samples at a time."""
+    _, n_outputs, _, width = sweeps.shape
+    step = max(1, MAX_BLOCK_ENTRIES // max(1, n_outputs * width * inputs.shape[2]))
+    sums = []
+    for start in range(0, len(sweeps), step):
+        rows = slice(start, start + step)
+        jacobian = sweeps[rows].mT @ inputs[rows][:, None]
+        sums.append(jacobian.double().square().sum(dim=(2, 3)))
+    return torch.cat(sums)

@@ -1,0 +1,406 @@
+"""Jacobians of all outputs with respect to one layer's parameters, in factored form.
+
+A factor stands for J of shape (N, D, p): N samples, D outputs each, p parameters. It answers for
+``gram()`` (N D, N D), ``matvec`` (k, p) -> (k, N, D), ``rmatvec`` (k, N, D) -> (k, p), for both
+after each other as ``gauss_newton`` (k, p) -> (k, p), and for ``dense()``, without ever forming
+more than it needs.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES, gram_by_positions
+
+__all__ = ["DenseFactor", "Factor", "OuterFactor", "add_factors", "join_factors"]
+
+# Dense Jacobians of more entries than this are not kept for products.
+MAX_KEPT_ENTRIES = 50_000_000
+# Entries of a dense Jacobian that stay in a processor's cache between two products.
+CACHED_ENTRIES = 1_000_000
+# Sides of Gram matrices beyond which looking for fewer columns costs more than it saves.
+MAX_NARROWED = 1024
+# Fewer positions than this cost less to copy than to multiply sample by sample.
+COPIED_POSITIONS = 64
+# Matrix products take least time where rows hold a multiple of so many numbers.
+COLUMNS_IN_STEP = 16
+
+
+class Factor:
+    """What factors have in common, unless they know better."""
+
+    def gauss_newton(self, vectors, signs=None):
+        """Return J' diag(signs) J v for vectors (k, p) as (k, p)."""
+        image = self.matvec(vectors)
+        return self.rmatvec(image if signs is None else image * signs.to(image.dtype))
+
+    def gram_products(self, outputs):
+        """Return J J' u for outputs (k, N, D) as (k, N, D)."""
+        return self.matvec(self.rmatvec(outputs))
+
+    def condensed(self):
+        """Return the form in which products cost least: this one."""
+        return self
+
+    def narrowed(self):
+        """Return a factor with the same Gram matrix and fewer parameters: this one."""
+        return self
+
+    @property
+    def is_finite(self):
+        """Say whether all that is held is finite, and not so large that its sums are not."""
+        tensors = [value for value in vars(self).values() if isinstance(value, torch.Tensor)]
+        return all(bool(torch.isfinite(tensor.sum())) for tensor in tensors)
+
+
+class DenseFactor(Factor):
+    """A Jacobian held as it is, (N, D, p)."""
+
+    prefers_dense = True
+
+    def __init__(self, jacobian):
+        self.jacobian = jacobian
+        self.dtype, self.epsilon = jacobian.dtype, torch.finfo(jacobian.dtype).eps
+        self.n_samples, self.n_outputs, self.n_params = jacobian.shape
+
+    def gram(self):
+        """Return J J' (N D, N D) in float64."""
+        rows = self.jacobian.reshape(-1, self.n_params).double()
+        return rows @ rows.T
+
+    def matvec(self, vectors):
+        """Return J v for vectors (k, p) as (k, N, D)."""
+        rows = self.jacobian.reshape(-1, self.n_params)
+        return (vectors @ rows.T).view(len(vectors), self.n_samples, self.n_outputs)
+
+    def rmatvec(self, outputs):
+        """Return J' u for outputs (k, N, D) as (k, p)."""
+        rows = self.jacobian.reshape(-1, self.n_params)
+        return outputs.reshape(len(outputs), -1) @ rows
+
+    def gauss_newton(self, vectors, signs=None):
+        """Return J' diag(signs) J v for vectors (k, p) as (k, p), each entry of J read once."""
+        rows = self.jacobian.reshape(-1, self.n_params)
+        signs = None if signs is None else signs.to(self.dtype).reshape(-1)
+        image = torch.zeros_like(vectors)
+        step = max(1, CACHED_ENTRIES // max(1, self.n_params))
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            sent = vectors @ part.T
+            if signs is not None:
+                sent = sent * signs[start : start + step]
+            image.addmm_(sent, part)
+        return image
+
+    def dense(self):
+        """Return J (N, D, p)."""
+        return self.jacobian
+
+    def weighted(self, factors):
+        """Return the factor of B' J for B (N, D, R)."""
+        factors = factors.to(self.jacobian.dtype)
+        return DenseFactor(torch.einsum("ncp,ncr->nrp", self.jacobian, factors))
+
+
+class OuterFactor(Factor):
+    """A Jacobian that is a sum of outer products: of what a layer receives and what it sends on.
+
+    For weights of shape (G O, I), with G groups, J[n, c, (g, o), i] is the sum over t of
+    S[n, c, g, t, o] a[n, g, t, i]; for the bias the same with a = 1. T positions share the weights
+    (a convolution's pixels, a sequence's tokens); T = 1 for a plain linear layer, whose Gram matrix
+    (S S') o (a a' + 1) needs no Jacobian at all.
+    """
+
+    def __init__(self, inputs, sweeps, pieces, transposed=False):
+        self.inputs = inputs  # (N, G, T, I)
+        self.sweeps = sweeps  # (N, D, G, T, O)
+        self.pieces = tuple(pieces)  # of "weight", "bias", in the block's order
+        self.transposed = transposed  # weights of shape (I, O), as an embedding's
+        self.dtype, self.epsilon = sweeps.dtype, torch.finfo(sweeps.dtype).eps
+        self.n_samples, self.n_outputs = sweeps.shape[:2]
+        self.groups, self.positions, self.width = sweeps.shape[2:]
+        self.fan_in = inputs.shape[3]
+        sizes = {
+            "weight": self.groups * self.width * self.fan_in,
+            "bias": self.groups * self.width,
+        }
+        self.n_params = sum(sizes[piece] for piece in self.pieces)
+        self.sizes = [sizes[piece] for piece in self.pieces]
+
+    @property
+    def is_plain(self):
+        """Say whether this is a linear layer's, called once on one vector per sample."""
+        return self.positions == 1 and self.groups == 1 and not self.transposed
+
+    def gram(self):
+        """Return J J' (N D, N D) in float64, by whichever way costs less."""
+        n_rows = self.n_samples * self.n_outputs
+        t = self.positions
+        pairs = n_rows**2 * t * (t + 1) / 2
+        by_positions = pairs * (self.width + self.fan_in / self.n_outputs**2)
+        by_jacobian = n_rows * self.n_params * (t + n_rows)
+        if t == 1 or by_positions < by_jacobian:
+            return sum(self.gram_of_group(g, torch.float64) for g in range(self.groups))
+        return self._gram_by_jacobian()
+
+    def gram_of_group(self, g, dtype):
+        """Return what one group adds to J J' (N D, N D), by pairs of positions."""
+        weight, bias = "weight" in self.pieces, "bias" in self.pieces
+        return gram_by_positions(self.sweeps[:, :, g], self.inputs[:, g], weight, bias, dtype)
+
+    def _gram_by_jacobian(self):
+        """Accumulate the products of slices of the Jacobian that fit in memory."""
+        n_rows = self.n_samples * self.n_outputs
+        gram = self.sweeps.new_zeros(n_rows, n_rows, dtype=torch.float64)
+        step = max(1, int(MAX_BLOCK_ENTRIES // max(1, n_rows * self.fan_in)))
+        for g in range(self.groups):
+            for start in range(0, self.width, step):
+                sweeps = self.sweeps[:, :, g, :, start : start + step]
+                if "weight" in self.pieces:
+                    rows = torch.einsum("ncto,nti->ncoi", sweeps, self.inputs[:, g])
+                    rows = rows.reshape(n_rows, -1).double()
+                    gram += rows @ rows.T
+                if "bias" in self.pieces:
+                    rows = sweeps.sum(dim=2).reshape(n_rows, -1).double()
+                    gram += rows @ rows.T
+        return gram
+
+    def matvec(self, vectors):
+        """Return J v for vectors (k, p) as (k, N, D)."""
+        k, g = len(vectors), self.groups
+        sent = 0.0
+        for piece, part in zip(self.pieces, vectors.split(self.sizes, dim=1)):
+            if piece == "weight" and g == 1:
+                # All vectors in one product, and what follows finds them side by side.
+                weights = self._unflatten(part).reshape(k * self.width, self.fan_in)
+                sent = sent + (self.inputs.reshape(-1, self.fan_in) @ weights.T).view(
+                    self.n_samples, self.positions, k, 1, self.width
+                )
+            elif piece == "weight":
+                weights = self._unflatten(part)
+                sent = sent + torch.einsum("kgoi,ngti->ntkgo", weights, self.inputs)
+            else:
+                sent = sent + part.view(k, g, self.width)
+        sent = sent.expand(self.n_samples, self.positions, k, g, self.width)
+        # (N, k, G T O) times (N, G T O, D): with the vectors on the right it takes three times as
+        # long.
+        order = (0, 2, 3, 4, 1) if self._positions_last else (0, 2, 3, 1, 4)
+        sent = sent.permute(order).reshape(self.n_samples, k, -1)
+        return (sent @ self._flat_sweeps().mT).transpose(0, 1)
+
+    def rmatvec(self, outputs):
+        """Return J' u for outputs (k, N, D) as (k, p)."""
+        k, g = len(outputs), self.groups
+        sent = outputs.transpose(0, 1) @ self._flat_sweeps()
+        if self._positions_last:
+            sent = sent.view(self.n_samples, k, g, self.width, self.positions).mT
+        else:
+            sent = sent.view(self.n_samples, k, g, self.positions, self.width)
+        parts = []
+        for piece in self.pieces:
+            if piece == "weight" and g == 1:
+                weights = self._weights_from(sent)
+                parts.append(self._flatten(weights.view(k, 1, self.width, self.fan_in)))
+            elif piece == "weight":
+                weights = torch.einsum("nkgto,ngti->kgoi", sent, self.inputs)
+                parts.append(self._flatten(weights))
+            else:
+                parts.append(sent.sum(dim=(0, 3)).reshape(k, -1))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _weights_from(self, sent):
+        """Sum what is sent (N, k, 1, T, O) times what is received over samples and positions."""
+        k = sent.shape[1]
+        if self.positions < COPIED_POSITIONS or self.inputs.is_contiguous():
+            rows = sent.permute(0, 2, 3, 1, 4).reshape(-1, k * self.width)
+            return rows.T @ self.inputs.reshape(-1, self.fan_in)
+        # Sample by sample, so that neither side is copied into another order.
+        total = sent.new_zeros(k * self.width, self.fan_in)
+        columns = sent[:, :, 0].mT.reshape(self.n_samples, k * self.width, self.positions)
+        for part, received in zip(columns, self.inputs[:, 0]):
+            total.addmm_(part, received)
+        return total
+
+    @property
+    def _positions_last(self):
+        """Say whether positions, not units, are neighbours in memory: so convolutions send."""
+        return self.positions > 1 and self.sweeps.mT.is_contiguous()
+
+    def _flat_sweeps(self):
+        """View the sweeps as (N, D, G T O), or as (N, D, G O T), as they lie in memory."""
+        sweeps = self.sweeps.mT if self._positions_last else self.sweeps
+        return sweeps.reshape(self.n_samples, self.n_outputs, -1)
+
+    def dense(self):
+        """Return J (N, D, p)."""
+        parts = []
+        for piece in self.pieces:
+            if piece == "weight":
+                if self.positions == 1 and self.groups == 1:
+                    sweeps, inputs = self.sweeps[:, :, 0, 0], self.inputs[:, 0, 0]
+                    weights = (sweeps[:, :, :, None] * inputs[:, None, None, :]).unsqueeze(2)
+                elif self._positions_last and self.groups == 1:
+                    sweeps = self._flat_sweeps().view(self.n_samples, -1, self.positions)
+                    weights = (sweeps @ self.inputs[:, 0]).view(
+                        self.n_samples, self.n_outputs, 1, self.width, self.fan_in
+                    )
+                else:
+                    weights = torch.einsum("ncgto,ngti->ncgoi", self.sweeps, self.inputs)
+                if self.transposed:
+                    weights = weights.transpose(-1, -2)
+                parts.append(weights.reshape(self.n_samples, self.n_outputs, -1))
+            else:
+                bias = self.sweeps.sum(dim=3)
+                parts.append(bias.reshape(self.n_samples, self.n_outputs, -1))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def weighted(self, factors):
+        """Return the factor of B' J for B (N, D, R)."""
+        factors = factors.to(self.sweeps.dtype)
+        n_samples, n_outputs = self.n_samples, self.n_outputs
+        sweeps = factors.mT @ self.sweeps.reshape(n_samples, n_outputs, -1)
+        sweeps = sweeps.reshape(n_samples, -1, *self.sweeps.shape[2:])
+        return OuterFactor(self.inputs, sweeps, self.pieces, self.transposed)
+
+    def condensed(self):
+        """Return the form in which products cost least.
+
+        Products by positions cost N G T O (I + D) operations, those with a dense Jacobian N D p.
+        """
+        if self.prefers_dense:
+            return DenseFactor(self.dense())
+        sweeps = self.sweeps if self._positions_last else self.sweeps.contiguous()
+        if sweeps is self.sweeps and self.inputs.is_contiguous():
+            return self
+        return OuterFactor(self.inputs.contiguous(), sweeps, self.pieces, self.transposed)
+
+    @property
+    def prefers_dense(self):
+        """Say whether products with a dense Jacobian cost less than those by positions."""
+        n, c = self.n_samples, self.n_outputs
+        by_positions = n * self.groups * self.positions * self.width * (self.fan_in + c)
+        return n * c * self.n_params < min(by_positions, MAX_KEPT_ENTRIES)
+
+    def narrowed(self):
+        """Return a factor with the same Gram matrix and fewer parameters, where that is easy.
+
+        It is that of J Q for orthonormal columns Q whose span holds the rows of J but for rounding:
+        units that are silent on all samples go, and where each sample has one position, so do all
+        directions that neither what is received nor the sweeps ever take.
+        """
+        n, c, t = self.n_samples, self.n_outputs, self.positions
+        if self.groups > 1:
+            return self
+        extent = _extent(self.sweeps)
+        if not torch.isfinite(extent).all() or (t > 1 and bool((extent > 0).all())):
+            return self
+        if not torch.isfinite(self.inputs.sum()):
+            return self
+        inputs = self.inputs.new_ones(n * t, 1)
+        if "weight" in self.pieces:
+            inputs = self.inputs.reshape(n * t, -1)
+            if "bias" in self.pieces:
+                inputs = torch.cat([inputs, inputs.new_ones(n * t, 1)], dim=1)
+        inputs = _without_silent_columns(inputs)
+        loud = extent > 0
+        loud[0] |= ~loud.any()
+        sweeps = self.sweeps[..., loud].reshape(n * c * t, -1)
+        if t == 1:
+            inputs, sweeps = _with_fewest_columns(inputs), _with_fewest_columns(sweeps)
+            inputs, sweeps = _rounded_up(inputs), _rounded_up(sweeps)
+        return OuterFactor(inputs.reshape(n, 1, t, -1), sweeps.reshape(n, c, 1, t, -1), ("weight",))
+
+    def _flatten(self, weights):
+        """Turn weights (k, G, O, I) into the parameter's own flat order."""
+        if self.transposed:
+            weights = weights.transpose(-1, -2)
+        return weights.reshape(len(weights), -1)
+
+    def _unflatten(self, flat):
+        """Turn a flat parameter (k, G O I) into weights (k, G, O, I)."""
+        k = len(flat)
+        if self.transposed:
+            return flat.view(k, self.groups, self.fan_in, self.width).transpose(-1, -2)
+        return flat.view(k, self.groups, self.width, self.fan_in)
+
+    @staticmethod
+    def joined(parts):
+        """Join the factors of several chunks, padding positions with zeros where they differ."""
+        positions = max(part.positions for part in parts)
+
+        def padded(tensor, axis, have):
+            if have == positions:
+                return tensor
+            shape = list(tensor.shape)
+            shape[axis] = positions - have
+            return torch.cat([tensor, tensor.new_zeros(shape)], dim=axis)
+
+        first = parts[0]
+        inputs = torch.cat([padded(part.inputs, 2, part.positions) for part in parts])
+        sweeps = torch.cat([padded(part.sweeps, 3, part.positions) for part in parts])
+        return OuterFactor(inputs, sweeps, first.pieces, first.transposed)
+
+    @staticmethod
+    def added(parts):
+        """Add the factors of several calls on the same samples: more positions."""
+        inputs = torch.cat([part.inputs for part in parts], dim=2)
+        sweeps = torch.cat([part.sweeps for part in parts], dim=3)
+        return OuterFactor(inputs, sweeps, parts[0].pieces, parts[0].transposed)
+
+
+def _extent(tensor):
+    """Return the largest size of an entry along the last axis; NaN and infinity show."""
+    axes = tuple(range(tensor.ndim - 1))
+    return torch.maximum(tensor.amax(dim=axes), -tensor.amin(dim=axes))
+
+
+def _without_silent_columns(matrix):
+    """Drop the columns that are zero throughout, but for one."""
+    loud = _extent(matrix) > 0
+    loud[0] |= ~loud.any()
+    return matrix if bool(loud.all()) else matrix[:, loud]
+
+
+def _rounded_up(matrix):
+    """Append columns of zeros where matrix products then take less time, for all their number."""
+    missing = -matrix.shape[1] % COLUMNS_IN_STEP
+    if not missing or matrix.shape[1] < 3 * COLUMNS_IN_STEP:
+        return matrix
+    return torch.cat([matrix, matrix.new_zeros(len(matrix), missing)], dim=1)
+
+
+def _with_fewest_columns(matrix):
+    """Return X Q for X (m, d), Q orthonormal, with X Q Q' X' = X X' but for rounding."""
+    n_rows, n_columns = matrix.shape
+    if min(n_rows, n_columns) > MAX_NARROWED:
+        return matrix
+    epsilon = torch.finfo(matrix.dtype).eps
+    wide = n_rows < n_columns
+    gram = matrix.double() @ matrix.double().T if wide else (matrix.T @ matrix).double()
+    values, vectors = torch.linalg.eigh(gram)
+    kept = values > epsilon * values[-1]
+    kept[-1] = True
+    vectors = vectors[:, kept]
+    if wide:
+        return (vectors * values[kept].clamp_min(0).sqrt()).to(matrix.dtype)
+    return matrix @ vectors.to(matrix.dtype)
+
+
+def join_factors(pieces):
+    """Join the factors of all chunks of samples, in closed form where they allow it."""
+    if len(pieces) == 1 or any(piece is None for piece in pieces):
+        return None if None in pieces else pieces[0]
+    kind = type(pieces[0])
+    if kind is not DenseFactor and all(type(piece) is kind for piece in pieces):
+        return kind.joined(pieces)
+    return DenseFactor(torch.cat([piece.dense() for piece in pieces]))
+
+
+def add_factors(parts):
+    """Add the factors of several calls of one module on the same samples."""
+    if len(parts) == 1 or any(part is None for part in parts):
+        return None if None in parts else parts[0]
+    kind = type(parts[0])
+    if kind is not DenseFactor and all(type(part) is kind for part in parts):
+        return kind.added(parts)
+    return DenseFactor(sum(part.dense() for part in parts))

@@ -1,0 +1,117 @@
+"""Jacobians of one block sample by sample: the way for every layer without a closed rule."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from hessdiag.curvature.factors._factors import DenseFactor
+from hessdiag.curvature.network import take
+
+__all__ = ["per_sample_factor"]
+
+
+def per_sample_factor(working_copy, chunk, block, outputs_of, weights=None):
+    """Compute the dense Jacobian (n, D, p) of a block, vectorized over samples where possible."""
+    jacobian = _vectorized(working_copy, chunk, block, outputs_of)
+    if jacobian is None:
+        jacobian = _looped(chunk, block, outputs_of)
+    factor = DenseFactor(jacobian)
+    return factor if weights is None else factor.weighted(weights)
+
+
+def _vectorized(working_copy, chunk, block, outputs_of):
+    """Map over samples with vmap; None where an operation or the data does not allow it."""
+    names = _internal_names(working_copy, block)
+
+    def outputs(parameters, x):
+        batch = _unsqueeze(x)
+        swapped = {}
+        for group, parameter in zip(names, parameters):
+            swapped.update(dict.fromkeys(group, parameter))
+        return torch.func.functional_call(
+            _Call(working_copy, outputs_of), swapped, (batch,), tie_weights=False
+        )[0]
+
+    parameters = tuple(p.detach() for p in block.parameters)
+    try:
+        with warnings.catch_warnings():
+            # Where one operation has no batched rule, vmap loops over it alone, and says so.
+            warnings.simplefilter("ignore")
+            jacobians = torch.func.vmap(
+                torch.func.jacrev(outputs), in_dims=(None, 0), randomness="error"
+            )(parameters, chunk.X)
+    except Exception:
+        return None
+    jacobian = torch.cat([j.reshape(*j.shape[:2], -1) for j in jacobians], dim=2).detach()
+    return jacobian if _matches(jacobian, chunk, block, outputs_of) else None
+
+
+class _Call(torch.nn.Module):
+    """Present the outputs that are differentiated as a module whose parameters can be swapped."""
+
+    def __init__(self, working_copy, outputs_of):
+        super().__init__()
+        self.copy = working_copy
+        self.outputs_of = outputs_of
+
+    def forward(self, x):
+        """Return the outputs (n, D)."""
+        return self.outputs_of(x)
+
+
+def _internal_names(working_copy, block):
+    """List for every parameter of the block all the names under which it is used."""
+    names = {}
+    for name, parameter in working_copy.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append("copy." + name)
+    return [names[id(parameter)] for parameter in block.parameters]
+
+
+def _matches(jacobian, chunk, block, outputs_of):
+    """Compare the Jacobian with one plain backward pass."""
+    outputs = outputs_of(chunk.X)
+    probe = torch.randn_like(outputs)
+    direct = _flat_gradient(outputs, block, probe)
+    product = torch.einsum("ncp,nc->p", jacobian, probe)
+    if not torch.isfinite(direct).all():
+        return True
+    tolerance = 1e-9 if direct.dtype == torch.float64 else 1e-3
+    return bool((product - direct).norm() <= tolerance * (direct.norm() + 1e-30))
+
+
+def _looped(chunk, block, outputs_of):
+    """Take one sample and one output at a time."""
+    rows = []
+    for n in range(chunk.n_samples):
+        outputs = outputs_of(take(chunk.X, slice(n, n + 1)))
+        for c in range(outputs.shape[1]):
+            weights = torch.zeros_like(outputs)
+            weights[0, c] = 1.0
+            rows.append(_flat_gradient(outputs, block, weights))
+    return torch.stack(rows).view(chunk.n_samples, -1, block.n_params)
+
+
+def _flat_gradient(outputs, block, weights):
+    """Differentiate weighted outputs in the block's parameters, as one vector."""
+    if not outputs.requires_grad:
+        return outputs.new_zeros(block.n_params)
+    gradients = torch.autograd.grad(
+        outputs, block.parameters, weights, retain_graph=True, allow_unused=True
+    )
+    return torch.cat(
+        [
+            (torch.zeros_like(p) if g is None else g.to_dense() if g.is_sparse else g).reshape(-1)
+            for g, p in zip(gradients, block.parameters)
+        ]
+    )
+
+
+def _unsqueeze(tree):
+    """Give every tensor of a tree a leading axis of one sample."""
+    if isinstance(tree, torch.Tensor):
+        return tree.unsqueeze(0)
+    if isinstance(tree, dict):
+        return {key: _unsqueeze(value) for key, value in tree.items()}
+    return type(tree)(_unsqueeze(value) for value in tree)

@@ -1,0 +1,91 @@
+"""A fitted net made ready: its working copy, data, layers, scalar and outputs, all checked."""
+
+from hessdiag.curvature.network._blocks import (
+    Block,
+    matches,
+    owner_of,
+    select_blocks,
+)
+from hessdiag.curvature.network._checks import (
+    UnfittedNetworkError,
+    check_data,
+    check_net,
+    check_parameters,
+    module_attributes,
+    tensors_of,
+)
+from hessdiag.curvature.network._data import (
+    Chunk,
+    concatenate,
+    load_chunks,
+    sample_indices,
+    take,
+)
+from hessdiag.curvature.network._determinism import (
+    check_deterministic,
+)
+from hessdiag.curvature.network._hooks import (
+    hooked,
+    received_by,
+)
+from hessdiag.curvature.network._links import (
+    IDENTITY,
+    find_link,
+)
+from hessdiag.curvature.network._memory import (
+    available_memory,
+    first_graph_bytes,
+    give_back_freed,
+    second_graph_bytes,
+)
+from hessdiag.curvature.network._outputs import (
+    NotSeparableError,
+    OutputHessiansTooLargeError,
+    flatten_outputs,
+    output_curvature,
+    output_hessians_fit,
+)
+from hessdiag.curvature.network._scalar import (
+    Scalar,
+    match_floats,
+)
+from hessdiag.curvature.network._working_copy import (
+    WorkingCopy,
+    untouched_surroundings,
+)
+
+__all__ = [
+    "IDENTITY",
+    "Block",
+    "Chunk",
+    "NotSeparableError",
+    "OutputHessiansTooLargeError",
+    "Scalar",
+    "UnfittedNetworkError",
+    "WorkingCopy",
+    "available_memory",
+    "check_data",
+    "check_deterministic",
+    "check_net",
+    "check_parameters",
+    "concatenate",
+    "find_link",
+    "first_graph_bytes",
+    "flatten_outputs",
+    "give_back_freed",
+    "hooked",
+    "load_chunks",
+    "match_floats",
+    "matches",
+    "module_attributes",
+    "output_curvature",
+    "output_hessians_fit",
+    "owner_of",
+    "received_by",
+    "sample_indices",
+    "second_graph_bytes",
+    "select_blocks",
+    "take",
+    "tensors_of",
+    "untouched_surroundings",
+]

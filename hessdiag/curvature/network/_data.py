@@ -1,0 +1,128 @@
+"""The data as the net itself loads them: through skorch's dataset and validation iterator."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from skorch.dataset import unpack_data
+from skorch.utils import to_tensor
+from torch.utils.data import RandomSampler, Subset, WeightedRandomSampler
+
+from hessdiag.curvature.network._checks import check_finite_data, tensors_of
+
+__all__ = ["Chunk", "concatenate", "load_chunks", "sample_indices"]
+
+
+class Chunk:
+    """Some samples in a row: inputs, targets, how many."""
+
+    def __init__(self, X, y, n_samples):
+        self.X = X
+        self.y = y
+        self.n_samples = n_samples
+
+
+def sample_indices(n_samples, max_samples, random_state):
+    """Choose the samples to examine, in their order; None where all are taken."""
+    if max_samples is None or max_samples >= n_samples:
+        return None
+    if random_state is None:
+        random_state = 0
+    if isinstance(random_state, np.random.RandomState):
+        random_state = random_state.randint(2**31 - 1)
+    rng = np.random.default_rng(random_state)
+    return np.sort(rng.choice(n_samples, size=max_samples, replace=False))
+
+
+def load_chunks(working_copy, X, y, indices=None, batch_size=None):
+    """Load X and y through the net's own dataset and iterator into chunks of tensors."""
+    net = working_copy.net
+    dataset = net.get_dataset(X, y)
+    if indices is not None:
+        dataset = Subset(dataset, [int(i) for i in indices])
+    settings = net.__dict__
+    before = settings.get("iterator_valid__batch_size", None)
+    settings["iterator_valid__batch_size"] = len(dataset) if batch_size is None else batch_size
+    try:
+        iterator = net.get_iterator(dataset, training=False)
+    finally:
+        if before is None:
+            settings.pop("iterator_valid__batch_size")
+        else:
+            settings["iterator_valid__batch_size"] = before
+    if isinstance(getattr(iterator, "sampler", None), RandomSampler | WeightedRandomSampler):
+        raise ValueError(
+            "Expected a validation iterator that keeps the order of the samples, found one that "
+            f"shuffles ({type(iterator.sampler).__name__}). Set iterator_valid__shuffle=False."
+        )
+    chunks = []
+    with warnings.catch_warnings():
+        # Memory-mapped arrays, as worker processes get them, are read-only; nothing writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        batches = [unpack_data(batch) for batch in iterator]
+    for inputs, targets in batches:
+        inputs = _move(inputs, working_copy)
+        targets = _move(targets, working_copy)
+        check_finite_data(inputs, "X")
+        check_finite_data(targets, "y")
+        chunks.append(Chunk(inputs, targets, _count(inputs, targets)))
+    if not chunks:
+        raise ValueError(
+            "Expected at least one sample, found an iterator that yields no batch. "
+            "Pass data, and a validation iterator with drop_last=False."
+        )
+    return chunks
+
+
+def concatenate(trees):
+    """Join trees of tensors along the first axis; None where their shapes do not allow it."""
+    first = trees[0]
+    if len(trees) == 1:
+        return first
+    if isinstance(first, torch.Tensor):
+        if first.ndim == 0 or any(t.shape[1:] != first.shape[1:] for t in trees):
+            return None
+        return torch.cat(trees)
+    if isinstance(first, dict):
+        joined = {key: concatenate([tree[key] for tree in trees]) for key in first}
+        return None if any(value is None for value in joined.values()) else joined
+    if isinstance(first, (list, tuple)):
+        joined = [concatenate([tree[i] for tree in trees]) for i in range(len(first))]
+        return None if any(value is None for value in joined) else type(first)(joined)
+    return None
+
+
+def take(tree, index):
+    """Index all tensors of a tree along the first axis."""
+    if isinstance(tree, torch.Tensor):
+        return tree[index]
+    if isinstance(tree, dict):
+        return {key: take(value, index) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(take(value, index) for value in tree)
+    raise TypeError(f"Cannot index a batch of type {type(tree).__name__} by sample.")
+
+
+def _move(tree, working_copy):
+    """Bring all tensors of a tree to the device, floating ones to the dtype."""
+    if isinstance(tree, dict):
+        return {key: _move(value, working_copy) for key, value in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return tree.to(working_copy.device)  # a packed sequence
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(_move(value, working_copy) for value in tree)
+    tensor = to_tensor(tree, device=working_copy.device)
+    if isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
+        tensor = tensor.to(working_copy.dtype)
+    return tensor
+
+
+def _count(inputs, targets):
+    """Count the samples of a batch by its first tensor."""
+    for tree in (inputs, targets):
+        for tensor in tensors_of(tree):
+            if tensor.ndim:
+                return len(tensor)
+    return 1

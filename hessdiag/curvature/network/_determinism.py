@@ -1,0 +1,54 @@
+"""Two forward passes must agree; where they do not, the first layer to differ is named."""
+
+from __future__ import annotations
+
+import torch
+
+from hessdiag.curvature.network._checks import tensors_of
+
+__all__ = ["check_deterministic"]
+
+
+def check_deterministic(working_copy, chunk, outputs):
+    """Run a chunk again and compare with its outputs; name the culprit where they differ."""
+    with torch.no_grad():
+        again = working_copy(chunk.X)
+    pairs = zip(tensors_of(outputs), tensors_of(again))
+    if all(
+        torch.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True)
+        for a, b in pairs
+        if a.is_floating_point()
+    ):
+        return
+    raise ValueError(
+        "Expected the same outputs from two forward passes in evaluation mode, found different "
+        f"ones; the first to differ is {_name_culprit(working_copy, chunk)}. Make it respect "
+        "module.eval(), for example by dropout(x, training=self.training)."
+    )
+
+
+def _name_culprit(working_copy, chunk):
+    """Find the first module that sends something different from what it sent before."""
+    names = {id(m): name for name, m in working_copy.modules_by_name().items()}
+    runs = []
+    for _ in range(2):
+        sent, handles = [], []
+
+        def note(module, args, output, sent=sent):
+            copies = [t.clone() for t in tensors_of(output)]
+            sent.append((names[id(module)], type(module).__name__, copies))
+
+        for module in working_copy.modules():
+            if module is not working_copy:
+                handles.append(module.register_forward_hook(note))
+        try:
+            with torch.no_grad():
+                working_copy(chunk.X)
+        finally:
+            for handle in handles:
+                handle.remove()
+        runs.append(sent)
+    for (name, kind, first), (_, _, second) in zip(*runs):
+        if any(not torch.equal(a, b) for a, b in zip(first, second)):
+            return f"the output of {kind}" + (f" {name!r}" if name else "")
+    return "the net's own infer, outside of its modules"

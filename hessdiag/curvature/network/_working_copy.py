@@ -1,0 +1,201 @@
+"""A private copy of a fitted net, on which everything is computed: the net stays as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import random
+
+import numpy as np
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from hessdiag.curvature.network._checks import module_attributes
+
+__all__ = ["WorkingCopy", "untouched_surroundings"]
+
+# Sides of weights below which nothing is gained by how they lie in memory.
+LEAST_TURNED = 64
+
+
+class WorkingCopy(torch.nn.Module):
+    """A skorch net's modules and criterion, copied, in eval mode, in one dtype, on one device.
+
+    As a module it maps a batch of inputs to the net's own ``infer``, so that
+    ``torch.func.functional_call`` can swap its parameters.
+    """
+
+    def __init__(self, net, device=None, dtype=None):
+        super().__init__()
+        modules, criteria = module_attributes(net)
+        memo = {}
+        originals = {}
+        for name in modules + criteria:
+            original = getattr(net, name)
+            original = getattr(original, "_orig_mod", original)  # what torch.compile wraps
+            if isinstance(original, torch.nn.Module):
+                _detach_cached_tensors(original, memo)
+            originals[name] = original
+        copies = {name: copy.deepcopy(original, memo) for name, original in originals.items()}
+        for duplicate in copies.values():
+            _uncompile(duplicate)
+        first = next(p for name in modules for p in copies[name].parameters() if p.requires_grad)
+        self.device = torch.device(first.device if device is None else device)
+        self.dtype = _resolve_dtype(dtype, first.dtype)
+        for duplicate in copies.values():
+            if isinstance(duplicate, torch.nn.Module):
+                duplicate.eval().to(device=self.device, dtype=self.dtype)
+                _turn_weights(duplicate)
+        twin = object.__new__(type(net))
+        twin.__dict__.update(net.__dict__)
+        twin.__dict__.update(copies)
+        twin.__dict__["device"] = str(self.device)
+        twin.__dict__["callbacks_"] = []
+        self.__dict__["net"] = twin
+        self.module_names = modules
+        self.criterion_names = criteria
+        for name in modules:
+            self.add_module(name, copies[name])
+        self.training = False
+
+    def forward(self, x):
+        """Infer as the net itself does."""
+        return self.net.infer(x)
+
+    def public_name(self, name):
+        """Turn the name of a parameter or module in this copy into the one that users know."""
+        head, _, tail = name.partition(".")
+        if head == "module_":
+            return tail
+        return f"{head.removesuffix('_')}.{tail}" if tail else head.removesuffix("_")
+
+    def parameters_by_name(self):
+        """Map public names to parameters; all names of tied parameters are listed."""
+        return {
+            self.public_name(name): parameter
+            for name, parameter in self.named_parameters(remove_duplicate=False)
+        }
+
+    def modules_by_name(self):
+        """Map public names to modules, each once; the root module is called ''."""
+        return {
+            self.public_name(name): module for name, module in self.named_modules() if name != ""
+        }
+
+    def root_kind(self):
+        """Name the class of the net's (first) module."""
+        return type(getattr(self, self.module_names[0])).__name__
+
+    def loss(self, outputs, y, X):
+        """Evaluate the net's own loss through skorch."""
+        return self.net.get_loss(outputs, y, X=X, training=False)
+
+    @contextlib.contextmanager
+    def criterion_in(self, dtype):
+        """Hold the criterion's buffers in another dtype for a while."""
+        criteria = [self.net.__dict__[name] for name in self.criterion_names]
+        criteria = [c for c in criteria if isinstance(c, torch.nn.Module)]
+        for criterion in criteria:
+            criterion.to(dtype=dtype)
+        try:
+            yield
+        finally:
+            for criterion in criteria:
+                criterion.to(dtype=self.dtype)
+
+
+@contextlib.contextmanager
+def untouched_surroundings(device=None):
+    """Compute with autograd on and math attention, and put all random states back at the end."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    on_cuda = device is not None and torch.device(device).type == "cuda"
+    devices = range(torch.cuda.device_count()) if on_cuda or torch.cuda.is_initialized() else []
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=devices))
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            # Fused attention and cuDNN's recurrent kernels have no second derivative.
+            stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
+            if devices:
+                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+            stack.enter_context(_full_precision())
+            torch.backends.mha.set_fastpath_enabled(False)
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+
+@contextlib.contextmanager
+def _full_precision():
+    """Multiply matrices in the precision they have: neither in TF32 or bfloat16, nor autocast."""
+    settings = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        named = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by the newer names alone
+        named = "highest"
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with contextlib.ExitStack() as stack:
+            for device in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(device):
+                    stack.enter_context(torch.autocast(device, enabled=False))
+            yield
+    finally:
+        torch.set_float32_matmul_precision(named)
+        for setting, value in zip(settings, before):
+            setting.fp32_precision = value
+
+
+def _resolve_dtype(dtype, found):
+    """Choose the dtype to compute in: the net's own, but never a half precision."""
+    if dtype is None:
+        return torch.float32 if found in (torch.float16, torch.bfloat16) else found
+    resolved = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if resolved not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"Expected dtype None, 'float32' or 'float64', found {dtype!r}. "
+            "Use 'float64' for exact numbers, None to follow the net."
+        )
+    return resolved
+
+
+def _uncompile(module):
+    """Put back what torch.compile wraps, within a module, and let calls in place be as written."""
+    if not isinstance(module, torch.nn.Module):
+        return
+    for part in list(module.modules()):
+        part._compiled_call_impl = None
+        for name, child in part._modules.items():
+            part._modules[name] = getattr(child, "_orig_mod", child)
+
+
+def _turn_weights(module):
+    """Let wide linear layers' weights lie column after column: products take less time so.
+
+    The processor's products with both the weights and their transpose gain 4 to 13 %.
+    """
+    looked_up = {
+        id(parameter)
+        for part in module.modules()
+        if not isinstance(part, torch.nn.Linear)
+        for parameter in part.parameters(recurse=False)
+    }
+    for part in module.modules():
+        weight = part._parameters.get("weight") if isinstance(part, torch.nn.Linear) else None
+        if weight is None or weight.device.type != "cpu" or id(weight) in looked_up:
+            continue
+        if min(weight.shape) >= LEAST_TURNED:
+            weight.data = weight.data.t().contiguous().t()
+
+
+def _detach_cached_tensors(module, memo):
+    """Let deepcopy pass over tensors that a module keeps from its last forward pass."""
+    for child in module.modules():
+        for value in vars(child).values():
+            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+                memo[id(value)] = value.detach().clone()

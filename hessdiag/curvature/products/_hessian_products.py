@@ -1,0 +1,200 @@
+"""Products with local Hessians by double backward, from one graph that all layers share."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+
+import torch
+
+from hessdiag.curvature.products._smooth_functions import KeptDerivatives
+
+__all__ = [
+    "HessianProducts",
+    "ProductsByChunks",
+    "join_by_parameter",
+    "split_by_parameter",
+    "vector_jacobian_products",
+]
+
+
+class ProductsByChunks:
+    """Products of vectors with the blocks' matrices, each a sum over chunks of samples.
+
+    With one chunk what is recorded for it is kept; with more, it is recorded anew for every
+    product, so that memory stays that of one chunk. Who inherits says what is recorded for a chunk,
+    `_record`, and what it adds to a product, `_product`.
+    """
+
+    def __init__(self, chunks, blocks):
+        self.chunks = chunks
+        self.blocks = {block.name: block for block in blocks}
+        self._kept = None
+
+    @property
+    def records_anew(self):
+        """Say whether every call of `products` records graphs, which all layers asked for share."""
+        return len(self.chunks) > 1
+
+    @property
+    def parameters(self):
+        """The parameters of all blocks, one after the other."""
+        return [p for block in self.blocks.values() for p in block.parameters]
+
+    def products(self, vectors):
+        """Return {name: A v} for {name: v of shape (k, p)}."""
+        totals = {name: torch.zeros_like(v) for name, v in vectors.items()}
+        for chunk in self.chunks:
+            graphs = self._graphs(chunk)
+            for name, v in vectors.items():
+                totals[name] += self._product(graphs, self.blocks[name], v)
+            # They are gone before the next chunk's are recorded.
+            del graphs
+        return totals
+
+    def dense(self, name, batch_size=64):
+        """Return the matrix (p, p) of one block, by products with the identity."""
+        block = self.blocks[name]
+        first, p = block.parameters[0], block.n_params
+        total = torch.zeros(p, p, dtype=first.dtype, device=first.device)
+        for chunk in self.chunks:
+            graphs = self._graphs(chunk)
+            for start in range(0, p, batch_size):
+                k = min(batch_size, p - start)
+                rows = total.new_zeros(k, p)
+                rows[torch.arange(k), start + torch.arange(k)] = 1.0
+                total[start : start + k] += self._product(graphs, block, rows)
+            del graphs
+        return 0.5 * (total + total.T)
+
+    def _graphs(self, chunk):
+        """Return what is recorded for a chunk."""
+        if self._kept is not None:
+            return self._kept
+        graphs = self._record(chunk)
+        if len(self.chunks) == 1:
+            self._kept = graphs
+        return graphs
+
+    def _by_block(self, flat):
+        """Deal out one tensor for each parameter to the blocks: {name: tuple}."""
+        found, position = {}, 0
+        for name, block in self.blocks.items():
+            found[name] = flat[position : position + len(block.parameters)]
+            position += len(block.parameters)
+        return found
+
+
+class HessianProducts(ProductsByChunks):
+    """Products of vectors with the second derivatives of a sum of scalars, block by block.
+
+    `scalars` is a list of callables that each return one 0-d tensor, one per chunk of samples.
+    """
+
+    def __init__(self, scalars, blocks):
+        super().__init__(scalars, blocks)
+        self._keeps_derivatives = True
+
+    @property
+    def scalars(self):
+        """The callables, one for each chunk."""
+        return self.chunks
+
+    def products(self, vectors):
+        """Return {name: H v} for {name: v of shape (k, p)}."""
+        return self._or_plainly(super().products, vectors)
+
+    def dense(self, name, batch_size=64):
+        """Return the local Hessian (p, p) of one block, by products with the identity."""
+        return self._or_plainly(super().dense, name, batch_size)
+
+    def _or_plainly(self, work, *args):
+        """Do some work; where kept derivatives do not allow it, record anew without them.
+
+        So it is where a forward pass differentiates: then third derivatives are asked for.
+        """
+        try:
+            return work(*args)
+        except RuntimeError:
+            if not self._keeps_derivatives:
+                raise
+            self._keeps_derivatives, self._kept = False, None
+            return work(*args)
+
+    def _record(self, scalar):
+        """Differentiate one scalar once, keeping the graph for the second time."""
+        parameters = self.parameters
+        with KeptDerivatives() if self._keeps_derivatives else contextlib.nullcontext():
+            value = scalar()
+        flat = [None] * len(parameters)
+        if value.requires_grad:
+            flat = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
+        return self._by_block(flat)
+
+    def _product(self, gradients, block, vectors):
+        """Multiply vectors (k, p) by the derivative of one block's gradient in the same block."""
+        weights = split_by_parameter(block, vectors)
+        results = vector_jacobian_products(gradients[block.name], block.parameters, weights)
+        return join_by_parameter(results)
+
+
+def vector_jacobian_products(outputs, inputs, weights):
+    """Return for each input the products (k, ...) with k sets of output weights (k, ...).
+
+    Outputs that depend on nothing, and inputs that nothing depends on, count as zero.
+    """
+    k = len(weights[0])
+    used = [i for i, o in enumerate(outputs) if o is not None and o.requires_grad]
+    results = [None] * len(inputs)
+    if used:
+        outputs, weights = [outputs[i] for i in used], [weights[i] for i in used]
+        results = _batched(outputs, inputs, weights) if k > 1 else None
+        if results is None:
+            rows = [
+                torch.autograd.grad(
+                    outputs, inputs, [w[i] for w in weights], retain_graph=True, allow_unused=True
+                )
+                for i in range(k)
+            ]
+            results = [
+                None if column[0] is None else torch.stack([_strided(row) for row in column])
+                for column in zip(*rows)
+            ]
+    return [
+        x.new_zeros(k, *x.shape) if result is None else _strided(result).detach()
+        for result, x in zip(results, inputs)
+    ]
+
+
+def _batched(outputs, inputs, weights):
+    """Run all sets of weights through one vectorized backward pass; None where that fails."""
+    try:
+        with warnings.catch_warnings():
+            # Where an operation has no batched rule, a plain loop is as fast and quiet.
+            warnings.simplefilter("error")
+            return torch.autograd.grad(
+                outputs,
+                inputs,
+                weights,
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=True,
+            )
+    except (RuntimeError, UserWarning):
+        return None
+
+
+def _strided(tensor):
+    """Turn a sparse gradient, as of an embedding, into a dense one."""
+    return tensor.to_dense() if tensor.is_sparse else tensor
+
+
+def split_by_parameter(block, vectors):
+    """Shape vectors (k, p) as k sets of a block's parameters."""
+    parts = vectors.split([p.numel() for p in block.parameters], dim=1)
+    return [part.reshape(len(vectors), *p.shape) for part, p in zip(parts, block.parameters)]
+
+
+def join_by_parameter(results):
+    """Turn k sets of a block's parameters into vectors (k, p)."""
+    return torch.cat([result.reshape(len(result), -1) for result in results], dim=1)

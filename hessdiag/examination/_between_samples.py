@@ -1,0 +1,245 @@
+"""What a net says between its samples, beside what a wide one forecasts there."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import torch
+
+from hessdiag.curvature.network import sample_indices, take
+from hessdiag.examination._task import Task
+from hessdiag.examination._wide_forecasts import (
+    COMPARISONS,
+    WideForecasts,
+    compare_classes,
+    compare_numbers,
+    entropy_of,
+    log_softmax,
+    to_probabilities,
+)
+from hessdiag.examination._wide_layers import (
+    inner_products,
+    received_by_layers,
+    rows_of,
+    squared_lengths,
+)
+
+__all__ = ["BETWEEN_STATISTICS", "PLACES_BETWEEN", "between_samples_statistics"]
+
+# Samples that the wide layer learns from: three eigen-decompositions of this side, a second or so.
+MOST_SAMPLES = 1000
+N_NEIGHBOURS = 5
+# Inputs between samples, per sample and place.
+N_DRAWS = 2
+
+#: Where the net is asked; see `between_samples_statistics`.
+PLACES_BETWEEN = ("midpoint", "crossover", "shift", "far_midpoint", "far_crossover")
+
+#: What is told of each place besides `COMPARISONS`.
+ALONE = ("spread", "bend", "unsureness")
+
+#: Of the samples themselves.
+OF_SAMPLES = ("forecast_loss", "forecast_log10_ridge", "forecast_depth")
+
+BETWEEN_STATISTICS = (
+    *(f"sample_{name}" for name in COMPARISONS),
+    *OF_SAMPLES,
+    *(f"{place}_{name}" for place in PLACES_BETWEEN for name in ALONE),
+    *(
+        f"{place}_{name}{by}"
+        for place in PLACES_BETWEEN
+        for name in COMPARISONS
+        for by in ("", "_by_all")
+    ),
+)
+
+
+def between_samples_statistics(problem, random_state=None):
+    """Return the statistics of a net between its samples: `BETWEEN_STATISTICS`.
+
+    New inputs are made of pairs of samples, x and z, and the net's predictions there are compared
+    with forecasts by kernel regression on all samples but the pair (``..._by_all``: on all):
+
+    - ``midpoint``: the mean of x and one of its five nearest neighbours z;
+    - ``crossover``: each number of x or of such a z, by a coin;
+    - ``shift``: x plus 0.7 times the difference of two of its neighbours; left out is x alone;
+    - ``far_midpoint``, ``far_crossover``: as the first two, with any other sample as z;
+    - ``sample``: the samples themselves, each forecast by all others.
+
+    What cannot be averaged, such as tokens, is crossed over instead. ``spread`` is ``mean |P - mean
+    Y|^2`` and ``bend`` is ``mean |P - (P(x) + P(z)) / 2|^2``, both over the variance of the
+    targets; ``unsureness`` is the mean entropy of the net's probabilities over that of the
+    classes. ``forecast_loss`` is the loss of the forecasts for samples left out.
+
+    Without outputs for each sample, numeric targets or plain inputs there is nothing to say: {}.
+    What is not defined, or where the net refuses such inputs, is NaN.
+    """
+    if problem.output_values is None or problem.X is None or problem.n_samples < 2 * N_NEIGHBOURS:
+        return {}
+    indices = sample_indices(problem.n_samples, min(MOST_SAMPLES, problem.n_samples), random_state)
+    part = problem if indices is None else problem.restrict(indices)
+    task = Task(part)
+    if task.values is None or not _are_tensors(part.X, part.n_samples):
+        return {}
+    between = _Between(part, task)
+    rng = np.random.default_rng(random_state if isinstance(random_state, int) else 0)
+    return between.statistics(rng) if between.is_sound else {}
+
+
+class _Between:
+    """A net's samples, its outputs for them, and the forecasts of a wide layer."""
+
+    def __init__(self, problem, task):
+        self.problem, self.task = problem, task
+        self.n_samples = problem.n_samples
+        self.received, self.outputs = self._run(problem.X)
+        self.products = inner_products(self.received, self.received)
+        targets = task.values.cpu().numpy()
+        classes = task.kind == "classification" and len(task.shape) == 2
+        self.kind = "classes" if classes else "numbers"
+        if task.kind == "binary" and targets.shape[1] == 1:
+            # Two classes, no and yes.
+            self.kind = "yes or no"
+            yes = (targets > 0.5 * targets.max()).astype(float)
+            targets = np.hstack([1.0 - yes, yes])
+        self.targets = targets
+
+    @property
+    def is_sound(self):
+        """Say whether there is something to compare with."""
+        arrays = (self.products, self.targets, self.outputs)
+        varies = np.ptp(self.targets, axis=0).any()
+        return self.products is not None and varies and all(np.isfinite(a).all() for a in arrays)
+
+    def statistics(self, rng):
+        """Ask at all places."""
+        self.forecasts = forecasts = WideForecasts(self.products, self.targets)
+        self.unit = entropy_of(forecasts.mean) if self.kind != "numbers" else forecasts.variance
+        self.attainable = self._loss_left_out()
+        found = _named("sample_", "", self._compare(self.outputs, forecasts.left_out))
+        found |= {
+            "forecast_loss": self.attainable,
+            "forecast_log10_ridge": forecasts.log10_ridge,
+            "forecast_depth": float(forecasts.depth),
+        }
+        first = np.tile(np.arange(self.n_samples), N_DRAWS)
+        near = _neighbours(self.products)
+        for place in PLACES_BETWEEN:
+            # Outputs far from the samples may overflow, which makes numbers of that place NaN; and
+            # some nets refuse inputs that no sample looks like, which leaves it out.
+            with np.errstate(all="ignore"), contextlib.suppress(Exception):
+                found |= self._at(place, first, near, rng)
+        return {name: float(found.get(name, np.nan)) for name in BETWEEN_STATISTICS}
+
+    def _loss_left_out(self):
+        """Loss of the forecasts for samples left out, in units of the best constant's."""
+        left_out = self.forecasts.left_out
+        if self.kind == "numbers":
+            centred = self.targets - self.forecasts.mean
+            return np.square(centred - left_out).sum() / (len(left_out) * self.unit)
+        likely = to_probabilities(left_out, self.forecasts.mean)
+        return -(self.targets * np.log(likely)).sum() / (len(left_out) * self.unit)
+
+    def _at(self, place, first, near, rng):
+        """Ask at one kind of place."""
+        drawn = near[first, rng.integers(near.shape[1], size=len(first))]
+        if place.startswith("far"):
+            drawn = (first + rng.integers(1, self.n_samples, size=len(first))) % self.n_samples
+        other = near[first, rng.integers(near.shape[1], size=len(first))]
+        second = first if place == "shift" else drawn
+        outputs, products, lengths = [], [], []
+        for rows in np.split(np.arange(len(first)), N_DRAWS):
+            trees = [take(self.problem.X, torch.as_tensor(i[rows])) for i in (first, drawn, other)]
+            received, given = self._run(_mixed(place, trees, rng))
+            outputs.append(given)
+            products.append(inner_products(received, self.received))
+            lengths.append(squared_lengths(received))
+        outputs = np.concatenate(outputs)
+        by_all, without = self.forecasts.at(
+            np.concatenate(products), np.concatenate(lengths), np.column_stack([first, second])
+        )
+        found = self._alone(outputs, first, second)
+        found = {f"{place}_{name}": value for name, value in found.items()}
+        found |= _named(f"{place}_", "", self._compare(outputs, without))
+        return found | _named(f"{place}_", "_by_all", self._compare(outputs, by_all))
+
+    def _run(self, X):
+        """Run the net; return what its first layer received, and its outputs (n, D)."""
+        with received_by_layers(self.problem) as received, torch.no_grad():
+            outputs = self.problem.outputs_of(X)
+        first = next((received[b.name] for b in self.problem.blocks if b.name in received), None)
+        return rows_of(first, len(outputs)), outputs.double().cpu().numpy()
+
+    def _predictions(self, outputs):
+        """Outputs in the coordinates of the targets."""
+        if self.kind == "yes or no":
+            return np.exp(log_softmax(self._logits(outputs)))
+        return self.task.predictions(torch.as_tensor(outputs)).numpy()
+
+    def _logits(self, outputs):
+        """Outputs as logarithms of probabilities, up to a constant in each row."""
+        if self.kind == "classes":
+            return outputs
+        if self.task.threshold == 0:
+            return np.hstack([np.zeros_like(outputs), outputs])
+        clipped = np.clip(outputs, 1e-12, 1.0 - 1e-12)
+        return np.log(np.hstack([1.0 - clipped, clipped]))
+
+    def _compare(self, outputs, forecasts):
+        """Compare what the net says with forecasts."""
+        known = (self.forecasts.mean, self.forecasts.variance, self.attainable)
+        if self.kind == "numbers":
+            return compare_numbers(self._predictions(outputs), forecasts, *known)
+        return compare_classes(self._logits(outputs), forecasts, *known)
+
+    def _alone(self, outputs, first, second):
+        """What the net's predictions tell by themselves."""
+        here, there = self._predictions(outputs), self._predictions(self.outputs)
+        unit = self.forecasts.variance * len(here)
+        unsureness = np.nan
+        if self.kind != "numbers":
+            logarithms = np.log(np.maximum(here, 1e-300))
+            unsureness = -(here * logarithms).sum() / (len(here) * self.unit)
+        return {
+            "spread": np.square(here - self.forecasts.mean).sum() / unit,
+            "bend": np.square(here - 0.5 * (there[first] + there[second])).sum() / unit,
+            "unsureness": unsureness,
+        }
+
+
+def _named(before, after, found):
+    """Found numbers under longer names."""
+    return {f"{before}{name}{after}": value for name, value in found.items()}
+
+
+def _are_tensors(tree, n_samples):
+    """Say whether a tree holds nothing but tensors with a row per sample."""
+    if isinstance(tree, dict):
+        return all(_are_tensors(value, n_samples) for value in tree.values())
+    if isinstance(tree, (list, tuple)) and not hasattr(tree, "_fields"):
+        return all(_are_tensors(value, n_samples) for value in tree)
+    return isinstance(tree, torch.Tensor) and tree.ndim > 0 and len(tree) == n_samples
+
+
+def _neighbours(products):
+    """Indices of each sample's nearest other samples (N, k)."""
+    lengths = np.diag(products)
+    distances = lengths[:, None] + lengths - 2.0 * products
+    np.fill_diagonal(distances, np.inf)
+    k = min(N_NEIGHBOURS, len(products) - 1)
+    return np.argpartition(distances, k - 1, axis=1)[:, :k]
+
+
+def _mixed(place, trees, rng):
+    """New inputs from trees of samples: the first, the one drawn for it, another neighbour."""
+    first = trees[0]
+    if isinstance(first, dict):
+        return {key: _mixed(place, [tree[key] for tree in trees], rng) for key in first}
+    if isinstance(first, (list, tuple)):
+        return type(first)(_mixed(place, list(parts), rng) for parts in zip(*trees, strict=True))
+    first, drawn, other = trees
+    if place.endswith("crossover") or not first.is_floating_point():
+        coins = torch.as_tensor(rng.random(tuple(first.shape)) < 0.5, device=first.device)
+        return torch.where(coins, first, drawn)
+    return first + 0.7 * (other - drawn) if place == "shift" else 0.5 * (first + drawn)

@@ -1,0 +1,102 @@
+"""Statistics of infinitely wide layers on what each layer of a net receives."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import torch
+
+from hessdiag.curvature.network import hooked, received_by, sample_indices
+from hessdiag.examination._task import Task
+from hessdiag.examination._wide_kernel import wide_kernel_statistics
+
+__all__ = ["wide_layer_statistics"]
+
+# Samples looked at for each layer, and for the net's own inputs: an eigen-decomposition of this
+# side for each of three kernels, some 5 and 50 milliseconds.
+LAYER_SAMPLES = 200
+NETWORK_SAMPLES = 500
+
+
+def wide_layer_statistics(problem, random_state=None):
+    """Return {layer name: statistics} and those of the whole net, on samples of a problem.
+
+    The whole net's are of the inputs of its first layer. Layers without a module of their own, or
+    whose inputs are not one tensor with a row per sample, have none; nor has any layer where
+    targets are not known as numbers.
+    """
+    if problem.output_values is None or problem.X is None or problem.n_samples < 3:
+        return {}, {}
+    limit = min(NETWORK_SAMPLES, problem.n_samples)
+    indices = sample_indices(problem.n_samples, limit, random_state)
+    part = problem if indices is None else problem.restrict(indices)
+    task = Task(part)
+    if task.values is None:
+        return {}, {}
+    flat = part.output_values.reshape(part.n_samples, -1)
+    targets, predictions = task.in_target_space(flat)
+    targets, predictions = targets.cpu().numpy(), predictions.detach().cpu().numpy()
+    with received_by_layers(part) as received, torch.no_grad():
+        part.working_copy(part.X)
+    few = min(LAYER_SAMPLES, part.n_samples)
+    layers, network = {}, {}
+    for position, block in enumerate(problem.blocks):
+        rows = rows_of(received.get(block.name), part.n_samples)
+        products = inner_products(rows, rows)
+        if products is None:
+            continue
+        if position == 0:
+            network = wide_kernel_statistics(products, targets, predictions)
+        if position == 0 and few == part.n_samples:
+            layers[block.name] = dict(network)
+        else:
+            layers[block.name] = wide_kernel_statistics(
+                products[:few, :few], targets[:few], predictions[:few]
+            )
+    return layers, network
+
+
+@contextlib.contextmanager
+def received_by_layers(problem):
+    """Note {layer name: the first tensor that its module receives} while the net runs."""
+    names, found = {}, {}
+    for block in problem.blocks:
+        if block.module is not None:
+            names.setdefault(id(block.module), (block.module, []))[1].append(block.name)
+
+    def note(module, args, kwargs, output):
+        tensor = received_by(args, kwargs)
+        if isinstance(tensor, torch.Tensor):
+            for name in names[id(module)][1]:
+                found.setdefault(name, tensor.detach())
+
+    with hooked([module for module, _ in names.values()], after=note):
+        yield found
+
+
+def rows_of(tensor, n_samples):
+    """View what was received as a row per sample; None where it is not that."""
+    if tensor is None or tensor.ndim == 0 or len(tensor) % n_samples or not tensor.numel():
+        return None
+    rows = tensor.reshape(n_samples, -1)
+    return rows.double() if rows.is_floating_point() else rows
+
+
+def inner_products(rows, columns):
+    """Return inner products (n, m) of what was received; of tokens, how many agree."""
+    if rows is None or columns is None:
+        return None
+    if rows.is_floating_point():
+        return (rows @ columns.T).cpu().numpy()
+    products = np.zeros((len(rows), len(columns)))
+    for left, right in zip(rows.cpu().numpy().T, columns.cpu().numpy().T, strict=True):
+        products += left[:, None] == right[None, :]
+    return products
+
+
+def squared_lengths(rows):
+    """Return the inner products (n,) of what was received with itself."""
+    if rows.is_floating_point():
+        return rows.square().sum(dim=1).cpu().numpy()
+    return np.full(len(rows), float(rows.shape[1]))

@@ -1,0 +1,79 @@
+"""The multi-layer perceptron of the zoo, and the table of all its architecture families."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from hessdiag.zoo.networks._attention import AttentionNet
+from hessdiag.zoo.networks._convolutional import CNN1d, CNN2d
+from hessdiag.zoo.networks._parts import make_activation, make_normalization
+from hessdiag.zoo.networks._residual_mlp import ResidualMLP
+
+
+class MLP(nn.Sequential):
+    """Multi-layer perceptron with hidden layers of equal width.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of input features.
+    n_outputs : int
+        Number of outputs (logits, or regression targets).
+    width : int, default=64
+        Units of each hidden layer.
+    depth : int, default=2
+        Number of hidden layers.
+    activation : {"relu", "tanh", "gelu"}, default="relu"
+        Activation after each hidden layer.
+    normalization : {"none", "layer", "batch"}, default="none"
+        Normalization between each hidden layer and its activation.
+    dropout : float, default=0.0
+        Share of each hidden layer's units that is dropped in training.
+
+    Raises
+    ------
+    ValueError
+        If the activation or the normalization is not known.
+
+    Examples
+    --------
+    >>> from hessdiag.zoo import MLP
+    >>> [name for name, _ in MLP(4, 3, width=8, depth=1).named_children()]
+    ['hidden_0', 'activation_0', 'head']
+    """
+
+    def __init__(
+        self,
+        n_inputs,
+        n_outputs,
+        width=64,
+        depth=2,
+        activation="relu",
+        normalization="none",
+        dropout=0.0,
+    ):
+        super().__init__()
+        size = n_inputs
+        for index in range(depth):
+            self.add_module(f"hidden_{index}", nn.Linear(size, width))
+            norm = make_normalization(normalization, width)
+            if norm is not None:
+                self.add_module(f"norm_{index}", norm)
+            self.add_module(f"activation_{index}", make_activation(activation))
+            if dropout:
+                self.add_module(f"dropout_{index}", nn.Dropout(dropout))
+            size = width
+        self.add_module("head", nn.Linear(size, n_outputs))
+
+
+#: Module class of each architecture family of `Recipe`.
+FAMILIES = {
+    "mlp": MLP,
+    "residual_mlp": ResidualMLP,
+    "cnn1d": CNN1d,
+    "cnn2d": CNN2d,
+    "attention": AttentionNet,
+}
+
+#: Families whose classes take ``input_shape``.
+SHAPED_FAMILIES = ("cnn1d", "cnn2d", "attention")

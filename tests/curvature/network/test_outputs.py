@@ -1,0 +1,127 @@
+"""Output Hessians, links, pointwise losses and tasks against closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from dense_oracle import LOSSES, make_net, tabular_net
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+from torch import nn
+
+from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature.network._links import find_link
+from hessdiag.curvature.network._outputs import NotSeparableError, output_curvature
+from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.examination._pointwise_loss import PointwiseLoss
+
+
+def test_cross_entropy_has_rank_one_less_than_classes():
+    z, y = torch.randn(7, 4).double(), torch.randint(4, (7,))
+    found = output_curvature(lambda z: nn.functional.cross_entropy(z, y), z)
+    p = torch.softmax(z, 1)
+    expected = (torch.diag_embed(p) - p[:, :, None] * p[:, None]) / 7
+    torch.testing.assert_close(found.hessians, expected)
+    torch.testing.assert_close(found.residuals, (p - nn.functional.one_hot(y, 4)) / 7)
+    assert found.rank == 3
+    assert found.convex
+    torch.testing.assert_close(found.factors @ found.factors.mT, expected)
+
+
+def test_saturated_samples_do_not_raise_the_rank():
+    z = torch.randn(50, 3).double() * 20
+    found = output_curvature(lambda z: torch.logsumexp(z, 1).sum(), z)
+    assert found.rank == 2
+    torch.testing.assert_close(found.factors @ found.factors.mT, found.hessians)
+
+
+def test_indefinite_losses_keep_their_signs():
+    z = torch.randn(6, 2).double()
+    found = output_curvature(lambda z: (z[:, 0] * z[:, 1]).sum(), z)
+    rebuilt = (found.factors * found.signs[:, None]) @ found.factors.mT
+    torch.testing.assert_close(
+        rebuilt, torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double().expand(6, 2, 2)
+    )
+    assert not found.convex
+
+
+@pytest.mark.parametrize(
+    "scalar", [lambda z: z.sum(), lambda z: z.abs().sum(), lambda z: torch.ones(())]
+)
+def test_losses_without_curvature(scalar):
+    found = output_curvature(scalar, torch.randn(4, 2))
+    assert found.hessians.abs().max() == 0
+    assert found.factors.shape == (4, 2, 1)
+
+
+def test_coupled_samples_are_refused():
+    with pytest.raises(NotSeparableError, match="couples"):
+        output_curvature(lambda z: z.sum() ** 2, torch.randn(4, 2))
+    with pytest.raises(NotSeparableError, match="too large"):
+        output_curvature(lambda z: z.sum(), torch.zeros(2, 10_000))
+
+
+def test_rounding_of_saturated_outputs_couples_nothing():
+    # What curvature is left is about the rounding error of the gradient.
+    for seed in range(20):
+        rng = torch.Generator().manual_seed(seed)
+        order = torch.stack([torch.randperm(3, generator=rng) for _ in range(40)])
+        gaps = 35 + 5 * torch.rand(40, 1, generator=rng, dtype=torch.float64)
+        outputs = gaps * order + 1e3 * torch.randn(40, 1, generator=rng, dtype=torch.float64)
+        y = torch.randint(3, (40,), generator=rng)
+        found = output_curvature(lambda z, y=y: nn.functional.cross_entropy(z, y), outputs)
+        assert found.hessians.abs().max() < 1e-14
+
+
+def test_links_are_chosen_only_where_outputs_are_what_they_seem():
+    p = torch.softmax(torch.randn(5, 3), 1)
+    assert find_link(nn.NLLLoss(), p, True).name == "log"
+    assert find_link(nn.NLLLoss(), p.log(), False).name == "log_softmax"
+    assert find_link(nn.NLLLoss(), torch.randn(5, 3), True).name == "identity"
+    assert find_link(nn.NLLLoss(), p, False).name == "identity"
+    assert find_link(nn.CrossEntropyLoss(), p, False).name == "identity"
+    assert find_link(nn.BCELoss(), p[:, :1], False).name == "logit"
+    assert find_link(nn.BCELoss(), torch.ones(5, 1), False).name == "identity"
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("way", ["_unreduced", "_mapped", "_looped"])
+def test_pointwise_losses_make_up_the_loss(loss, reduction, way, monkeypatch):
+    for other in {"_unreduced", "_mapped", "_looped"} - {way}:
+        monkeypatch.setattr(PointwiseLoss, other, None)
+    net, X, y = make_net("gelu", loss, reduction)
+    with untouched_surroundings():
+        problem = LocalCurvature(net, X, y, dtype="float64")
+        losses = PointwiseLoss(problem)
+        if loss == "cross_entropy_weighted" and way != "_unreduced" and reduction == "mean":
+            assert not losses.known  # the weights of a mean are those of all samples together
+            return
+        z = problem.outputs.outputs + 0.3
+        found = losses(z)
+        assert found.shape == (9,)
+        assert losses.scale == (9 if reduction == "mean" else 1)
+        torch.testing.assert_close(found.sum(), problem.scalar_at(z) * losses.scale)
+        assert net.criterion_.reduction == reduction
+        # Each is a function of its own sample only.
+        z[0] += 1.0
+        assert torch.equal(losses(z)[1:], found[1:])
+
+
+def test_losses_that_cannot_be_taken_apart_are_said_so():
+    class Logged(NeuralNetRegressor):
+        def get_loss(self, y_pred, y_true, *args, **kwargs):
+            return torch.log1p(((y_pred - y_true) ** 2).mean())
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(6, 3)).astype("float32"), rng.normal(size=(6, 1)).astype("float32")
+    net = tabular_net(nn.Linear(3, 1), Logged)
+    with untouched_surroundings():
+        assert not PointwiseLoss(LocalCurvature(net, X, y)).known
+
+
+def test_criterion_keeps_its_precision():
+    net, X, y = make_net("relu", "cross_entropy_weighted")
+    with untouched_surroundings():
+        problem = LocalCurvature(net, X, y, dtype="float32")
+        assert problem.outputs.hessians.dtype == torch.float64
+        assert problem.scalar.criterion.weight.dtype == torch.float32
+    assert isinstance(net, NeuralNetClassifier)
