@@ -27,7 +27,7 @@ Data flows one way:
 from hessdiag.case_files import load_case, save_case
 from hessdiag.cases import NetworkCase
 from hessdiag.diagnosis import DiagnosisReport, FitDiagnoser
-from hessdiag.examination import Examination, LayerExamination, examine
+from hessdiag.examination import Examination, LayerExamination, LocalHessians, examine
 from hessdiag.features import LayerSpectra, SpectralFeatures
 from hessdiag.spectra import (
     LayerTrace,
@@ -46,6 +46,7 @@ __all__ = [
     "LayerExamination",
     "LayerSpectra",
     "LayerTrace",
+    "LocalHessians",
     "NetworkCase",
     "SpectralFeatures",
     "Spectrum",

@@ -12,7 +12,13 @@ import numpy as np
 import torch
 from skorch.utils import is_dataset
 
-from hessdiag.curvature.network import check_data, check_net, module_attributes
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import (
+    check_data,
+    check_net,
+    module_attributes,
+    untouched_surroundings,
+)
 
 __all__ = ["NetworkCase", "check_case"]
 
@@ -176,16 +182,13 @@ def check_case(case, layers=None):
     >>> check_case(NetworkCase(net, X, y))
     NetworkCase(NeuralNetRegressor of Linear, 4 samples)
     """
-    from hessdiag.curvature import LocalCurvature
-    from hessdiag.curvature.network import untouched_surroundings
-
     if not isinstance(case, NetworkCase):
         raise TypeError(
             f"Expected a NetworkCase, found an object of type {type(case).__name__}. "
             "Wrap the net with its data: NetworkCase(net, X, y)."
         )
     with untouched_surroundings(None):
-        LocalCurvature(case.net, case.X, case.y, layers=layers)
+        prepare(case.net, case.X, case.y, layers=layers)
     return case
 
 

@@ -4,12 +4,24 @@ This package knows torch and nothing of scikit-learn's estimators. It works on a
 net, so that the user's one stays as it was found.
 """
 
+from hessdiag.curvature._chunk_size import (
+    fitting_chunks,
+)
 from hessdiag.curvature._footprint import (
     dense_bytes,
     held_bytes,
 )
 from hessdiag.curvature._local_curvature import (
     LocalCurvature,
+)
+from hessdiag.curvature._prepare import (
+    prepare,
+)
+from hessdiag.curvature._workload import (
+    pass_operations,
+    sweep_bytes,
+    sweep_groups,
+    vectors_at_once,
 )
 from hessdiag.curvature.network import (
     UnfittedNetworkError,
@@ -19,5 +31,11 @@ __all__ = [
     "LocalCurvature",
     "UnfittedNetworkError",
     "dense_bytes",
+    "fitting_chunks",
     "held_bytes",
+    "pass_operations",
+    "prepare",
+    "sweep_bytes",
+    "sweep_groups",
+    "vectors_at_once",
 ]

@@ -15,8 +15,6 @@ from hessdiag.curvature.network import (
 )
 from hessdiag.curvature.products import KeptDerivatives
 
-__all__ = ["Footprint", "dense_bytes", "held_bytes", "measure_footprint"]
-
 
 @dataclass(frozen=True)
 class Footprint:
@@ -40,13 +38,13 @@ def measure_footprint(problem):
     data = _bytes_of([*tensors_of(problem.X), *tensors_of(problem.y)])
     held = _bytes_of(tensors) + data
     start = held + data
-    if problem.output_values is not None and problem.outputs is not None:
+    if problem.outputs is not None:
         n, d = flatten_outputs(problem.output_values).shape
         known = 8 * n * d * (3 + d + problem.outputs.rank)
         held, start = held + known, held + known + 3 * 8 * n * d * d
     first, second = _graph_bytes_per_sample(problem)
     # The largest chunk passes forward before all else.
-    return Footprint(held, max(start, held + first * problem.look_size), first, second)
+    return Footprint(held, max(start, held + first * problem.first_chunk), first, second)
 
 
 def _graph_bytes_per_sample(problem):

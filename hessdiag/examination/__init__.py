@@ -7,9 +7,6 @@ from hessdiag.examination._examination import (
     Examination,
     LayerExamination,
 )
-from hessdiag.examination._examine import (
-    examine,
-)
 from hessdiag.examination._gram_statistics import (
     gram_statistics,
 )
@@ -20,6 +17,10 @@ from hessdiag.examination._leave_one_out import (
     output_hessian_roots,
     weighted_gram,
     weighted_gram_from_jacobian,
+)
+from hessdiag.examination._local_hessians import (
+    LocalHessians,
+    examine,
 )
 from hessdiag.examination._wide_kernel import (
     STATISTICS,
@@ -34,6 +35,7 @@ __all__ = [
     "Examination",
     "LayerExamination",
     "LeaveOneOut",
+    "LocalHessians",
     "WeightedGram",
     "arc_cosine_kernel",
     "examine",

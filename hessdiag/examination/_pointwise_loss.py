@@ -21,7 +21,7 @@ class PointwiseLoss:
         z = flatten_outputs(problem.output_values)
         nudge = torch.linspace(-0.1, 0.1, z.numel(), dtype=z.dtype, device=z.device).view_as(z)
         probes = [z, z + nudge]
-        wholes = [float(problem.scalar_at(probe)) for probe in probes]
+        wholes = [float(problem.output_function(probe)) for probe in probes]
         self._raw, self._factor, self.scale = None, 1.0, float(n_samples)
         # Not bound to this object, which would then hold itself, and the problem with it.
         for way in (PointwiseLoss._unreduced, PointwiseLoss._mapped, PointwiseLoss._looped):
@@ -53,7 +53,7 @@ class PointwiseLoss:
             raise ValueError("no known reduction")
         criterion.reduction = "none"
         try:
-            losses = problem.scalar_at(outputs)
+            losses = problem.output_function(outputs)
         finally:
             criterion.reduction = reduction
         losses = losses.reshape(problem.n_samples, -1)
@@ -64,7 +64,7 @@ class PointwiseLoss:
         problem = self.problem
 
         def one(z, y):
-            return problem.evaluate_at(z[None], _unsqueeze(y), None)
+            return problem.output_function.at(z[None], _unsqueeze(y), None)
 
         return torch.func.vmap(one)(outputs, problem.y)
 
@@ -75,7 +75,7 @@ class PointwiseLoss:
         for n in range(problem.n_samples):
             one = slice(n, n + 1)
             X = None if problem.X is None else take(problem.X, one)
-            losses.append(problem.evaluate_at(outputs[one], take(problem.y, one), X))
+            losses.append(problem.output_function.at(outputs[one], take(problem.y, one), X))
         return torch.stack(losses)
 
 

@@ -146,6 +146,6 @@ def null_loss(scalar_at, start, n_samples):
 def _threshold(problem):
     """Choose the output above which a yes is predicted."""
     criterion = problem.scalar.criterion
-    if isinstance(criterion, nn.BCELoss) and problem.link.name == "identity":
+    if isinstance(criterion, nn.BCELoss) and problem.output_function.link.name == "identity":
         return 0.5
     return 0.0

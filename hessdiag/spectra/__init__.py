@@ -3,27 +3,39 @@
 from hessdiag.spectra._exact import (
     ggn_spectrum,
 )
-from hessdiag.spectra._layer_coupling import (
-    LayerCoupling,
-    layer_coupling,
+from hessdiag.spectra._executor import (
+    choose_policy,
+    compute_spectra,
 )
-from hessdiag.spectra._layer_spectra import (
-    layer_spectra,
-)
-from hessdiag.spectra._layer_traces import (
-    LayerTrace,
-    layer_traces,
-)
-from hessdiag.spectra._local_operators import (
-    LocalOperators,
+from hessdiag.spectra._gaps import (
+    Measured,
+    measure_gaps,
 )
 from hessdiag.spectra._local_spectra import (
-    check_factors,
-    local_spectra,
-    operator_spectra,
+    LocalSpectra,
 )
-from hessdiag.spectra._measures import (
+from hessdiag.spectra._plan import (
+    LayerPlan,
+    SpectraPlan,
+)
+from hessdiag.spectra._policy import (
+    check_factors,
+)
+from hessdiag.spectra._settings import (
+    SpectrumSettings,
+)
+from hessdiag.spectra._shortcuts import (
+    layer_coupling,
+    layer_spectra,
+    layer_traces,
+    plan_spectra,
+    plan_traces,
+)
+from hessdiag.spectra.results import (
     MEASURES,
+    LayerCoupling,
+    LayerTrace,
+    Spectrum,
     condition_number,
     effective_dimension,
     effective_rank,
@@ -37,31 +49,20 @@ from hessdiag.spectra._measures import (
     tail_exponent,
     trace,
 )
-from hessdiag.spectra._plan import (
-    LayerPlan,
-    SpectraPlan,
-    plan_spectra,
-)
-from hessdiag.spectra._settings import (
-    SpectrumSettings,
-)
-from hessdiag.spectra._spectrum import (
-    Spectrum,
-)
-from hessdiag.spectra._traces_plan import (
-    plan_traces,
-)
 
 __all__ = [
     "MEASURES",
     "LayerCoupling",
     "LayerPlan",
     "LayerTrace",
-    "LocalOperators",
+    "LocalSpectra",
+    "Measured",
     "SpectraPlan",
     "Spectrum",
     "SpectrumSettings",
     "check_factors",
+    "choose_policy",
+    "compute_spectra",
     "condition_number",
     "effective_dimension",
     "effective_rank",
@@ -69,12 +70,11 @@ __all__ = [
     "layer_coupling",
     "layer_spectra",
     "layer_traces",
-    "local_spectra",
     "max_eigenvalue",
+    "measure_gaps",
     "min_eigenvalue",
     "n_outliers",
     "negative_mass",
-    "operator_spectra",
     "participation_ratio",
     "plan_spectra",
     "plan_traces",

@@ -8,10 +8,15 @@ import numpy as np
 import torch
 
 from hessdiag.curvature.factors import MAX_BLOCK_ENTRIES, DenseFactor, OuterFactor, rows_of
-from hessdiag.spectra._spectrum import Spectrum
-from hessdiag.spectra._ways import slice_bytes
+from hessdiag.spectra.results import Spectrum
 
-__all__ = ["dense_spectrum", "ggn_spectrum", "symmetric_eigenvalues"]
+# Least bytes of a Jacobian that are brought to float64 at once.
+LEAST_SLICE = 2**23
+
+
+def slice_bytes(limit):
+    """Bytes of a Jacobian that may be brought to float64 at once."""
+    return 12.0 * MAX_BLOCK_ENTRIES if limit is None else max(LEAST_SLICE, 0.125 * limit)
 
 
 def symmetric_eigenvalues(matrix):

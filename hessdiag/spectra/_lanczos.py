@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from scipy.linalg import eigh_tridiagonal
 
-__all__ = ["lanczos", "quadrature", "random_probes"]
-
 # Share of its length that a vector must keep for one projection to be enough (Daniel, Gragg,
 # Kaufman and Stewart, 1976).
 ENOUGH = 0.7071

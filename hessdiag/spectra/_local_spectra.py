@@ -1,185 +1,312 @@
-"""From a prepared problem to the spectra of all its layers."""
+"""LocalSpectra: a net and its data, checked once, and all that its layers' Hessians tell."""
 
 from __future__ import annotations
 
-import math
+import contextlib
 
-import numpy as np
 import torch
 
-from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum
-from hessdiag.spectra._hessian_operators import hessian_operators
-from hessdiag.spectra._lanczos import lanczos, quadrature, random_probes
-from hessdiag.spectra._local_operators import LocalOperators, gaps_by_products, gaps_on_few
-from hessdiag.spectra._memory_plan import MemoryPlan
-from hessdiag.spectra._spectrum import Spectrum
-from hessdiag.spectra._tight_spectra import tight_spectra
-from hessdiag.spectra._ways import DENSE, FACTOR, LayerSizes, choose_way
-
-__all__ = ["local_spectra", "operator_spectra"]
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import draw_seed, untouched_surroundings
+from hessdiag.spectra._coupling_work import couple_layers
+from hessdiag.spectra._executor import choose_policy, compute_spectra
+from hessdiag.spectra._plan import plan_of
+from hessdiag.spectra._settings import SpectrumSettings
+from hessdiag.spectra._trace_work import TraceWork
 
 
-def local_spectra(problem, settings):
-    """Compute the spectra of all layers of a `LocalCurvature`."""
-    generator = torch.Generator().manual_seed(settings.seed)
-    check_separable(problem, settings)
-    if settings.max_memory is not None:
-        plan = MemoryPlan(problem, settings)
-        if plan.is_tight:
-            return tight_spectra(problem, plan, _lanczos_spectra)
-    if problem.outputs is None:
-        products = problem.products(settings.curvature)
-        operators = LocalOperators(problem.blocks, None, None, products)
-        operators.vectors_at_once = problem.vectors_at_once()
-        gaps = {}
-        if settings.curvature == "hessian" and problem.is_separable:
-            gaps = gaps_by_products(problem, generator)
-    else:
-        blocks, done = problem.blocks, {}
-        if settings.curvature == "hessian":
-            done = _settled_spectra(problem, settings, generator)
-            blocks = [block for block in problem.blocks if block.name not in done]
-            if not blocks:
-                return {block.name: done[block.name] for block in problem.blocks}
-        if settings.curvature == "hessian":
-            operators, gaps = hessian_operators(problem, blocks, settings.n_products, generator)
-        else:
-            factors = problem.factors(weighted=True, blocks=blocks)
-            check_factors(problem, factors)
-            operators, gaps = LocalOperators(blocks, factors, problem.outputs.signs, None), {}
-            # What the operators are done with is held by nobody else.
-            del factors
-        found = done | operator_spectra(operators, settings, gaps, generator)
-        return {block.name: found[block.name] for block in problem.blocks}
-    return operator_spectra(operators, settings, gaps, generator)
+class LocalSpectra:
+    """Local Hessians of all layers of a net on some data, and their spectra.
 
+    The net and its data are checked, copied and run once, here; what is then asked for are plans,
+    spectra, traces and couplings of the same problem. `hessdiag.LocalHessians` adds examinations.
 
-def check_separable(problem, settings):
-    """Refuse Gauss-Newton matrices of a loss that has none."""
-    if settings.curvature == "ggn" and not problem.is_separable:
-        raise ValueError(
-            "Expected a loss of each sample's outputs for curvature='ggn', found that "
-            f"{problem.why_whole}. Use curvature='hessian'."
-        )
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Fitted net. It is left exactly as it is, also after an error: all is computed on a copy, in
+        evaluation mode.
+    X : array-like, dict, DataFrame, tensor or Dataset of length n_samples
+        Data, as the net's ``fit`` takes them.
+    y : array-like of length n_samples or None, default=None
+        Targets; None where `X` is a Dataset that yields them.
+    layers : str, list of str, dict or None, default=None
+        Layers to examine: names or patterns (as in ``fnmatch``) of modules; or block name ->
+        names or patterns of parameters, to treat several as one. None takes every module that
+        directly owns trainable parameters. A parameter that is tied belongs to the first of its
+        owners, with all its uses. Frozen parameters, and those of the criterion, take no part.
+    scalar : "loss", callable or mapping of str to callable, default="loss"
+        What is differentiated: the net's loss through skorch's ``get_loss``, or a callable that
+        takes (output, y) to a tensor of no dimensions. A mapping of layer names or patterns to such
+        callables gives each layer a function of its own output, what it receives being held fixed;
+        a name counts before a pattern, and the first pattern that matches before others. Mean or
+        sum is the callable's own affair.
+    curvature : {"hessian", "ggn"}, default="hessian"
+        The Hessian, or its Gauss-Newton part, which is positive semidefinite for convex losses.
+    max_samples : int or None, default=None
+        Number of samples to draw (without replacement) and to look at; None takes all.
+    batch_size : int or None, default=None
+        Samples that pass through the net at once; results do not depend on it. None takes all at
+        once, or as many as `max_memory` allows.
+    max_memory : float or None, default=None
+        Bytes to keep within, beside what is taken already: by smaller chunks of samples, one layer
+        after the other, fewer vectors at once, and Lanczos in place of large exact decompositions.
+        Tensors take four fifths of it at the most; the rest is for the C library, which gives freed
+        memory back with some delay. None sets no bound.
+    dtype : {"float32", "float64"} or None, default=None
+        Precision; None follows the net, but raises half precisions to float32. Output Hessians,
+        Gram matrices and eigenvalues are in float64 anyway.
+    device : str or torch.device, default=None
+        Where to compute; None follows the net.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of sample choice and probes; None means 0, as an examination should be repeatable. A
+        generator is drawn from once.
 
+    Raises
+    ------
+    TypeError
+        If `net` is not a skorch net.
+    sklearn.exceptions.NotFittedError
+        If `net` is not fitted.
+    ValueError
+        If parameters or data are not finite, X and y do not fit each other, the criterion cannot
+        take y, the loss is not one number, a layer pattern matches nothing, or forward passes
+        differ.
 
-def _settled_spectra(problem, settings, generator):
-    """Compute spectra, one layer after the other, where a few samples show that factors do."""
-    gaps, spectra = gaps_on_few(problem, generator), {}
-    blocks = {block.name: block for block in problem.blocks if block.name in gaps}
-    if not blocks:
-        return spectra
-    # Late layers are small: they are done and gone before the large early ones come.
-    order = list(blocks.values())[::-1]
-    for name, factor in problem.each_weighted_factor(order, settings.max_memory):
-        if factor is None:
-            continue
-        one = LocalOperators([blocks[name]], {name: factor}, problem.outputs.signs, None)
-        spectra |= operator_spectra(one, settings, gaps, generator)
-        del factor, one
-    return spectra
+    See Also
+    --------
+    layer_spectra : The spectra in one call.
+    hessdiag.LocalHessians : The same, with examinations.
 
+    Notes
+    -----
+    The object holds a copy of the net and the data. What a method returns does not depend on what
+    was called before.
 
-def check_factors(problem, factors):
-    """Refuse Gauss-Newton matrices of layers whose Jacobian does not fit in memory."""
-    for block in problem.blocks:
-        if factors[block.name] is None:
-            size = problem.n_samples * problem.outputs.rank * block.n_params
-            raise ValueError(
-                f"Expected a Jacobian of layer {block.name!r} ({block.kind}) that fits in memory, "
-                f"found one of {size:.2g} entries. Pass max_samples to look at fewer samples."
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from skorch import NeuralNetRegressor
+    >>> from hessdiag.spectra import LocalSpectra
+    >>> X, y = np.eye(4, dtype="float32"), np.ones((4, 1), dtype="float32")
+    >>> net = NeuralNetRegressor(torch.nn.Linear(4, 1), verbose=0, train_split=None).fit(X, y)
+    >>> local = LocalSpectra(net, X, y)
+    >>> local
+    LocalSpectra(Linear, 1 layer, 5 parameters, 4 samples)
+    >>> local.spectra()
+    {'module': Spectrum(n_params=5, exact, 4 nonzero in [0, 2.5], trace=4)}
+    >>> round(local.traces()["module"].trace, 5)
+    4.0
+    """
+
+    def __init__(
+        self,
+        net,
+        X,
+        y=None,
+        *,
+        layers=None,
+        scalar="loss",
+        curvature="hessian",
+        max_samples=None,
+        batch_size=None,
+        max_memory=None,
+        dtype=None,
+        device=None,
+        random_state=None,
+    ):
+        self._seed = draw_seed(random_state)
+        self._curvature, self._max_memory, self._device = curvature, max_memory, device
+        # What the matrix and the bound may be is checked before the net is run.
+        self._settings()
+        with self._at_work():
+            self._problem = prepare(
+                net,
+                X,
+                y,
+                layers=layers,
+                scalar=scalar,
+                max_samples=max_samples,
+                batch_size=batch_size,
+                random_state=self._seed,
+                device=device,
+                dtype=dtype,
+                max_memory=max_memory,
             )
 
+    @property
+    def layer_names(self):
+        """Names of the layers in forward order."""
+        return tuple(block.name for block in self._problem.blocks)
 
-def operator_spectra(operators, settings, gaps, generator):
-    """Compute the spectrum of every operator: by factors, dense, or by Lanczos.
+    @property
+    def n_samples(self):
+        """Number of samples that are looked at."""
+        return self._problem.n_samples
 
-    What an operator's products need is let go as soon as its spectrum is known.
-    """
-    chosen = {name: _way(operators, name, settings) for name in operators.blocks}
-    spectra, pending = {}, []
-    for name in operators.blocks:
-        gap, way = gaps.get(name, math.nan), chosen[name].name
-        if way == FACTOR:
-            factor = operators.factors[name]
-            spectra[name] = ggn_spectrum(factor, operators.signs, settings.curvature, gap)
-            del factor
-        elif way == DENSE:
-            spectra[name] = dense_spectrum(operators.dense(name), settings.curvature, gap)
-        else:
-            pending.append(name)
-            continue
-        operators.let_go(name)
-    spectra.update(_lanczos_spectra(operators, pending, settings, gaps, generator, condense=True))
-    return {name: spectra[name] for name in operators.blocks}
+    @property
+    def n_params(self):
+        """Number of parameters of all layers."""
+        return sum(block.n_params for block in self._problem.blocks)
 
-
-def _lanczos_spectra(operators, names, settings, gaps, generator, n_vectors=None, condense=False):
-    """Run Lanczos on several operators, each in the smaller of its spaces.
-
-    Those whose products share the recording of graphs run in lockstep, others alone, so that no
-    more than one of these has its vectors in memory. At most `n_vectors` of the probes run
-    together; None lets all. `condense` lets factors take the form in which products cost least.
-    """
-    starts, spectra = {}, {}
-    for name in names:
-        block = operators.blocks[name]
-        first = block.parameters[0]
-        size = block.n_params
-        if operators.in_output_space(name):
-            factor = operators.factors[name]
-            size = factor.n_samples * factor.n_outputs
-        starts[name] = random_probes(settings.n_probes, size, generator, first.dtype, first.device)
-    together = [name for name in names if operators.shares_recording(name)]
-    groups = [[name] for name in names if name not in together]
-    for group in [*groups, together] if together else groups:
-        if condense and operators.by_factor(group[0]):
-            operators.condense(group[0], settings.n_products)
-        some = {name: starts.pop(name) for name in group}
-        spectra |= _run(operators, some, settings, gaps, n_vectors)
-        if condense:
-            for name in group:
-                operators.let_go(name)
-    return spectra
-
-
-def _run(operators, starts, settings, gaps, n_vectors):
-    """Run Lanczos in lockstep from the start vectors of some operators {name: (k, size)}."""
-    short = {name for name in starts if operators.in_output_space(name)}
-
-    def products(vectors):
-        long = {name: v for name, v in vectors.items() if name not in short}
-        images = operators.products(long) if long else {}
-        for name in vectors.keys() & short:
-            images[name] = operators.output_products(name, vectors[name])
-        return images
-
-    spectra, runs = {}, {name: [] for name in starts}
-    step = settings.n_probes if n_vectors is None else n_vectors
-    for first in range(0, settings.n_probes, step):
-        some = {name: start[first : first + step] for name, start in starts.items()}
-        found = lanczos(products, some, settings.n_lanczos_steps, settings.tolerance)
-        for name in starts:
-            runs[name] += found[name]
-    for name, start in starts.items():
-        n_params, size = operators.blocks[name].n_params, start.shape[1]
-        nodes, weights, trace, error = quadrature(runs[name], size)
-        if name in short:
-            # The nonzero eigenvalues are those of B' J J' B; the rest of the spectrum is zero.
-            nodes = np.append(nodes, 0.0)
-            weights = np.append(weights * size / n_params, 1 - size / n_params)
-        gap = gaps.get(name, math.nan)
-        spectra[name] = Spectrum(
-            n_params, False, nodes, weights, trace, error, settings.curvature, gap
+    def __repr__(self):
+        """Show class, size and number of layers."""
+        n, kind = len(self._problem.blocks), self._problem.working_copy.root_kind()
+        return (
+            f"{type(self).__name__}({kind}, {n} layer{'s'[: n != 1]}, {self.n_params} parameters, "
+            f"{self.n_samples} samples)"
         )
-    return spectra
 
+    def plan(self, method="auto", n_lanczos_steps=30, n_probes=3, tolerance=None):
+        """Say what `spectra` with the same arguments will do, with estimated time and memory.
 
-def _way(operators, name, settings):
-    """Choose the way for one operator."""
-    n_params, n_rows = operators.blocks[name].n_params, 0
-    if operators.factors is not None and operators.factors[name] is not None:
-        factor = operators.factors[name]
-        n_rows = factor.n_samples * factor.n_outputs
-    sizes = LayerSizes(n_params, n_rows, operators.by_factor(name))
-    return choose_way(name, sizes, settings)
+        Measures on a few samples whether each layer's Hessian and Gauss-Newton matrix coincide, and
+        how fast this machine is; nothing large is computed.
+
+        Parameters
+        ----------
+        method, n_lanczos_steps, n_probes, tolerance
+            As in `spectra`.
+
+        Returns
+        -------
+        SpectraPlan
+            The plan; print it for a table.
+        """
+        settings = self._settings(
+            method=method,
+            n_lanczos_steps=n_lanczos_steps,
+            n_probes=n_probes,
+            tolerance=tolerance,
+        )
+        with self._at_work():
+            return plan_of(choose_policy(self._problem, settings))
+
+    def spectra(self, method="auto", n_lanczos_steps=30, n_probes=3, tolerance=None):
+        """Compute the spectrum of every layer's local Hessian.
+
+        Parameters
+        ----------
+        method : {"auto", "exact", "lanczos"}, default="auto"
+            "auto" takes an exact spectrum where the matrix to be decomposed has a side up to 2500,
+            which takes about two seconds, and Lanczos beyond.
+        n_lanczos_steps : int, default=30
+            Steps per probe. The extreme eigenvalues of such spectra are found within 20 to 30
+            (Ghorbani, Krishnan and Xiao, 2019).
+        n_probes : int, default=3
+            Random starts; their spread gives the standard error of the trace.
+        tolerance : float or None, default=None
+            Lanczos stops early where the error bound of the eigenvalue of largest size falls below
+            this share of it.
+
+        Returns
+        -------
+        dict of str to Spectrum
+            Spectra by layer name, in forward order. The spectrum of a layer whose curvature is NaN
+            or infinite is NaN; other layers keep theirs.
+
+        Raises
+        ------
+        ValueError
+            If an exact spectrum that is asked for does not fit in memory, a Gauss-Newton matrix is
+            asked for of a loss that has none, or `max_memory` is too little; the error then says
+            how much would do.
+        """
+        settings = self._settings(
+            method=method,
+            n_lanczos_steps=n_lanczos_steps,
+            n_probes=n_probes,
+            tolerance=tolerance,
+        )
+        with self._at_work():
+            return compute_spectra(choose_policy(self._problem, settings))
+
+    def plan_traces(self, method="auto", n_probes=20, tolerance=None):
+        """Say what `traces` with the same arguments will do, with estimated time and memory.
+
+        Parameters
+        ----------
+        method, n_probes, tolerance
+            As in `traces`.
+
+        Returns
+        -------
+        SpectraPlan
+            The plan; print it for a table. Layers that go the way "squares" have exact traces.
+        """
+        settings = self._settings(n_probes=n_probes, tolerance=tolerance)
+        with self._at_work():
+            return TraceWork(self._problem, settings, method).plan()
+
+    def traces(self, method="auto", n_probes=20, tolerance=None):
+        """Compute the trace of every layer's local Hessian, by few products of the whole net.
+
+        Parameters
+        ----------
+        method : {"auto", "hutchinson"}, default="auto"
+            "auto" uses factors where their backward sweeps, one for each column of the output
+            Hessians' roots, take no longer than the products; "hutchinson" takes products alone.
+        n_probes : int, default=20
+            Number of probe vectors, at least 2; at most so many where a `tolerance` is given. The
+            standard error falls with its square root.
+        tolerance : float or None, default=None
+            Stop as soon as every layer's standard error is below this share of its trace's size.
+
+        Returns
+        -------
+        dict of str to LayerTrace
+            Traces by layer name, in forward order. The trace of a layer whose curvature is NaN or
+            infinite is NaN; other layers keep theirs.
+
+        Raises
+        ------
+        ValueError
+            If `n_probes` is below 2, or a Gauss-Newton matrix is asked for of a loss that has none.
+        """
+        settings = self._settings(n_probes=n_probes, tolerance=tolerance)
+        with self._at_work():
+            return TraceWork(self._problem, settings, method).run()
+
+    def coupling(self, n_probes=None, max_params=3000):
+        """Measure what a layer-wise view of the Hessian leaves out: its blocks between layers.
+
+        Parameters
+        ----------
+        n_probes : int or None, default=None
+            Random vectors for each layer, at least 2. Layers with no more parameters than that are
+            exact nevertheless, as that takes no more products. None is exact for nets of up to
+            `max_params` parameters, and takes 100 probes beyond: one squared norm has a relative
+            standard deviation of sqrt(2) at most, so that the resonances' standard errors are then
+            below about 7% of them, and most are far smaller.
+        max_params : int, default=3000
+            Number of parameters of all layers up to which None takes the exact way. By default that
+            is as many as take two seconds on one core for 300 samples in a fully connected net.
+
+        Returns
+        -------
+        LayerCoupling
+            Resonance, coupling and phi with their standard errors.
+
+        Raises
+        ------
+        ValueError
+            For fewer than two probes, for a mapping of layers' own functions as scalar, which have
+            no blocks between layers, and for ``curvature="ggn"``.
+        """
+        settings = self._settings()
+        with self._at_work():
+            return couple_layers(self._problem, settings, n_probes, max_params)
+
+    def _settings(self, **keywords):
+        """Check what one piece of work is asked with."""
+        return SpectrumSettings(
+            curvature=self._curvature, seed=self._seed, max_memory=self._max_memory, **keywords
+        )
+
+    @contextlib.contextmanager
+    def _at_work(self):
+        """Leave no trace in the surroundings, and draw the same numbers whatever came before."""
+        with untouched_surroundings(self._device):
+            torch.manual_seed(0)
+            yield

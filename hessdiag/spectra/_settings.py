@@ -1,19 +1,39 @@
-"""How spectra are to be computed: the keywords that the public functions share, checked."""
+"""How spectra are to be computed: the keywords that all doors share, checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from numbers import Integral
 
 from hessdiag.curvature.network import available_memory
-
-__all__ = ["SpectrumSettings"]
 
 
 @dataclass(frozen=True)
 class SpectrumSettings:
-    """Checked keywords of `layer_spectra`, `examine` and `plan_spectra`."""
+    """Checked keywords of spectra, traces and examinations.
+
+    Parameters
+    ----------
+    curvature : {"hessian", "ggn"}, default="hessian"
+        The matrix.
+    method : {"auto", "exact", "lanczos"}, default="auto"
+        How its spectrum is computed.
+    n_lanczos_steps, n_probes : int, default=30, 3
+        Steps and random starts of Lanczos quadrature.
+    dense_limit, exact_limit : int, default=2500, 2500
+        Largest sides of a Hessian, and of a matrix made of factors, that "auto" decomposes.
+    seed : int, default=0
+        Seed of all that is drawn.
+    tolerance : float or None, default=None
+        Share of the eigenvalue of largest size at which Lanczos stops early.
+    max_memory : float or None, default=None
+        Bytes to keep within.
+
+    Raises
+    ------
+    ValueError
+        If a keyword is not what it may be.
+    """
 
     curvature: str = "hessian"
     method: str = "auto"
@@ -21,7 +41,7 @@ class SpectrumSettings:
     n_probes: int = 3
     dense_limit: int = 2500
     exact_limit: int = 2500
-    random_state: object = None
+    seed: int = 0
     tolerance: float | None = None
     max_memory: float | None = None
 
@@ -31,7 +51,7 @@ class SpectrumSettings:
         _check_choice("method", self.method, ("auto", "exact", "lanczos"))
         for name in ("n_lanczos_steps", "n_probes"):
             value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < 1:
+            if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"Expected {name} to be an integer from 1 on, found {value!r}.")
         if self.tolerance is not None and not self.tolerance > 0:
             raise ValueError(
@@ -44,24 +64,19 @@ class SpectrumSettings:
             )
 
     def memory_limit(self):
-        """Bytes that an exact spectrum may take: `max_memory`, or half of what is available."""
+        """Bytes that an exact spectrum may take: `max_memory`, or half of what is available.
+
+        Returns
+        -------
+        float
+            Bytes.
+        """
         return available_memory() if self.max_memory is None else float(self.max_memory)
 
     @property
     def n_products(self):
         """Products with a layer's matrix that Lanczos takes, at most."""
         return self.n_probes * self.n_lanczos_steps
-
-    @property
-    def seed(self):
-        """Seed for torch; a RandomState is drawn from."""
-        if self.random_state is None:
-            return 0
-        if isinstance(self.random_state, (int, np.integer)):
-            return int(self.random_state)
-        if hasattr(self.random_state, "randint"):
-            return int(self.random_state.randint(2**31 - 1))
-        return int(self.random_state.integers(2**31 - 1))
 
 
 def _check_choice(name, value, allowed):

@@ -1,28 +1,31 @@
-"""The ways to a layer's spectrum, what each costs, and which one is taken."""
+"""The ways to a layer's spectrum: each knows what it costs, and carries itself out.
+
+A way is made for one layer from its `LayerSizes` and `Surroundings`; what it says it takes is what
+its execution takes.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import ClassVar
 
-__all__ = [
-    "LayerSizes",
-    "Surroundings",
-    "Way",
-    "allowed_ways",
-    "choose_way",
-    "slice_bytes",
-    "ways",
-]
+import numpy as np
 
-FACTOR, DENSE, LANCZOS = "factors", "dense", "lanczos"
+from hessdiag.spectra._exact import dense_spectrum, ggn_spectrum, slice_bytes
+from hessdiag.spectra._lanczos import lanczos, quadrature
+from hessdiag.spectra._operators import joint_products
+from hessdiag.spectra.results import Spectrum
+
 # Vectors that are multiplied at once where a Hessian is formed.
 VECTORS_AT_ONCE = 64
 # Arrays of the matrix's own size that a decomposition holds: it, a copy, the library's.
 COPIES = 3
 # Vectors beside its basis that Lanczos holds for every probe.
 EXTRA_VECTORS = 5
-# Least bytes of a Jacobian that are brought to float64 at once.
-LEAST_SLICE = 2**23
+# Rows of a dense Jacobian are read once per product among parameters, twice among outputs, where
+# they do not stay in the processor's cache.
+DENSE_AMONG_OUTPUTS = 8
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class LayerSizes:
 
     `n_rows` is N times the rank of the output Hessians; `by_factor` says whether a Gauss-Newton
     matrix is wanted, or the Hessian is one; `kept` counts the bytes of its factor. A `plain` one's
-    Gram matrix needs no Jacobian. Only where the loss is convex may Lanczos run among the outputs.
+    Gram matrix needs no Jacobian; one that `prefers_dense` is multiplied as a dense Jacobian. Only
+    where the loss is convex may Lanczos run among the outputs.
     """
 
     n_params: int
@@ -41,6 +45,7 @@ class LayerSizes:
     itemsize: int = 8
     convex: bool = True
     plain: bool = False
+    prefers_dense: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,71 +53,154 @@ class Surroundings:
     """Bytes that a way takes beside its own: `capture` builds the factor, in chunks.
 
     `graph` is kept for products with Hessians, to which every vector multiplied at once adds
-    `vector`. `limit` is what all together may take; None sets no bound.
+    `vector`; at most `most_vectors` are. `limit` is what all together may take; None sets no bound.
     """
 
     capture: float = 0.0
     graph: float = 0.0
     vector: float = 0.0
+    most_vectors: int = VECTORS_AT_ONCE
     limit: float | None = None
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to a spectrum: its name, floating-point operations, peak of bytes, size of its matrix.
+    """A way to a spectrum: floating-point operations, peak of bytes, side of its matrix.
 
-    `by_factor` says whether products are by a factor; `n_vectors` how many are taken at once.
+    `by_factor` says whether products are by a factor; `n_vectors` how many are taken at once;
+    `limit` what all may take, None for no bound.
     """
 
-    name: str
+    name: ClassVar[str]
+    is_exact: ClassVar[bool] = True
+
     operations: float
     bytes: float
     side: int
     by_factor: bool = False
     n_vectors: int = 1
+    limit: float | None = None
 
 
-def ways(sizes, settings, around=None):
-    """List all ways to a layer's spectrum, the exact ones first, with their costs.
+class FactorWay(Way):
+    """Eigenvalues of a Gauss-Newton matrix from its factor, the smaller side of the two.
 
-    An eigen-decomposition without vectors takes 4/3 n^3 operations at about a third of the speed of
-    a matrix product; hence the factor 4.
+    An eigen-decomposition without vectors takes 4/3 n^3 operations at about a third of the speed
+    of a matrix product; hence the factor 4.
     """
-    around = Surroundings() if around is None else around
-    p, m = sizes.n_params, sizes.n_rows
-    found = []
-    if sizes.by_factor:
+
+    name = "factors"
+
+    @classmethod
+    def among(cls, sizes, settings, around):
+        """List this way, where a layer has it."""
+        if not sizes.by_factor:
+            return []
+        p, m = sizes.n_params, sizes.n_rows
         side = max(1, min(p, m))
-        operations = 4 * side**3 + 2 * m * side * max(side, 1)
+        operations = 4 * side**3 + 2 * m * side * side
         rows = 0.0 if sizes.plain and p > m else (sizes.itemsize + 8) * m * p
         own = sizes.kept + COPIES * 8 * side**2 + min(rows, slice_bytes(around.limit))
-        found.append(Way(FACTOR, operations, max(around.capture, own), side, True))
-    if settings.curvature == "hessian" or not sizes.by_factor:
-        k = _largest(
-            min(p, VECTORS_AT_ONCE),
-            around.graph + COPIES * 8 * p**2,
-            around.vector + 2 * sizes.itemsize * p,
-            around.limit,
-        )
-        size = around.graph + COPIES * 8 * p**2 + k * (around.vector + 2 * sizes.itemsize * p)
-        found.append(Way(DENSE, 4 * p**3 + 2 * m * p**2, size, p, False, k))
-    if sizes.by_factor:
-        side = max(1, min(p, m)) if sizes.convex else p
-        found.append(_lanczos(sizes, settings, side, around.capture, sizes.kept, 0.0, around.limit))
-    if settings.curvature == "hessian" or not sizes.by_factor:
-        found.append(
-            _lanczos(sizes, settings, p, 0.0, around.graph, around.vector, around.limit, False)
-        )
-    return found
+        return [cls(operations, max(around.capture, own), side, True, limit=around.limit)]
+
+    def spectrum(self, operator, settings, gap):
+        """Compute the spectrum of a `FactorOperator`."""
+        limit = None if self.limit is None else settings.max_memory
+        return ggn_spectrum(operator.factor, operator.signs, settings.curvature, gap, limit)
 
 
-def _lanczos(sizes, settings, side, before, kept, vector, limit, by_factor=True):
-    """Describe Lanczos on vectors of a length, with as many probes at once as the limit allows."""
-    steps = min(settings.n_lanczos_steps, side)
-    basis = (steps + EXTRA_VECTORS) * side * sizes.itemsize + vector
-    k = _largest(settings.n_probes, kept, basis, limit)
-    operations = 4 * settings.n_products * settings.n_lanczos_steps * side
-    return Way(LANCZOS, operations, max(before, kept + k * basis), side, by_factor, k)
+class DenseWay(Way):
+    """Eigenvalues of a matrix that is formed, column by column."""
+
+    name = "dense"
+
+    @classmethod
+    def among(cls, sizes, settings, around):
+        """List this way, where a layer has it."""
+        if settings.curvature != "hessian" and sizes.by_factor:
+            return []
+        p, m = sizes.n_params, sizes.n_rows
+        held, each = around.graph + COPIES * 8 * p**2, around.vector + 2 * sizes.itemsize * p
+        k = _largest(min(p, around.most_vectors), held, each, around.limit)
+        operations = 4 * p**3 + 2 * m * p**2
+        return [cls(operations, held + k * each, p, False, k, around.limit)]
+
+    def spectrum(self, operator, settings, gap):
+        """Compute the spectrum of an operator whose matrix can be formed."""
+        return dense_spectrum(operator.dense(self.n_vectors), settings.curvature, gap)
+
+
+class LanczosWay(Way):
+    """Stochastic Lanczos quadrature, by a factor or by passes through the net.
+
+    By a factor it runs among the parameters or, if `side` is smaller, among the outputs.
+    """
+
+    name = "lanczos"
+    is_exact = False
+
+    @classmethod
+    def among(cls, sizes, settings, around):
+        """List these ways: by the factor, if there is one, and by passes through the net."""
+        p, m, found = sizes.n_params, sizes.n_rows, []
+        if sizes.by_factor:
+            rows = m * (DENSE_AMONG_OUTPUTS if sizes.prefers_dense else 1)
+            side = max(1, m) if sizes.convex and rows < p else p
+            found.append(cls._with(sizes, settings, side, around, around.capture, sizes.kept, 0.0))
+        if settings.curvature == "hessian" or not sizes.by_factor:
+            graph, vector = around.graph, around.vector
+            found.append(cls._with(sizes, settings, p, around, 0.0, graph, vector, False))
+        return found
+
+    @classmethod
+    def _with(cls, sizes, settings, side, around, before, kept, vector, by_factor=True):
+        """Make the way on vectors of a length, with as many probes at once as the limit allows."""
+        steps = min(settings.n_lanczos_steps, side)
+        basis = (steps + EXTRA_VECTORS) * side * sizes.itemsize + vector
+        k = _largest(settings.n_probes, kept, basis, around.limit)
+        operations = 4 * settings.n_products * settings.n_lanczos_steps * side
+        return cls(operations, max(before, kept + k * basis), side, by_factor, k, around.limit)
+
+    def space(self, operator):
+        """Return the operator in the space in which this way runs."""
+        if self.by_factor and self.side < operator.block.n_params:
+            return operator.among_outputs()
+        return operator
+
+    @staticmethod
+    def spectra(operators, starts, settings, gaps, n_vectors):
+        """Run several operators in lockstep from their starts {name: (n_probes, size)}.
+
+        At most `n_vectors` of the probes run together.
+        """
+
+        def products(vectors):
+            return joint_products(operators, vectors)
+
+        spectra, runs = {}, {name: [] for name in starts}
+        for first in range(0, settings.n_probes, n_vectors):
+            some = {name: start[first : first + n_vectors] for name, start in starts.items()}
+            found = lanczos(products, some, settings.n_lanczos_steps, settings.tolerance)
+            for name in starts:
+                runs[name] += found[name]
+        for name, operator in operators.items():
+            n_params, size = operator.block.n_params, operator.size
+            nodes, weights, trace, error = quadrature(runs[name], size)
+            if size < n_params:
+                # The nonzero eigenvalues are those of B' J J' B; the rest of the spectrum is zero.
+                nodes = np.append(nodes, 0.0)
+                weights = np.append(weights * size / n_params, 1 - size / n_params)
+            spectra[name] = Spectrum(
+                n_params,
+                False,
+                nodes,
+                weights,
+                trace,
+                error,
+                settings.curvature,
+                gaps.get(name, math.nan),
+            )
+        return spectra
 
 
 def _largest(most, kept, each, limit):
@@ -122,9 +210,13 @@ def _largest(most, kept, each, limit):
     return int(max(1, min(most, (limit - kept) // max(1.0, each))))
 
 
-def slice_bytes(limit):
-    """Bytes of a Jacobian that may be brought to float64 at once."""
-    return 12.0 * 30_000_000 if limit is None else max(LEAST_SLICE, 0.125 * limit)
+def ways(sizes, settings, around=None):
+    """List all ways to a layer's spectrum, the exact ones first."""
+    around = Surroundings() if around is None else around
+    return [way for kind in KINDS for way in kind.among(sizes, settings, around)]
+
+
+KINDS = (FactorWay, DenseWay, LanczosWay)
 
 
 def choose_way(name, sizes, settings, around=None):
@@ -132,7 +224,7 @@ def choose_way(name, sizes, settings, around=None):
     around = Surroundings(limit=settings.max_memory) if around is None else around
     options = ways(sizes, settings, around)
     if settings.method == "exact":
-        exact = min((way for way in options if way.name != LANCZOS), key=_exact_cost)
+        exact = min((way for way in options if way.is_exact), key=_exact_cost)
         _check_fits(name, sizes, exact, settings, around)
         return exact
     options = allowed_ways(options, settings)
@@ -144,20 +236,20 @@ def choose_way(name, sizes, settings, around=None):
 
 def allowed_ways(options, settings):
     """List the ways that `method` and the limits on sides allow, the best first."""
-    exact = [way for way in options if way.name != LANCZOS]
-    lanczos = [way for way in options if way.name == LANCZOS]
+    exact = [way for way in options if way.is_exact]
+    inexact = [way for way in options if not way.is_exact]
     if settings.method == "exact":
         return exact
     if settings.method == "lanczos":
-        return lanczos
-    limits = {FACTOR: settings.exact_limit, DENSE: settings.dense_limit}
-    exact = [way for way in exact if way.side <= limits[way.name]]
-    return sorted(exact, key=_exact_cost) + lanczos
+        return inexact
+    limits = {FactorWay: settings.exact_limit, DenseWay: settings.dense_limit}
+    exact = [way for way in exact if way.side <= limits[type(way)]]
+    return sorted(exact, key=_exact_cost) + inexact
 
 
 def _exact_cost(way):
     """Order exact ways: by the side of the matrix, factors first."""
-    return way.side, way.name != FACTOR
+    return way.side, not way.by_factor
 
 
 def _check_fits(name, sizes, way, settings, around):
@@ -165,7 +257,7 @@ def _check_fits(name, sizes, way, settings, around):
     limit = settings.memory_limit() if around.limit is None else around.limit
     if way.bytes > limit:
         advice = "method='auto' or 'lanczos' for it"
-        if way.name == DENSE:
+        if isinstance(way, DenseWay):
             advice += ", or curvature='ggn', which is exact at any number of parameters"
         raise ValueError(
             f"Expected layers whose exact spectrum fits in memory for method='exact', found "

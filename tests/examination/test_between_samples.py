@@ -6,7 +6,7 @@ import torch
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature import prepare
 from hessdiag.examination import arc_cosine_kernel, examine
 from hessdiag.examination._between_samples import (
     BETWEEN_STATISTICS,
@@ -30,7 +30,7 @@ def fit(kind, module, X, y, criterion):
 
 def ask(net, X, y):
     """The statistics of one net."""
-    return between_samples_statistics(LocalCurvature(net, X, y, dtype="float64"), 0)
+    return between_samples_statistics(prepare(net, X, y, dtype="float64"), 0)
 
 
 class Noting(nn.Module):

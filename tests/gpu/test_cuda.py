@@ -10,8 +10,8 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from hessdiag import LayerSpectra, NetworkCase
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.curvature.products._hessian_products import HessianProducts
 from hessdiag.examination import examine
 from hessdiag.features._layer_spectra import forget_examinations
@@ -114,7 +114,7 @@ def test_the_device_follows_the_net_unless_said():
         (twin, "cuda:0", "cuda"),
     ):
         with untouched_surroundings(device):
-            problem = LocalCurvature(given, X, y, device=device)
+            problem = prepare(given, X, y, device=device)
             assert problem.working_copy.device.type == used
             assert all(p.device.type == used for b in problem.blocks for p in b.parameters)
             assert problem.output_values.device.type == used

@@ -10,12 +10,11 @@ from dense_oracle import make_net
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature.network import _outputs
-from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import _outputs, untouched_surroundings
 from hessdiag.curvature.products._gauss_newton_products import OutputProducts
 from hessdiag.examination import examine
-from hessdiag.spectra import _local_operators, layer_spectra, layer_traces, plan_spectra
+from hessdiag.spectra import _gaps, layer_spectra, layer_traces, plan_spectra
 from hessdiag.testing._allocated import AllocatedBytes
 
 KINDS = ["linear", "conv2d_relu", "norms", "lstm", "attention", "embedding", "tied"]
@@ -73,9 +72,9 @@ def test_gaps_are_measured_through_the_net(kind, too_large):
     too_large()
     spectra = layer_spectra(net, X, y, **DOUBLE)
     with untouched_surroundings():
-        problem = LocalCurvature(net, X, y, dtype="float64")
+        problem = prepare(net, X, y, dtype="float64")
         generator = torch.Generator().manual_seed(0)
-        vectors = _local_operators.random_vectors(problem.blocks, generator)
+        vectors = _gaps.random_vectors(problem.blocks, generator)
         hessian, ggn = problem.products("hessian"), problem.products("ggn")
         for block in problem.blocks:
             v = vectors[block.name][0]
@@ -91,8 +90,8 @@ def test_gaps_of_more_samples_are_those_of_two(too_large):
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(9, generator=generator)[:2]
     with untouched_surroundings():
-        few = LocalCurvature(net, X, y, dtype="float64").restrict(chosen)
-        expected = _local_operators.gaps_by_products(few, generator)
+        few = prepare(net, X, y, dtype="float64").restrict(chosen)
+        expected = {name: gap.size for name, gap in _gaps.gaps_on_few(few, generator).items()}
     for name, spectrum in layer_spectra(net, X, y, **DOUBLE).items():
         assert spectrum.gn_gap == pytest.approx(expected[name], rel=1e-9, abs=1e-12)
 

@@ -6,12 +6,10 @@ import torch
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature import _local_curvature
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature.network import _outputs
+from hessdiag.curvature import _workload, prepare
+from hessdiag.curvature.network import _outputs, untouched_surroundings
 from hessdiag.curvature.network._memory import second_graph_bytes
-from hessdiag.curvature.network._working_copy import untouched_surroundings
-from hessdiag.spectra import _local_operators, layer_spectra
+from hessdiag.spectra import SpectrumSettings, _gaps, _together, layer_spectra
 
 
 def convolutional(activation):
@@ -37,8 +35,8 @@ def test_gaps_on_few_samples_and_factors_one_by_one_change_nothing(monkeypatch, 
     net, X, y = convolutional(activation)
     settings = {"method": method, "n_lanczos_steps": 12, "n_probes": 1}
     expected = layer_spectra(net, X, y, **settings)
-    monkeypatch.setattr(_local_operators, "MAX_GAP_OPERATIONS", 0)
-    monkeypatch.setattr(_local_curvature, "SMALL_SWEEPS", 1)
+    monkeypatch.setattr(_gaps, "MAX_GAP_OPERATIONS", 0)
+    monkeypatch.setattr(_workload, "SMALL_SWEEPS", 1)
     for chosen in ({}, {"max_memory": 1e9}, {"batch_size": 7}):
         found = layer_spectra(net, X, y, **settings, **chosen)
         assert list(found) == list(expected)
@@ -49,22 +47,29 @@ def test_gaps_on_few_samples_and_factors_one_by_one_change_nothing(monkeypatch, 
             assert abs(difference) <= bound * abs(expected[name].max_eigenvalue)
 
 
+def clear_ones(problem, generator):
+    """Name the layers that a few samples show to go by factors, all of them before any other."""
+    assert _gaps.asks_few_first(problem)
+    batches = _together.Together(problem, SpectrumSettings()).batches(generator)
+    return [name for operators, _ in batches if len(operators) == 1 for name in operators]
+
+
 def test_few_samples_settle_piecewise_linear_layers_only(monkeypatch):
-    monkeypatch.setattr(_local_operators, "MAX_GAP_OPERATIONS", 0)
+    monkeypatch.setattr(_gaps, "MAX_GAP_OPERATIONS", 0)
     generator = torch.Generator().manual_seed(0)
     with untouched_surroundings():
-        bent = LocalCurvature(*convolutional(nn.GELU))
-        assert set(_local_operators.gaps_on_few(bent, generator)) == {"6"}
-        straight = LocalCurvature(*convolutional(nn.ReLU))
-        assert set(_local_operators.gaps_on_few(straight, generator)) == {"0", "1", "4", "6"}
+        smooth = prepare(*convolutional(nn.GELU))
+        assert set(clear_ones(smooth, generator)) == {"6"}
+        straight = prepare(*convolutional(nn.ReLU))
+        assert set(clear_ones(straight, generator)) == {"0", "1", "4", "6"}
 
 
 def test_chunks_without_output_hessians_follow_the_graph(monkeypatch):
     monkeypatch.setattr(_outputs, "MAX_HESSIAN_ENTRIES", 10)
     net, X, y = convolutional(nn.GELU)
     with untouched_surroundings():
-        assert len(LocalCurvature(net, X, y).chunks) == 1
-        tight = LocalCurvature(net, X, y, max_memory=20_000)
+        assert len(prepare(net, X, y).chunks) == 1
+        tight = prepare(net, X, y, max_memory=20_000)
         assert 1 < len(tight.chunks) <= 20
 
 

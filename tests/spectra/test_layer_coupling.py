@@ -14,7 +14,7 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from hessdiag.cases import NetworkCase
-from hessdiag.spectra import LayerCoupling, _layer_coupling, layer_coupling, layer_spectra
+from hessdiag.spectra import LayerCoupling, _coupling_work, layer_coupling, layer_spectra
 from hessdiag.testing import network_state, state_changes, surroundings_state
 
 TABLES = ("resonance", "resonance_error", "coupling", "coupling_error")
@@ -257,7 +257,7 @@ def test_chunks_change_nothing(n_probes):
 def test_vectors_at_once_change_nothing(n_probes, monkeypatch):
     net, X, y = problem(mlp())
     expected = layer_coupling(net, X, y, n_probes=n_probes)
-    monkeypatch.setattr(_layer_coupling, "MOST_ENTRIES", 300)
+    monkeypatch.setattr(_coupling_work, "MOST_ENTRIES", 300)
     found = layer_coupling(net, X, y, n_probes=n_probes)
     np.testing.assert_allclose(found.resonance, expected.resonance, rtol=1e-12)
     np.testing.assert_allclose(found.coupling_error, expected.coupling_error, rtol=1e-9, atol=1e-15)
@@ -434,7 +434,7 @@ def test_nothing_changes_after_an_error(monkeypatch):
     net, X, y = problem(mlp())
     net.module_.train()
     before = trace_of(net, X, y)
-    monkeypatch.setattr(_layer_coupling.CrossProducts, "columns", broken)
+    monkeypatch.setattr(_coupling_work.CrossProducts, "columns", broken)
     with pytest.raises(KeyboardInterrupt):
         layer_coupling(net, X, y)
     assert state_changes(before, trace_of(net, X, y)) == []

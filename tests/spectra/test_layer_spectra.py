@@ -15,10 +15,10 @@ from skorch import (
 from skorch.dataset import Dataset
 from torch import nn
 
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.spectra import layer_spectra
-from hessdiag.spectra._local_spectra import local_spectra
+from hessdiag.spectra._executor import choose_policy, compute_spectra
 from hessdiag.spectra._settings import SpectrumSettings
 
 
@@ -150,7 +150,7 @@ class TestWholeScalar:
     def check_hessians(self, net, X, y, reason, **settings):
         assert_matches_oracle(net, X, y, **settings)
         with untouched_surroundings():
-            problem = LocalCurvature(net, X, y, **settings)
+            problem = prepare(net, X, y, **settings)
             assert problem.outputs is None
             assert reason in problem.why_whole
 
@@ -251,9 +251,9 @@ class TestWays:
         X, y = data()
         net = classifier(mlp(nn.GELU))
         with untouched_surroundings():
-            problem = LocalCurvature(net, X, y, dtype="float64")
+            problem = prepare(net, X, y, dtype="float64")
             few = SpectrumSettings(dense_limit=20, n_lanczos_steps=40)
-            found = local_spectra(problem, few)
+            found = compute_spectra(choose_policy(problem, few))
         exact = layer_spectra(net, X, y, dtype="float64")
         assert [spectrum.exact for spectrum in found.values()] == [False, False, True]
         assert_same_extremes({name: found[name] for name in ("0", "2")}, exact)
@@ -263,7 +263,7 @@ class TestWays:
         X, y = data()
         net = classifier(mlp(nn.GELU))
         expected = layer_spectra(net, X, y, dtype="float64", batch_size=7)
-        monkeypatch.setattr("hessdiag.spectra._local_operators.linear_hessians", lambda *args: {})
+        monkeypatch.setattr("hessdiag.spectra._hessian_operators.linear_hessians", lambda *args: {})
         assert_same_spectra(layer_spectra(net, X, y, dtype="float64"), dense_hessians(net, X, y))
         slow = layer_spectra(net, X, y, dtype="float64", batch_size=7)
         for name, spectrum in expected.items():
@@ -396,7 +396,7 @@ class TestSelection:
         np.testing.assert_array_equal(seeds[0].nodes, seeds[1].nodes)
         assert all(np.any(seeds[0].nodes != other.nodes) for other in seeds[2:])
         with untouched_surroundings():
-            assert LocalCurvature(net, X, y, max_samples=20).n_samples == 20
+            assert prepare(net, X, y, max_samples=20).n_samples == 20
 
 
 class TestInputs:

@@ -7,10 +7,11 @@ from dense_oracle import KINDS, dense_hessians, make_net, tabular_net
 from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 
+from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
 from hessdiag.curvature.factors._factor_norms import squared_row_norms
-from hessdiag.curvature.factors._factors import DenseFactor, OuterFactor
-from hessdiag.spectra import LayerTrace, _layer_traces, layer_spectra, layer_traces, plan_traces
+from hessdiag.curvature.factors._outer_factor import OuterFactor
+from hessdiag.spectra import LayerTrace, _trace_work, layer_spectra, layer_traces, plan_traces
 
 
 def mlp(activation, depth=2, width=6):
@@ -142,7 +143,7 @@ class AtTheOutput(nn.Module):
 
 @pytest.mark.parametrize("n_probes", [5, 12])
 def test_all_layers_together_cost_one_product_a_probe(n_probes, monkeypatch):
-    monkeypatch.setattr(_layer_traces, "PROBES_AT_ONCE", 1)
+    monkeypatch.setattr(_trace_work, "PROBES_AT_ONCE", 1)
     passes = {}
     for depth in (2, 12):
         net, X, y = problem(mlp(nn.Tanh, depth).append(AtTheOutput()))

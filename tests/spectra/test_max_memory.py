@@ -15,8 +15,8 @@ from memory_probe import make as make_large
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.spectra import layer_spectra, layer_traces, plan_spectra
 from hessdiag.testing._allocated import AllocatedBytes
 
@@ -198,5 +198,5 @@ def test_chunks_follow_the_bound():
     counts = []
     with untouched_surroundings():
         for limit in (40_000, 80_000, 1e9):
-            counts.append(len(LocalCurvature(net, X, y, max_memory=limit).chunks))
+            counts.append(len(prepare(net, X, y, max_memory=limit).chunks))
     assert counts[0] > counts[1] > counts[2] == 1

@@ -9,8 +9,8 @@ from dense_oracle import Attention, Recurrent, dense_hessians, make_net, tabular
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.examination import examine
 from hessdiag.spectra import layer_spectra, plan_spectra
 
@@ -192,7 +192,7 @@ def test_products_are_symmetric(kind):
     """u . H v = v . H u for random u and v, with the whole Hessian and its residual part."""
     net, X, y = make_net(kind, "cross_entropy")
     with untouched_surroundings():
-        problem = LocalCurvature(net, X, y, dtype="float64", batch_size=4)
+        problem = prepare(net, X, y, dtype="float64", batch_size=4)
         for products in (problem.whole_products(), problem.residual_products()):
             u, v = (
                 {b.name: torch.randn(1, b.n_params).double() for b in problem.blocks}

@@ -1,4 +1,4 @@
-"""One forward pass with eyes on every layer: what each receives, what it sends, in which order."""
+"""From a forward pass and a backward sweep for each output column to all layers' factors."""
 
 from __future__ import annotations
 
@@ -7,61 +7,14 @@ import contextlib
 import torch
 from torch import nn
 
-from hessdiag.curvature.factors._factors import DenseFactor, add_factors
+from hessdiag.curvature.factors._dense_factor import DenseFactor
+from hessdiag.curvature.factors._join import add_factors
 from hessdiag.curvature.factors._per_sample import per_sample_factor
 from hessdiag.curvature.factors._rules import find_rule
-from hessdiag.curvature.network import available_memory, hooked, received_by, tensors_of
-
-__all__ = ["capture_factors", "each_factor", "look_forward", "watching"]
+from hessdiag.curvature.network import available_memory, hooked, received_by
 
 # Layers whose factors keep all positions.
 POSITION_WISE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
-
-
-def look_forward(working_copy, chunk):
-    """Run one chunk without gradients; return outputs, names in call order, {name: width sent}.
-
-    Last comes {name: entries sent per sample, over all calls}.
-    """
-    names = {id(module): name for name, module in working_copy.modules_by_name().items()}
-    order, widths, entries = [], {}, {}
-
-    def note_call(module, args, kwargs):
-        name = names[id(module)]
-        if name not in widths:
-            order.append(name)
-            widths[name] = None
-
-    def note_width(module, args, kwargs, output):
-        tensors = tensors_of(output)
-        if tensors and tensors[0].ndim:
-            axis = 1 if tensors[0].ndim > 2 and _is_channelled(module) else -1
-            name = names[id(module)]
-            widths[name] = tensors[0].shape[axis]
-            entries[name] = entries.get(name, 0) + tensors[0].numel() / max(1, chunk.n_samples)
-
-    modules = [module for module in working_copy.modules() if module is not working_copy]
-    with hooked(modules, before=note_call, after=note_width), torch.no_grad():
-        outputs = working_copy(chunk.X)
-    return outputs, order, widths, entries
-
-
-def activation_entries(working_copy, chunk):
-    """Count the entries that the modules send when one chunk passes: what a graph keeps."""
-    count = [0]
-
-    def add(module, args, kwargs, output):
-        count[0] += sum(tensor.numel() for tensor in tensors_of(output))
-
-    leaves = [module for module in working_copy.modules() if not list(module.children())]
-    with hooked(leaves, after=add), torch.no_grad():
-        working_copy(chunk.X)
-    return count[0]
-
-
-def _is_channelled(module):
-    """Say whether a module's features stand in the second axis."""
-    return any(hasattr(module, name) for name in ("out_channels", "num_features", "num_channels"))
 
 
 @contextlib.contextmanager

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from hessdiag.curvature.factors._factors import MAX_BLOCK_ENTRIES, Factor
-
-__all__ = ["EmbeddingFactor"]
+from hessdiag.curvature.factors._factor import Factor
+from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES
 
 
 class EmbeddingFactor(Factor):

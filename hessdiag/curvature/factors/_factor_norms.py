@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
-from hessdiag.curvature.factors._factors import MAX_BLOCK_ENTRIES, DenseFactor, OuterFactor
-
-__all__ = ["rows_of", "squared_row_norms"]
+from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES
+from hessdiag.curvature.factors._outer_factor import OuterFactor
 
 
 def rows_of(factor, part):

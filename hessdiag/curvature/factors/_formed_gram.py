@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from hessdiag.curvature.factors._factors import Factor, OuterFactor
+from hessdiag.curvature.factors._factor import Factor
 from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES
-
-__all__ = ["FormedGram", "form_gram", "gram_pays"]
+from hessdiag.curvature.factors._outer_factor import OuterFactor
 
 # A number of the Gram matrix that is read for one product takes as long as so many operations of a
 # matrix product, whose numbers stay in the processor's cache.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_BLOCK_ENTRIES", "gram_by_positions"]
-
 # Matrices of more entries than this are not formed at once.
 MAX_BLOCK_ENTRIES = 30_000_000
 

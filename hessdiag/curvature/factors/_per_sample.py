@@ -6,10 +6,8 @@ import warnings
 
 import torch
 
-from hessdiag.curvature.factors._factors import DenseFactor
+from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.network import take
-
-__all__ = ["per_sample_factor"]
 
 
 def per_sample_factor(working_copy, chunk, block, outputs_of, weights=None):

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
-from hessdiag.curvature.factors._factors import DenseFactor, OuterFactor
-
-__all__ = ["find_rule"]
+from hessdiag.curvature.factors._outer_factor import OuterFactor
 
 
 def find_rule(module, pieces):

@@ -24,6 +24,10 @@ from hessdiag.curvature.network._data import (
 from hessdiag.curvature.network._determinism import (
     check_deterministic,
 )
+from hessdiag.curvature.network._forward_pass import (
+    entries_of_graph,
+    run_and_note,
+)
 from hessdiag.curvature.network._hooks import (
     hooked,
     received_by,
@@ -41,13 +45,20 @@ from hessdiag.curvature.network._memory import (
 from hessdiag.curvature.network._outputs import (
     NotSeparableError,
     OutputHessiansTooLargeError,
+    check_uncoupled_scalar,
     flatten_outputs,
     output_curvature,
     output_hessians_fit,
 )
+from hessdiag.curvature.network._samples import (
+    Samples,
+)
 from hessdiag.curvature.network._scalar import (
     Scalar,
     match_floats,
+)
+from hessdiag.curvature.network._seed import (
+    draw_seed,
 )
 from hessdiag.curvature.network._working_copy import (
     WorkingCopy,
@@ -60,6 +71,7 @@ __all__ = [
     "Chunk",
     "NotSeparableError",
     "OutputHessiansTooLargeError",
+    "Samples",
     "Scalar",
     "UnfittedNetworkError",
     "WorkingCopy",
@@ -68,7 +80,10 @@ __all__ = [
     "check_deterministic",
     "check_net",
     "check_parameters",
+    "check_uncoupled_scalar",
     "concatenate",
+    "draw_seed",
+    "entries_of_graph",
     "find_link",
     "first_graph_bytes",
     "flatten_outputs",
@@ -82,6 +97,7 @@ __all__ = [
     "output_hessians_fit",
     "owner_of",
     "received_by",
+    "run_and_note",
     "sample_indices",
     "second_graph_bytes",
     "select_blocks",

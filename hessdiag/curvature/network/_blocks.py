@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Block", "matches", "owner_of", "select_blocks"]
-
 
 @dataclass(frozen=True)
 class Block:

@@ -9,8 +9,6 @@ from sklearn.exceptions import NotFittedError
 from skorch.exceptions import NotInitializedError
 from skorch.utils import is_dataset
 
-__all__ = ["UnfittedNetworkError", "check_data", "check_net", "check_parameters"]
-
 
 class UnfittedNetworkError(NotInitializedError, NotFittedError):
     """Raise where a skorch net has not been fitted or initialized yet.

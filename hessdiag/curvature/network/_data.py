@@ -12,8 +12,6 @@ from torch.utils.data import RandomSampler, Subset, WeightedRandomSampler
 
 from hessdiag.curvature.network._checks import check_finite_data, tensors_of
 
-__all__ = ["Chunk", "concatenate", "load_chunks", "sample_indices"]
-
 
 class Chunk:
     """Some samples in a row: inputs, targets, how many."""

@@ -6,8 +6,6 @@ import torch
 
 from hessdiag.curvature.network._checks import tensors_of
 
-__all__ = ["check_deterministic"]
-
 
 def check_deterministic(working_copy, chunk, outputs):
     """Run a chunk again and compare with its outputs; name the culprit where they differ."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-__all__ = ["hooked", "received_by"]
-
 
 @contextlib.contextmanager
 def hooked(modules, before=None, after=None):

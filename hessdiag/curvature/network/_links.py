@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["Link", "find_link"]
-
 
 class Link:
     """An invertible map from the net's outputs to the coordinates that are examined."""

@@ -8,8 +8,6 @@ import os
 
 import torch
 
-__all__ = ["available_memory", "first_graph_bytes", "give_back_freed", "second_graph_bytes"]
-
 
 def available_memory(device=None):
     """Return half of the bytes that are free now, on the device or in main memory."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["OutputCurvature", "output_curvature"]
-
 # Output Hessians of more entries than this are not formed.
 MAX_HESSIAN_ENTRIES = 40_000_000
 
@@ -16,6 +14,8 @@ class NotSeparableError(Exception):
 
 class OutputHessiansTooLargeError(NotSeparableError):
     """The scalar is such a sum, but its second derivatives in the outputs are too many."""
+
+    reason = "the output Hessians are too large to be formed"
 
 
 class OutputCurvature:
@@ -55,19 +55,12 @@ def output_hessians_fit(outputs):
 
 def output_curvature(scalar, outputs):
     """Differentiate `scalar` (outputs -> 0-d tensor) twice in the outputs (N, ...), in float64."""
-    shape = outputs.shape
-    n_samples = shape[0]
-    leaf = outputs.detach().double().clone().requires_grad_(True)
-    loss = scalar(leaf)
+    n_samples = len(outputs)
+    leaf, loss, gradient = _differentiate(scalar, outputs)
     n_outputs = leaf.numel() // n_samples
-    gradient = None
-    if loss.requires_grad:
-        (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True, allow_unused=True)
-    if gradient is None:
-        gradient = torch.zeros_like(leaf)
+    _check_uncoupled(gradient, leaf)
     if not output_hessians_fit(outputs):
-        _check_halves(gradient, leaf)
-        raise OutputHessiansTooLargeError("the output Hessians are too large to be formed")
+        raise OutputHessiansTooLargeError(OutputHessiansTooLargeError.reason)
     hessians = leaf.new_zeros(n_samples, n_outputs, n_outputs)
     if gradient.requires_grad:
         flat = flatten_outputs(gradient)
@@ -77,7 +70,6 @@ def output_curvature(scalar, outputs):
             )
             if column is not None:
                 hessians[:, c] = flatten_outputs(column)
-        _check_separable(gradient, leaf, hessians)
     hessians = 0.5 * (hessians + hessians.mT)
     return OutputCurvature(
         outputs=flatten_outputs(leaf.detach()),
@@ -87,29 +79,40 @@ def output_curvature(scalar, outputs):
     )
 
 
-def _check_halves(gradient, leaf):
-    """Check that the second derivatives between the two halves of the samples vanish."""
+def check_uncoupled_scalar(scalar, outputs):
+    """Check that a scalar's second derivatives between the outputs of different samples vanish.
+
+    With one number s_n for each sample, drawn at random, ``H (s v) = s (H v)`` for every v if, and
+    but for chance only if, H is block-diagonal.
+    """
+    leaf, _, gradient = _differentiate(scalar, outputs)
+    _check_uncoupled(gradient, leaf)
+
+
+def _differentiate(scalar, outputs):
+    """Return outputs as a leaf, in float64, the scalar there, and its gradient with a graph."""
+    leaf = outputs.detach().double().clone().requires_grad_(True)
+    loss, gradient = scalar(leaf), None
+    if loss.requires_grad:
+        (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True, allow_unused=True)
+    return leaf, loss, torch.zeros_like(leaf) if gradient is None else gradient
+
+
+def _check_uncoupled(gradient, leaf):
+    """Check by two products with the second derivatives, of which none is formed."""
     if not gradient.requires_grad or len(leaf) < 2:
         return
-    half = len(leaf) // 2
     probe = torch.randn(leaf.shape, dtype=leaf.dtype, device=leaf.device)
-    probe[half:] = 0
-    (product,) = torch.autograd.grad(
-        (gradient * probe).sum(), leaf, retain_graph=True, allow_unused=True
-    )
-    if product is not None and product[half:].norm() > _rounding(product, gradient):
-        raise NotSeparableError("the scalar couples the outputs of different samples")
-
-
-def _check_separable(gradient, leaf, hessians):
-    """Compare one random product of the full output Hessian with the block-diagonal one."""
-    probe = torch.randn(leaf.shape, dtype=leaf.dtype, device=leaf.device)
-    (full,) = torch.autograd.grad((gradient * probe).sum(), leaf, allow_unused=True)
-    if full is None:
+    scales = torch.randn(len(leaf), dtype=leaf.dtype, device=leaf.device)
+    scales = scales.reshape(-1, *[1] * (leaf.ndim - 1))
+    images = [
+        torch.autograd.grad((gradient * v).sum(), leaf, retain_graph=True, allow_unused=True)[0]
+        for v in (probe, scales * probe)
+    ]
+    if images[0] is None:
         return
-    blockwise = torch.einsum("ncd,nd->nc", hessians, flatten_outputs(probe))
-    difference = (flatten_outputs(full) - blockwise).norm()
-    if difference > _rounding(full, gradient):
+    plain, scaled = images
+    if (scaled - scales * plain).norm() > _rounding(scaled, gradient):
         raise NotSeparableError("the scalar couples the outputs of different samples")
 
 

@@ -6,8 +6,6 @@ import torch
 
 from hessdiag.curvature.network._checks import tensors_of
 
-__all__ = ["Scalar"]
-
 
 class Scalar:
     """A function (outputs, y, X) -> 0-d tensor, with errors that say what was given."""

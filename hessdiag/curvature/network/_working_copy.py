@@ -12,8 +12,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hessdiag.curvature.network._checks import module_attributes
 
-__all__ = ["WorkingCopy", "untouched_surroundings"]
-
 # Sides of weights below which nothing is gained by how they lie in memory.
 LEAST_TURNED = 64
 

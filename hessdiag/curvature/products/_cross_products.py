@@ -10,8 +10,6 @@ from hessdiag.curvature.products._hessian_products import (
     vector_jacobian_products,
 )
 
-__all__ = ["CrossProducts"]
-
 
 class CrossProducts(HessianProducts):
     """Products of vectors in one block's parameters with the Hessian's rows in other blocks.

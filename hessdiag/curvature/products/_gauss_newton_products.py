@@ -16,8 +16,6 @@ from hessdiag.curvature.products._hessian_products import (
     vector_jacobian_products,
 )
 
-__all__ = ["GaussNewtonProducts", "OutputProducts"]
-
 
 class OutputProducts:
     """Gradient of a scalar in the outputs (N, D), and products with its second derivatives."""

@@ -9,14 +9,6 @@ import torch
 
 from hessdiag.curvature.products._smooth_functions import KeptDerivatives
 
-__all__ = [
-    "HessianProducts",
-    "ProductsByChunks",
-    "join_by_parameter",
-    "split_by_parameter",
-    "vector_jacobian_products",
-]
-
 
 class ProductsByChunks:
     """Products of vectors with the blocks' matrices, each a sum over chunks of samples.

@@ -14,8 +14,6 @@ import math
 import torch
 from torch.autograd import Function
 
-__all__ = ["CrossEntropy", "LogSoftmax", "Normalize", "Pointwise", "Product", "Softmax"]
-
 
 class Pointwise(Function):
     """A smooth function of every entry alone."""

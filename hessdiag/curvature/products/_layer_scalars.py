@@ -14,8 +14,6 @@ import torch
 from hessdiag.curvature.network import hooked, match_floats, matches, owner_of, tensors_of
 from hessdiag.curvature.products._hessian_products import HessianProducts
 
-__all__ = ["LayerScalars"]
-
 
 class LayerScalars:
     """One function (output, y) -> 0-d tensor for each layer, by its name or a pattern."""

@@ -16,8 +16,6 @@ from hessdiag.curvature.factors import watching
 from hessdiag.curvature.products._hessian_products import vector_jacobian_products
 from hessdiag.curvature.products._smooth_functions import KeptDerivatives
 
-__all__ = ["LinearHessian", "linear_hessians"]
-
 # Columns of H_n per backward pass: vectorized passes of this width keep memory moderate.
 COLUMNS_AT_ONCE = 32
 # Outer products a a' of more entries than this are not formed for all samples at once.

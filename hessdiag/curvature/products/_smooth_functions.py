@@ -23,8 +23,6 @@ from hessdiag.curvature.products._kept_derivatives import (
     Softmax,
 )
 
-__all__ = ["KeptDerivatives"]
-
 
 class KeptDerivatives(TorchFunctionMode):
     """Record smooth functions with derivatives that are kept, while this is active."""

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature import prepare
 from hessdiag.curvature.factors import _capture as capture
 from hessdiag.curvature.factors import _per_sample as per_sample
+from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
-from hessdiag.curvature.factors._factors import DenseFactor, OuterFactor, add_factors, join_factors
 from hessdiag.curvature.factors._formed_gram import form_gram, gram_pays
-from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.curvature.factors._join import add_factors, join_factors
+from hessdiag.curvature.factors._outer_factor import OuterFactor
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.examination import examine
 from hessdiag.spectra import layer_spectra
 
@@ -133,7 +135,9 @@ def test_embedding_factors_equal_their_definition(n, c, t, e, seed):
 @pytest.mark.parametrize("pieces", [("weight",), ("weight", "bias"), ("bias", "weight")])
 def test_positions_may_lie_last_in_memory(groups, pieces, copied_positions, monkeypatch):
     """Convolutions send (units, positions): all answers are those of the copy in logical order."""
-    monkeypatch.setattr("hessdiag.curvature.factors._factors.COPIED_POSITIONS", copied_positions)
+    monkeypatch.setattr(
+        "hessdiag.curvature.factors._outer_factor.COPIED_POSITIONS", copied_positions
+    )
     inputs, sweeps = torch.randn(3, groups, 4, 7).mT, torch.randn(3, 2, groups, 5, 7).mT
     lying = OuterFactor(inputs, sweeps, pieces)
     plain = OuterFactor(inputs.contiguous(), sweeps.contiguous(), pieces)
@@ -155,7 +159,7 @@ def test_dense_factors_multiply_block_by_block(monkeypatch):
     factor = DenseFactor(torch.randn(7, 3, 11, dtype=torch.float64))
     vectors, signs = torch.randn(2, 11, dtype=torch.float64), torch.sign(torch.randn(7, 3))
     rows = factor.jacobian.reshape(21, 11)
-    monkeypatch.setattr("hessdiag.curvature.factors._factors.CACHED_ENTRIES", 50)
+    monkeypatch.setattr("hessdiag.curvature.factors._dense_factor.CACHED_ENTRIES", 50)
     torch.testing.assert_close(factor.gauss_newton(vectors), vectors @ rows.T @ rows)
     matrix = rows.T @ (signs.reshape(-1, 1) * rows)
     torch.testing.assert_close(factor.gauss_newton(vectors, signs), vectors @ matrix)
@@ -200,7 +204,7 @@ def test_lanczos_with_a_formed_gram_matrix_gives_the_same(monkeypatch):
     """A deep convolution on few positions: spectra as without, and as they are exactly."""
     formed = []
     monkeypatch.setattr(
-        "hessdiag.spectra._local_operators.form_gram",
+        "hessdiag.spectra._operators.form_gram",
         lambda factor: formed.append(factor) or form_gram(factor),
     )
     torch.manual_seed(0)
@@ -213,7 +217,7 @@ def test_lanczos_with_a_formed_gram_matrix_gives_the_same(monkeypatch):
     found = layer_spectra(net, X, y, method="lanczos", n_lanczos_steps=40)
     assert [factor.positions for factor in formed] == [4]
     formed.clear()
-    monkeypatch.setattr("hessdiag.spectra._local_operators.gram_pays", lambda *_: False)
+    monkeypatch.setattr("hessdiag.spectra._operators.gram_pays", lambda *_: False)
     without = layer_spectra(net, X, y, method="lanczos", n_lanczos_steps=40)
     exact = layer_spectra(net, X, y, method="exact")
     assert not formed
@@ -281,7 +285,7 @@ def test_closed_rules_are_used_where_there_is_one(kind, monkeypatch):
     monkeypatch.setattr(capture, "per_sample_factor", spy)
     net, X, y = make_net(kind, "mse")
     with untouched_surroundings():
-        LocalCurvature(net, X, y).factors()
+        prepare(net, X, y).factors()
     assert fallen_back == WITHOUT_RULE.get(kind, set())
 
 
@@ -289,7 +293,7 @@ def test_closed_rules_are_used_where_there_is_one(kind, monkeypatch):
 def test_per_sample_jacobians_equal_closed_rules(kind, monkeypatch):
     net, X, y = make_net(kind, "mse", n_samples=4)
     with untouched_surroundings():
-        problem = LocalCurvature(net, X, y, dtype="float64")
+        problem = prepare(net, X, y, dtype="float64")
         expected = {name: factor.dense() for name, factor in problem.factors().items()}
         for loop in (False, True):
             if loop:
@@ -305,7 +309,7 @@ def test_a_rule_that_is_wrong_is_found_out(monkeypatch):
     """The plain backward pass guards against rules that do not fit."""
     net, X, y = make_net("relu", "mse")
     with untouched_surroundings():
-        problem = LocalCurvature(net, X, y, dtype="float64")
+        problem = prepare(net, X, y, dtype="float64")
         expected = problem.factors()
         right = capture._Sweeps.factor
 

@@ -7,10 +7,10 @@ from dense_oracle import LOSSES, make_net, tabular_net
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.curvature.network._links import find_link
 from hessdiag.curvature.network._outputs import NotSeparableError, output_curvature
-from hessdiag.curvature.network._working_copy import untouched_surroundings
 from hessdiag.examination._pointwise_loss import PointwiseLoss
 
 
@@ -90,7 +90,7 @@ def test_pointwise_losses_make_up_the_loss(loss, reduction, way, monkeypatch):
         monkeypatch.setattr(PointwiseLoss, other, None)
     net, X, y = make_net("gelu", loss, reduction)
     with untouched_surroundings():
-        problem = LocalCurvature(net, X, y, dtype="float64")
+        problem = prepare(net, X, y, dtype="float64")
         losses = PointwiseLoss(problem)
         if loss == "cross_entropy_weighted" and way != "_unreduced" and reduction == "mean":
             assert not losses.known  # the weights of a mean are those of all samples together
@@ -99,7 +99,7 @@ def test_pointwise_losses_make_up_the_loss(loss, reduction, way, monkeypatch):
         found = losses(z)
         assert found.shape == (9,)
         assert losses.scale == (9 if reduction == "mean" else 1)
-        torch.testing.assert_close(found.sum(), problem.scalar_at(z) * losses.scale)
+        torch.testing.assert_close(found.sum(), problem.output_function(z) * losses.scale)
         assert net.criterion_.reduction == reduction
         # Each is a function of its own sample only.
         z[0] += 1.0
@@ -115,13 +115,13 @@ def test_losses_that_cannot_be_taken_apart_are_said_so():
     X, y = rng.normal(size=(6, 3)).astype("float32"), rng.normal(size=(6, 1)).astype("float32")
     net = tabular_net(nn.Linear(3, 1), Logged)
     with untouched_surroundings():
-        assert not PointwiseLoss(LocalCurvature(net, X, y)).known
+        assert not PointwiseLoss(prepare(net, X, y)).known
 
 
 def test_criterion_keeps_its_precision():
     net, X, y = make_net("relu", "cross_entropy_weighted")
     with untouched_surroundings():
-        problem = LocalCurvature(net, X, y, dtype="float32")
+        problem = prepare(net, X, y, dtype="float32")
         assert problem.outputs.hessians.dtype == torch.float64
         assert problem.scalar.criterion.weight.dtype == torch.float32
     assert isinstance(net, NeuralNetClassifier)

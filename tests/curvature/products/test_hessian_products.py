@@ -7,8 +7,8 @@ from dense_oracle import dense_hessians, make_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.curvature.products import _hessian_products as hessian_products
 from hessdiag.curvature.products import _linear_hessian as linear_hessian
 from hessdiag.curvature.products._linear_hessian import LinearHessian, linear_hessians
@@ -59,7 +59,7 @@ def test_linear_hessians_of_nets(kind, batch_size, monkeypatch):
     net, X, y = make_net(kind, "cross_entropy")
     expected = dense_hessians(net, X, y)
     with untouched_surroundings():
-        problem = LocalCurvature(net, X, y, dtype="float64", batch_size=batch_size)
+        problem = prepare(net, X, y, dtype="float64", batch_size=batch_size)
         factors = problem.factors(weighted=True)
         blocks = [block for block in problem.blocks if block.kind == "Linear"]
         for name, hessian in linear_hessians(problem, blocks, factors).items():
@@ -75,7 +75,7 @@ def test_double_backward_equals_dense(kind, vectorized, batch_size, monkeypatch)
     net, X, y = make_net(kind, "mse")
     expected = dense_hessians(net, X, y)
     with untouched_surroundings():
-        problem = LocalCurvature(net, X, y, dtype="float64", batch_size=batch_size)
+        problem = prepare(net, X, y, dtype="float64", batch_size=batch_size)
         products = problem.whole_products()
         vectors = {b.name: torch.randn(2, b.n_params).double() for b in problem.blocks}
         images = products.products(vectors)
@@ -89,8 +89,8 @@ def test_sparse_gradients_count():
     net, X, y = make_net("embedding", "mse")
     net.module_[0].sparse = True
     with untouched_surroundings():
-        problem = LocalCurvature(net, X, y, dtype="float64")
+        problem = prepare(net, X, y, dtype="float64")
         net.module_[0].sparse = False
         factor = problem.factors()["0"]
-        plain = LocalCurvature(net, X, y, dtype="float64").factors()["0"]
+        plain = prepare(net, X, y, dtype="float64").factors()["0"]
         torch.testing.assert_close(factor.dense(), plain.dense())

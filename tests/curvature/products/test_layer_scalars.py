@@ -7,8 +7,8 @@ from dense_oracle import KINDS, make_net, tabular_net
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature._local_curvature import LocalCurvature
-from hessdiag.curvature.network._working_copy import untouched_surroundings
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.spectra import layer_spectra, plan_spectra
 
 
@@ -197,7 +197,7 @@ def test_chunks_are_used_where_samples_are_separate():
     net, X, y = problem()
     for function, batch_size, n_shares in ((quartic, 7, 5), (coupled, 7, 1), (quartic, None, 1)):
         with untouched_surroundings():
-            taken = LocalCurvature(net, X, y, scalar={"*": function}, batch_size=batch_size)
+            taken = prepare(net, X, y, scalar={"*": function}, batch_size=batch_size)
             products = taken.whole_products()
             assert {len(scalar.shares()) for scalar in products.scalars.values()} == {n_shares}
 

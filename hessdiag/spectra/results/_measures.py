@@ -12,22 +12,6 @@ import math
 
 import numpy as np
 
-__all__ = [
-    "MEASURES",
-    "condition_number",
-    "effective_dimension",
-    "effective_rank",
-    "max_eigenvalue",
-    "min_eigenvalue",
-    "n_outliers",
-    "negative_mass",
-    "participation_ratio",
-    "rank_fraction",
-    "stable_rank",
-    "tail_exponent",
-    "trace",
-]
-
 
 def trace(spectrum):
     """Sum of all eigenvalues, signed.

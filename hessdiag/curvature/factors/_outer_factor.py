@@ -1,105 +1,21 @@
-"""Jacobians of all outputs with respect to one layer's parameters, in factored form.
-
-A factor stands for J of shape (N, D, p): N samples, D outputs each, p parameters. It answers for
-``gram()`` (N D, N D), ``matvec`` (k, p) -> (k, N, D), ``rmatvec`` (k, N, D) -> (k, p), for both
-after each other as ``gauss_newton`` (k, p) -> (k, p), and for ``dense()``, without ever forming
-more than it needs.
-"""
+"""Jacobians of layers that multiply by a matrix: sums of outer products."""
 
 from __future__ import annotations
 
 import torch
 
+from hessdiag.curvature.factors._dense_factor import DenseFactor
+from hessdiag.curvature.factors._factor import Factor
 from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES, gram_by_positions
-
-__all__ = ["DenseFactor", "Factor", "OuterFactor", "add_factors", "join_factors"]
 
 # Dense Jacobians of more entries than this are not kept for products.
 MAX_KEPT_ENTRIES = 50_000_000
-# Entries of a dense Jacobian that stay in a processor's cache between two products.
-CACHED_ENTRIES = 1_000_000
 # Sides of Gram matrices beyond which looking for fewer columns costs more than it saves.
 MAX_NARROWED = 1024
 # Fewer positions than this cost less to copy than to multiply sample by sample.
 COPIED_POSITIONS = 64
 # Matrix products take least time where rows hold a multiple of so many numbers.
 COLUMNS_IN_STEP = 16
-
-
-class Factor:
-    """What factors have in common, unless they know better."""
-
-    def gauss_newton(self, vectors, signs=None):
-        """Return J' diag(signs) J v for vectors (k, p) as (k, p)."""
-        image = self.matvec(vectors)
-        return self.rmatvec(image if signs is None else image * signs.to(image.dtype))
-
-    def gram_products(self, outputs):
-        """Return J J' u for outputs (k, N, D) as (k, N, D)."""
-        return self.matvec(self.rmatvec(outputs))
-
-    def condensed(self):
-        """Return the form in which products cost least: this one."""
-        return self
-
-    def narrowed(self):
-        """Return a factor with the same Gram matrix and fewer parameters: this one."""
-        return self
-
-    @property
-    def is_finite(self):
-        """Say whether all that is held is finite, and not so large that its sums are not."""
-        tensors = [value for value in vars(self).values() if isinstance(value, torch.Tensor)]
-        return all(bool(torch.isfinite(tensor.sum())) for tensor in tensors)
-
-
-class DenseFactor(Factor):
-    """A Jacobian held as it is, (N, D, p)."""
-
-    prefers_dense = True
-
-    def __init__(self, jacobian):
-        self.jacobian = jacobian
-        self.dtype, self.epsilon = jacobian.dtype, torch.finfo(jacobian.dtype).eps
-        self.n_samples, self.n_outputs, self.n_params = jacobian.shape
-
-    def gram(self):
-        """Return J J' (N D, N D) in float64."""
-        rows = self.jacobian.reshape(-1, self.n_params).double()
-        return rows @ rows.T
-
-    def matvec(self, vectors):
-        """Return J v for vectors (k, p) as (k, N, D)."""
-        rows = self.jacobian.reshape(-1, self.n_params)
-        return (vectors @ rows.T).view(len(vectors), self.n_samples, self.n_outputs)
-
-    def rmatvec(self, outputs):
-        """Return J' u for outputs (k, N, D) as (k, p)."""
-        rows = self.jacobian.reshape(-1, self.n_params)
-        return outputs.reshape(len(outputs), -1) @ rows
-
-    def gauss_newton(self, vectors, signs=None):
-        """Return J' diag(signs) J v for vectors (k, p) as (k, p), each entry of J read once."""
-        rows = self.jacobian.reshape(-1, self.n_params)
-        signs = None if signs is None else signs.to(self.dtype).reshape(-1)
-        image = torch.zeros_like(vectors)
-        step = max(1, CACHED_ENTRIES // max(1, self.n_params))
-        for start in range(0, len(rows), step):
-            part = rows[start : start + step]
-            sent = vectors @ part.T
-            if signs is not None:
-                sent = sent * signs[start : start + step]
-            image.addmm_(sent, part)
-        return image
-
-    def dense(self):
-        """Return J (N, D, p)."""
-        return self.jacobian
-
-    def weighted(self, factors):
-        """Return the factor of B' J for B (N, D, R)."""
-        factors = factors.to(self.jacobian.dtype)
-        return DenseFactor(torch.einsum("ncp,ncr->nrp", self.jacobian, factors))
 
 
 class OuterFactor(Factor):
@@ -384,23 +300,3 @@ def _with_fewest_columns(matrix):
     if wide:
         return (vectors * values[kept].clamp_min(0).sqrt()).to(matrix.dtype)
     return matrix @ vectors.to(matrix.dtype)
-
-
-def join_factors(pieces):
-    """Join the factors of all chunks of samples, in closed form where they allow it."""
-    if len(pieces) == 1 or any(piece is None for piece in pieces):
-        return None if None in pieces else pieces[0]
-    kind = type(pieces[0])
-    if kind is not DenseFactor and all(type(piece) is kind for piece in pieces):
-        return kind.joined(pieces)
-    return DenseFactor(torch.cat([piece.dense() for piece in pieces]))
-
-
-def add_factors(parts):
-    """Add the factors of several calls of one module on the same samples."""
-    if len(parts) == 1 or any(part is None for part in parts):
-        return None if None in parts else parts[0]
-    kind = type(parts[0])
-    if kind is not DenseFactor and all(type(part) is kind for part in parts):
-        return kind.added(parts)
-    return DenseFactor(sum(part.dense() for part in parts))

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Spectrum"]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Spectrum:

@@ -1,0 +1,195 @@
+"""From a fitted net and its data to a problem that is ready for curvature; all faults show here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from skorch import NeuralNetClassifier
+
+from hessdiag.curvature._chunk_size import chosen_chunk_size, first_chunk_size
+from hessdiag.curvature._local_curvature import LocalCurvature
+from hessdiag.curvature._output_function import OutputFunction
+from hessdiag.curvature.network import (
+    IDENTITY,
+    NotSeparableError,
+    OutputHessiansTooLargeError,
+    Samples,
+    Scalar,
+    WorkingCopy,
+    check_data,
+    check_deterministic,
+    check_net,
+    check_parameters,
+    check_uncoupled_scalar,
+    concatenate,
+    draw_seed,
+    find_link,
+    load_chunks,
+    run_and_note,
+    sample_indices,
+    select_blocks,
+    take,
+    tensors_of,
+)
+from hessdiag.curvature.products import LayerScalars
+
+
+def prepare(
+    net,
+    X,
+    y,
+    layers=None,
+    scalar="loss",
+    max_samples=None,
+    batch_size=None,
+    random_state=None,
+    device=None,
+    dtype=None,
+    max_memory=None,
+):
+    """Copy a net, load its data, run it once, and check all that can be wrong with either.
+
+    Prepare and use a problem inside ``untouched_surroundings()``.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Fitted net; it is not changed.
+    X, y : as the net's ``fit`` takes them
+        Data.
+    layers, scalar, max_samples, batch_size, random_state, device, dtype, max_memory
+        As in `hessdiag.spectra.LocalSpectra`.
+
+    Returns
+    -------
+    LocalCurvature
+        The problem.
+    """
+    check_net(net)
+    check_data(net, X, y)
+    check_parameters(net)
+    copy = WorkingCopy(net, device=device, dtype=dtype)
+    kind = LayerScalars if isinstance(scalar, Mapping) else Scalar
+    scalar = kind(copy, scalar)
+    indices = None
+    if max_samples is not None:
+        n_samples = len(net.get_dataset(X, y))
+        indices = sample_indices(n_samples, max_samples, draw_seed(random_state))
+    first_size = first_chunk_size(batch_size, max_memory)
+    samples = Samples(load_chunks(copy, X, y, indices, first_size))
+    torch.manual_seed(0)
+    collected, order, widths, entries = _run_all(copy, samples)
+    blocks = select_blocks(copy, order, layers)
+    if isinstance(scalar, LayerScalars):
+        scalar.match(blocks)
+    check_deterministic(copy, samples.chunks[0], collected[0])
+    function, why_whole = None, None
+    try:
+        function = _function_of_outputs(copy, scalar, blocks, samples, collected)
+        check_uncoupled_scalar(function, function.values)
+    except NotSeparableError as error:
+        why_whole = str(error)
+        if function is not None:
+            function.couples = True
+        _check_whole(copy, scalar, samples, why_whole)
+    else:
+        why_whole = None if function.hessians_fit else OutputHessiansTooLargeError.reason
+    problem = LocalCurvature(
+        working_copy=copy,
+        scalar=scalar,
+        blocks=blocks,
+        widths=widths,
+        entries=entries,
+        samples=samples,
+        output_function=function,
+        why_whole=why_whole,
+        first_chunk=samples.largest_chunk,
+        may_cut=batch_size is None,
+    )
+    if batch_size is not None:
+        return problem
+    size = chosen_chunk_size(problem, max_memory)
+    if size is None or (size == problem.n_samples and len(samples.chunks) == 1):
+        return problem
+    return problem.cut(size)
+
+
+def _run_all(working_copy, samples):
+    """Run all chunks; return their outputs, names in call order, widths and entries by name."""
+    collected, order, widths, entries = [], [], {}, {}
+    for chunk in samples.chunks:
+        try:
+            outputs, called, sent_widths, sent = run_and_note(working_copy, chunk)
+        except Exception as error:
+            given = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in tensors_of(chunk.X))
+            raise ValueError(
+                f"Expected X that the net can take, found a batch of {given or type(chunk.X)}: "
+                f"{type(error).__name__}: {error}. Pass X as to the net's own predict."
+            ) from error
+        collected.append(outputs)
+        order += [name for name in called if name not in widths]
+        widths.update(sent_widths)
+        entries.update(sent)
+    return collected, order, widths, entries
+
+
+def _function_of_outputs(working_copy, scalar, blocks, samples, collected):
+    """Return the scalar as an `OutputFunction`, or raise `NotSeparableError` with the reason."""
+    if isinstance(scalar, LayerScalars):
+        raise NotSeparableError("each layer has a function of its own output")
+    if not all(isinstance(outputs, torch.Tensor) for outputs in collected):
+        raise NotSeparableError("the module returns more than one tensor")
+    outputs = concatenate(collected)
+    if outputs is None or samples.y is None or outputs.ndim == 0:
+        raise NotSeparableError("the batches cannot be joined")
+    value = scalar.check(outputs, samples.y, samples.X)
+    if len(outputs) != samples.n_samples:
+        raise NotSeparableError("the outputs do not have one row per sample")
+    if value.requires_grad and _reaches_parameters(value, blocks):
+        raise NotSeparableError("the loss depends on parameters directly")
+    _check_uncoupled_net(working_copy, samples.chunks[0], collected[0])
+    link = IDENTITY
+    if scalar.is_loss:
+        takes_log = isinstance(working_copy.net, NeuralNetClassifier)
+        link = find_link(scalar.criterion, outputs, takes_log)
+    values = link.forward(outputs.detach().double())
+    return OutputFunction(working_copy, scalar, link, values, samples)
+
+
+def _reaches_parameters(value, blocks):
+    """Say whether a loss of detached outputs still depends on parameters of layers."""
+    parameters = [p for block in blocks for p in block.parameters]
+    gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+    return any(gradient is not None for gradient in gradients)
+
+
+def _check_uncoupled_net(working_copy, chunk, outputs):
+    """Compare the first samples on their own with the same samples in their chunk."""
+    if chunk.n_samples < 2:
+        return
+    n = min(2, chunk.n_samples - 1)
+    try:
+        with torch.no_grad():
+            alone = working_copy(take(chunk.X, slice(0, n)))
+    except (TypeError, RuntimeError, ValueError, IndexError):
+        raise NotSeparableError("the net cannot be run on single samples") from None
+    if not isinstance(alone, torch.Tensor) or alone.shape != outputs[:n].shape:
+        raise NotSeparableError("the outputs of one sample depend on the others")
+    if not torch.isfinite(outputs).all():
+        return
+    tolerance = 1e-8 if outputs.dtype == torch.float64 else 1e-3
+    if (alone - outputs[:n]).norm() > tolerance * (1e-30 + outputs[:n].norm()):
+        raise NotSeparableError("the outputs of one sample depend on the others")
+
+
+def _check_whole(working_copy, scalar, samples, reason):
+    """Check that the scalar can be taken of all samples at once, as a function of parameters."""
+    if samples.X is None or samples.y is None:
+        raise ValueError(
+            "Expected batches that can be joined, found batches of different shapes, and a "
+            f"scalar that needs all samples at once ({reason}). Pass batch_size=None."
+        ) from None
+    if not isinstance(scalar, LayerScalars):
+        with torch.no_grad():
+            scalar.check(working_copy(samples.X), samples.y, samples.X)

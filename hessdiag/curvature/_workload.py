@@ -1,0 +1,68 @@
+"""What passes through a net take: operations, and bytes of what sweeps leave at each layer."""
+
+from __future__ import annotations
+
+from hessdiag.curvature.factors import POSITION_WISE
+from hessdiag.curvature.network import owner_of
+
+# Bytes of sweeps that are always held together.
+SMALL_SWEEPS = 2**28
+
+
+def entries_sent(problem, block):
+    """Count the numbers that a block's module sends for one sample, over all its calls."""
+    return problem.entries.get(owner_of(block.parameter_names[0]), 0)
+
+
+def sweep_bytes(problem, block, n_columns):
+    """Count what one sample's backward sweeps leave at the outputs of a block."""
+    return n_columns * entries_sent(problem, block) * problem.itemsize
+
+
+def sweep_groups(problem, blocks, n_columns, max_memory=None):
+    """Cut blocks into runs whose sweeps are held together: less memory, but more sweeps.
+
+    Unless told otherwise, a run's sweeps take at most one and a half times what a step of training
+    takes (activations, gradients, two moments of Adam and their update).
+    """
+    limit = _free_sweeps(problem) if max_memory is None else max_memory / 4
+    groups, size = [[]], 0
+    for block in blocks:
+        entries = entries_sent(problem, block)
+        if not isinstance(block.module, POSITION_WISE):
+            entries = min(entries, 4 * block.n_params)
+        needed = problem.n_samples * n_columns * entries * problem.itemsize
+        if groups[-1] and size + needed > limit:
+            groups.append([])
+            size = 0
+        groups[-1].append(block)
+        size += needed
+    return groups
+
+
+def _free_sweeps(problem):
+    """Bytes of sweeps that need not be asked for: small, or as much as a step of training."""
+    n_params = sum(block.n_params for block in problem.blocks)
+    activations = problem.n_samples * sum(problem.entries.values()) / 2
+    step = problem.itemsize * (4 * n_params + activations)
+    return max(SMALL_SWEEPS, 1.5 * step)
+
+
+def vectors_at_once(problem, most=64):
+    """Count the vectors that Hessians are multiplied by at once where memory is not asked for.
+
+    Every one takes about as much as what the modules send.
+    """
+    sent = problem.itemsize * sum(problem.entries.values()) / 2
+    largest = problem.samples.largest_chunk
+    return int(max(1, min(most, _free_sweeps(problem) // max(1.0, largest * sent))))
+
+
+def pass_operations(problem):
+    """Estimate the floating-point operations of one pass through every layer, all samples."""
+    total = 0
+    for block in problem.blocks:
+        width = problem.widths.get(owner_of(block.parameter_names[0])) or 1
+        positions = entries_sent(problem, block) / max(1, width)
+        total += 2 * problem.n_samples * block.n_params * max(1, positions)
+    return total

@@ -1,0 +1,59 @@
+"""A Jacobian held as it is."""
+
+from __future__ import annotations
+
+import torch
+
+from hessdiag.curvature.factors._factor import Factor
+
+# Entries of a dense Jacobian that stay in a processor's cache between two products.
+CACHED_ENTRIES = 1_000_000
+
+
+class DenseFactor(Factor):
+    """A Jacobian held as it is, (N, D, p)."""
+
+    prefers_dense = True
+
+    def __init__(self, jacobian):
+        self.jacobian = jacobian
+        self.dtype, self.epsilon = jacobian.dtype, torch.finfo(jacobian.dtype).eps
+        self.n_samples, self.n_outputs, self.n_params = jacobian.shape
+
+    def gram(self):
+        """Return J J' (N D, N D) in float64."""
+        rows = self.jacobian.reshape(-1, self.n_params).double()
+        return rows @ rows.T
+
+    def matvec(self, vectors):
+        """Return J v for vectors (k, p) as (k, N, D)."""
+        rows = self.jacobian.reshape(-1, self.n_params)
+        return (vectors @ rows.T).view(len(vectors), self.n_samples, self.n_outputs)
+
+    def rmatvec(self, outputs):
+        """Return J' u for outputs (k, N, D) as (k, p)."""
+        rows = self.jacobian.reshape(-1, self.n_params)
+        return outputs.reshape(len(outputs), -1) @ rows
+
+    def gauss_newton(self, vectors, signs=None):
+        """Return J' diag(signs) J v for vectors (k, p) as (k, p), each entry of J read once."""
+        rows = self.jacobian.reshape(-1, self.n_params)
+        signs = None if signs is None else signs.to(self.dtype).reshape(-1)
+        image = torch.zeros_like(vectors)
+        step = max(1, CACHED_ENTRIES // max(1, self.n_params))
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            sent = vectors @ part.T
+            if signs is not None:
+                sent = sent * signs[start : start + step]
+            image.addmm_(sent, part)
+        return image
+
+    def dense(self):
+        """Return J (N, D, p)."""
+        return self.jacobian
+
+    def weighted(self, factors):
+        """Return the factor of B' J for B (N, D, R)."""
+        factors = factors.to(self.jacobian.dtype)
+        return DenseFactor(torch.einsum("ncp,ncr->nrp", self.jacobian, factors))

@@ -1,0 +1,41 @@
+"""Samples: the data of one problem, in chunks that pass through the net one after the other."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from hessdiag.curvature.network._data import Chunk, concatenate, take
+
+
+class Samples:
+    """Chunks of samples in a row, all of them joined (`X`, `y`), and how many come before each.
+
+    `X` or `y` is None where batches cannot be joined. Cutting and taking give other samples; these
+    stay as they are.
+    """
+
+    def __init__(self, chunks):
+        self.chunks = tuple(chunks)
+        self.offsets = (0, *accumulate(chunk.n_samples for chunk in self.chunks))
+        self.X = concatenate([chunk.X for chunk in self.chunks])
+        self.y = concatenate([chunk.y for chunk in self.chunks])
+
+    @property
+    def n_samples(self):
+        """Count all samples."""
+        return self.offsets[-1]
+
+    @property
+    def largest_chunk(self):
+        """Count the samples that pass through the net at once, at most."""
+        return max(chunk.n_samples for chunk in self.chunks)
+
+    def cut(self, size):
+        """Return the same samples in chunks of so many."""
+        n = self.n_samples
+        parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+        return Samples(Chunk(take(self.X, s), take(self.y, s), s.stop - s.start) for s in parts)
+
+    def take(self, indices):
+        """Return some of the samples, in one chunk."""
+        return Samples([Chunk(take(self.X, indices), take(self.y, indices), len(indices))])

@@ -1,0 +1,23 @@
+"""One integer seed, drawn once, for all that is random in a piece of work."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+
+
+def draw_seed(random_state):
+    """Return an integer seed: that given, 0 for None, or one drawn from a generator."""
+    if random_state is None:
+        return 0
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
+    raise ValueError(
+        "Expected random_state to be None, an integer, a numpy RandomState or a Generator, found "
+        f"{random_state!r}. Pass an integer to have the same numbers again."
+    )

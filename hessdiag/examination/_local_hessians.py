@@ -1,0 +1,253 @@
+"""LocalHessians: the front door to the engine, and `examine`, its shortcut to all at once."""
+
+from __future__ import annotations
+
+from hessdiag.cases import NetworkCase
+from hessdiag.docstrings import take_parameters
+from hessdiag.examination._examination import Examination
+from hessdiag.examination._examine import examine_problem
+from hessdiag.spectra import LocalSpectra
+
+DENSE_LIMIT = 1000
+
+
+@take_parameters(LocalSpectra)
+class LocalHessians(LocalSpectra):
+    """Local Hessians of all layers of a net on some data: the front door to the engine.
+
+    The net and its data are checked, copied and run once, here. Then ask for a `plan`, `spectra`,
+    `traces`, the `coupling` between layers, or `examine` all that a diagnosis is made of.
+
+    Parameters
+    ----------
+    digest : str or None, default=None
+        Digest of net and data where it is known, see `NetworkCase.digest`; None computes it.
+
+    Raises
+    ------
+    TypeError, sklearn.exceptions.NotFittedError, ValueError
+        As `hessdiag.spectra.LocalSpectra`.
+
+    See Also
+    --------
+    hessdiag.layer_spectra, hessdiag.layer_traces, hessdiag.examine : Shortcuts in one call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from skorch import NeuralNetRegressor
+    >>> from hessdiag import LocalHessians
+    >>> X, y = np.eye(4, dtype="float32"), np.arange(4.0, dtype="float32")[:, None]
+    >>> net = NeuralNetRegressor(torch.nn.Linear(4, 1), verbose=0, train_split=None).fit(X, y)
+    >>> local = LocalHessians(net, X, y, dtype="float64")
+    >>> local
+    LocalHessians(Linear, 1 layer, 5 parameters, 4 samples)
+    >>> local.spectra()["module"].exact
+    True
+    >>> local.examine().context["null_loss"]
+    1.25
+    """
+
+    def __init__(
+        self,
+        net,
+        X,
+        y=None,
+        *,
+        layers=None,
+        scalar="loss",
+        curvature="hessian",
+        max_samples=None,
+        batch_size=None,
+        max_memory=None,
+        dtype=None,
+        device=None,
+        random_state=None,
+        digest=None,
+    ):
+        super().__init__(
+            net,
+            X,
+            y,
+            layers=layers,
+            scalar=scalar,
+            curvature=curvature,
+            max_samples=max_samples,
+            batch_size=batch_size,
+            max_memory=max_memory,
+            dtype=dtype,
+            device=device,
+            random_state=random_state,
+        )
+        self._digest = NetworkCase(net, X, y).digest() if digest is None else digest
+        shape = getattr(X, "shape", None)
+        self._n_inputs = int(shape[1]) if shape is not None and len(shape) == 2 else None
+        self._made_with = {
+            "layers": layers,
+            "scalar": scalar if isinstance(scalar, str) else "a callable",
+            "curvature": curvature,
+            "max_samples": max_samples,
+            "batch_size": batch_size,
+            "max_memory": max_memory,
+            "dtype": None if dtype is None else str(dtype),
+            "device": None if device is None else str(device),
+            "random_state": self._seed,
+        }
+
+    @take_parameters(LocalSpectra.spectra)
+    def examine(
+        self,
+        name=None,
+        method="auto",
+        n_lanczos_steps=30,
+        n_probes=3,
+        tolerance=None,
+        max_samples=None,
+        max_gram_size=1000,
+        dense_limit=DENSE_LIMIT,
+    ):
+        """Examine the net: spectra of all layers, and what follows from them and from the data.
+
+        Parameters
+        ----------
+        name : str or None, default=None
+            How to call the case.
+        method : {"auto", "exact", "lanczos"}, default="auto"
+            How a Hessian is treated that differs from its Gauss-Newton matrix, as in `spectra`;
+            Gauss-Newton spectra are always exact here.
+        max_samples : int or None, default=None
+            Number of samples to draw for curvature, from all that this object has; None takes as
+            many as `max_gram_size` allows.
+        max_gram_size : int or None, default=1000
+            Largest side of a Gram matrix, samples times rank of the output Hessian (classes - 1 for
+            cross-entropy, 1 for a single output); samples are drawn to keep it, as time grows with
+            its cube. The default takes about 0.1 seconds per layer. None sets no bound.
+        dense_limit : int, default=1000
+            Number of parameters up to which a Hessian is formed and decomposed, which takes about
+            0.2 seconds; Lanczos beyond.
+
+        Returns
+        -------
+        Examination
+            Layers, whole net, context and settings. The whole net's spectrum is that of its
+            Gauss-Newton matrix, from the sum of the layers' Gram matrices; its statistics are those
+            of the sum in which each layer counts in units of its own prior, ``K_l |w_l|^2 / p_l``,
+            which a rescaling of ReLU layers does not change.
+
+        Raises
+        ------
+        ValueError
+            As `spectra`; also for a mapping of layers' own functions as scalar, and where
+            `max_memory` is too little for the Gram matrices.
+        """
+        settings = self._settings(
+            method=method,
+            n_lanczos_steps=n_lanczos_steps,
+            n_probes=n_probes,
+            tolerance=tolerance,
+            dense_limit=dense_limit,
+        )
+        with self._at_work():
+            layers, network, context = examine_problem(
+                self._problem, settings, max_samples, max_gram_size
+            )
+        if self._n_inputs is not None:
+            context["n_inputs"] = self._n_inputs
+        made_with = self._made_with | {
+            "method": method,
+            "n_lanczos_steps": n_lanczos_steps,
+            "n_probes": n_probes,
+            "tolerance": tolerance,
+            "max_gram_size": max_gram_size,
+            "dense_limit": dense_limit,
+        }
+        if max_samples is not None:
+            made_with["max_samples"] = max_samples
+        return Examination(name, self._digest, layers, network, context, made_with)
+
+
+@take_parameters(LocalHessians.examine, LocalHessians, LocalSpectra)
+def examine(
+    net,
+    X,
+    y,
+    name=None,
+    layers=None,
+    curvature="hessian",
+    method="auto",
+    n_lanczos_steps=30,
+    n_probes=3,
+    max_samples=None,
+    max_gram_size=1000,
+    dense_limit=DENSE_LIMIT,
+    random_state=None,
+    device=None,
+    dtype="float64",
+    scalar="loss",
+    batch_size=None,
+    tolerance=None,
+    max_memory=None,
+    digest=None,
+):
+    """Examine a net on its training data: spectra of all layers, and what follows from them.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"} or None, default="float64"
+        Precision; None follows the net.
+    max_memory : float or None, default=None
+        Bytes to keep within, beside what is taken already; see `hessdiag.spectra.LocalSpectra`.
+        None sets no bound.
+
+    Returns
+    -------
+    Examination
+        Layers, whole net, context and settings, see `LocalHessians.examine`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `hessdiag.layer_spectra`.
+
+    See Also
+    --------
+    hessdiag.layer_spectra : Spectra alone.
+    hessdiag.examination.gram_statistics : The statistics.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from skorch import NeuralNetRegressor
+    >>> from hessdiag.examination import examine
+    >>> X, y = np.eye(4, dtype="float32"), np.arange(4.0, dtype="float32")[:, None]
+    >>> net = NeuralNetRegressor(torch.nn.Linear(4, 1), verbose=0, train_split=None).fit(X, y)
+    >>> examination = examine(net, X, y)
+    >>> examination.layer_names, examination.context["null_loss"]
+    (('module',), 1.25)
+    """
+    local = LocalHessians(
+        net,
+        X,
+        y,
+        layers=layers,
+        scalar=scalar,
+        curvature=curvature,
+        batch_size=batch_size,
+        max_memory=max_memory,
+        dtype=dtype,
+        device=device,
+        random_state=random_state,
+        digest=digest,
+    )
+    return local.examine(
+        name,
+        method=method,
+        n_lanczos_steps=n_lanczos_steps,
+        n_probes=n_probes,
+        tolerance=tolerance,
+        max_samples=max_samples,
+        max_gram_size=max_gram_size,
+        dense_limit=dense_limit,
+    )

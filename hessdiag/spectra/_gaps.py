@@ -1,0 +1,124 @@
+"""How far each layer's Hessian is from its Gauss-Newton matrix: measured, never assumed.
+
+With H = G + R, G the Gauss-Newton matrix and R the residual part, the gap is ``|R v| / |H v|`` for
+one random v: 0 where the two matrices coincide.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+from hessdiag.curvature import pass_operations
+
+# Products on all samples that would take more floating-point operations than this, some ten
+# seconds' worth, are first taken on a few.
+MAX_GAP_OPERATIONS = 2e11
+FEW_SAMPLES = 2
+# Share of the threshold below which a gap on few samples needs no measurement on all.
+CLEARLY = 0.5
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The gap of one layer: its size, the vector v, and R v and H v (None where R v is zero)."""
+
+    size: float
+    vector: torch.Tensor
+    part: torch.Tensor
+    image: torch.Tensor | None
+
+    @property
+    def coincides(self):
+        """Say whether Hessian and Gauss-Newton matrix are the same but for rounding."""
+        return self.size <= coincidence_threshold(self.vector.dtype)
+
+    @property
+    def clearly_coincides(self):
+        """Say whether they are the same beyond doubt."""
+        return self.size <= CLEARLY * coincidence_threshold(self.vector.dtype)
+
+    def beside(self, gauss_newton):
+        """Return the gap with H v as the sum of R v and of the Gauss-Newton matrix times v."""
+        image = self.part + gauss_newton
+        return Gap(relative_size(self.part, image), self.vector, self.part, image)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found out about some layers before: their gaps, {name: Gap}.
+
+    `whole` are products with the Hessians of those where R v is not zero, which hold what was
+    recorded for them; `factors` are weighted factors {name: factor}, as far as they were built.
+    """
+
+    gaps: dict[str, Gap]
+    whole: object = None
+    factors: dict = field(default_factory=dict)
+
+    @property
+    def sizes(self):
+        """The sizes of the gaps, {name: float}."""
+        return {name: gap.size for name, gap in self.gaps.items()}
+
+
+def coincidence_threshold(dtype):
+    """Relative gap below which two matrices are the same but for rounding."""
+    return 1e-6 if dtype == torch.float64 else 1e-4
+
+
+def measure_gaps(problem, blocks, generator):
+    """Measure the gaps of blocks on all samples of a problem, by passes through the net alone."""
+    vectors = random_vectors(blocks, generator)
+    parts = problem.residual_products(blocks).products(vectors)
+    curved = [block for block in blocks if parts[block.name].any()]
+    whole, images = None, {}
+    if curved:
+        whole = problem.whole_products(curved)
+        images = whole.products({block.name: vectors[block.name] for block in curved})
+    gaps = {}
+    for name, part in parts.items():
+        image = images.get(name)
+        size = 0.0 if image is None else relative_size(part, image)
+        gaps[name] = Gap(size, vectors[name], part, image)
+    return Measured(gaps, whole)
+
+
+def few_samples(problem, generator):
+    """Return a problem on a few of its samples, drawn at random, if it has many more."""
+    if problem.n_samples <= 2 * FEW_SAMPLES:
+        return problem
+    return problem.restrict(torch.randperm(problem.n_samples, generator=generator)[:FEW_SAMPLES])
+
+
+def gaps_on_few(problem, generator):
+    """Measure the gap of every layer on a few samples: {name: Gap}."""
+    few = few_samples(problem, generator)
+    return measure_gaps(few, few.blocks, generator).gaps
+
+
+def asks_few_first(problem):
+    """Say whether products on all samples take so long that a few samples are asked first."""
+    if 3 * len(problem.blocks) * pass_operations(problem) <= MAX_GAP_OPERATIONS:
+        return False
+    return problem.n_samples > 2 * FEW_SAMPLES
+
+
+def relative_size(part, whole):
+    """Size of a part beside the whole's; 0 where there is no part, NaN where undefined."""
+    size, part = float(whole.norm()), float(part.norm())
+    if size == 0:
+        return 0.0 if part == 0 else math.inf
+    return part / size
+
+
+def random_vectors(blocks, generator):
+    """Draw one random vector (1, p) for every block: {name: v}."""
+    vectors = {}
+    for block in blocks:
+        first = block.parameters[0]
+        v = torch.randn(1, block.n_params, generator=generator, dtype=torch.float64)
+        vectors[block.name] = v.to(device=first.device, dtype=first.dtype)
+    return vectors

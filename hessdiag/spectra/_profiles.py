@@ -1,0 +1,83 @@
+"""What a few samples show of each layer: its gap, and the sizes of its factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from hessdiag.curvature import dense_bytes, held_bytes, sweep_bytes
+from hessdiag.curvature.factors import MAX_KEPT_ENTRIES, POSITION_WISE, OuterFactor, find_rule
+from hessdiag.spectra._gaps import few_samples, measure_gaps
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """What is known of a layer before anything large is computed.
+
+    `gap` is None where it was not measured; `by_factor` says whether the layer's matrix is known by
+    its factor. `held`, `lean` and `capture` are the bytes that takes for every sample: as it is, in
+    the form that takes least, and at the peak of building it. `plain_width` is the width of a
+    linear layer that is called once on one vector per sample, else 0.
+    """
+
+    gap: float | None = None
+    by_factor: bool = False
+    held: float = 0.0
+    lean: float = 0.0
+    capture: float = 0.0
+    plain_width: int = 0
+    prefers_dense: bool = False
+
+
+def profile_layers(problem, settings):
+    """Return {name: LayerProfile} from a few samples, drawn at random, one layer at a time."""
+    if problem.outputs is None:
+        return {block.name: LayerProfile() for block in problem.blocks}
+    generator = torch.Generator().manual_seed(settings.seed)
+    few = few_samples(problem, generator)
+    return {block.name: _profile(problem, few, block, settings, generator) for block in few.blocks}
+
+
+def _profile(problem, few, block, settings, generator):
+    """Return the profile of one layer of a problem on a few of its samples."""
+    factor = few.factors(weighted=True, blocks=[block])[block.name]
+    if factor is None:
+        return LayerProfile()
+    gap, by_factor = None, True
+    if settings.curvature == "hessian":
+        measured = measure_gaps(few, [block], generator).gaps[block.name]
+        gap, by_factor = measured.size, measured.clearly_coincides
+    held = held_bytes(factor) / few.n_samples
+    entries = problem.n_samples * factor.n_outputs * block.n_params
+    return LayerProfile(
+        gap,
+        by_factor,
+        held,
+        min(held, dense_bytes(factor) / few.n_samples),
+        _capture_bytes(problem, few, block, factor, held),
+        factor.width if isinstance(factor, OuterFactor) and factor.is_plain else 0,
+        factor.prefers_dense
+        and (not isinstance(factor, OuterFactor) or entries < MAX_KEPT_ENTRIES),
+    )
+
+
+def _capture_bytes(problem, few, block, factor, held):
+    """Count the bytes that building a factor takes at its peak, for every sample."""
+    rank, n_outputs = few.outputs.rank, few.outputs.factors.shape[1]
+    swept = 3 * sweep_bytes(problem, block, problem.outputs.rank)
+    if not _has_rule(block):
+        # Jacobians of all outputs, joined; the vectorized passes that give them.
+        wide = n_outputs * block.n_params * factor.dtype.itemsize
+        return 2 * wide + held + n_outputs * problem.footprint.first
+    if not isinstance(block.module, POSITION_WISE):
+        return swept / max(1, rank) + 2 * held
+    return swept + held
+
+
+def _has_rule(block):
+    """Say whether a block's factor follows from a closed rule."""
+    if block.module is None:
+        return False
+    pieces = [name.rpartition(".")[2] for name in block.parameter_names]
+    return find_rule(block.module, pieces) is not None

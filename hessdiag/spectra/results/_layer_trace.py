@@ -1,0 +1,42 @@
+"""LayerTrace: the trace of one layer's local Hessian, exact or estimated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """Trace of one layer's local curvature matrix, with its standard error.
+
+    Parameters
+    ----------
+    n_params : int
+        Number of the layer's trainable parameters, the size of the matrix.
+    trace : float
+        The trace or its estimate, in units of loss per squared parameter.
+    trace_se : float
+        Standard error of `trace` over the probe vectors; 0 where the trace is exact.
+    n_probes : int
+        Number of probe vectors; 0 where the trace is exact.
+
+    See Also
+    --------
+    hessdiag.spectra.layer_traces : Computes the traces of all layers of a net.
+
+    Examples
+    --------
+    >>> from hessdiag.spectra import LayerTrace
+    >>> LayerTrace(n_params=10, trace=2.5, trace_se=0.1, n_probes=20).exact
+    False
+    """
+
+    n_params: int
+    trace: float
+    trace_se: float
+    n_probes: int
+
+    @property
+    def exact(self):
+        """Whether the trace is no estimate."""
+        return self.n_probes == 0
