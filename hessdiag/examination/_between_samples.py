@@ -7,7 +7,7 @@ import contextlib
 import numpy as np
 import torch
 
-from hessdiag.curvature.network import sample_indices, take
+from hessdiag.curvature.network import sample_indices, take, tensors_of
 from hessdiag.examination._task import Task
 from hessdiag.examination._wide_forecasts import (
     COMPARISONS,
@@ -82,7 +82,7 @@ def between_samples_statistics(problem, random_state=None):
     task = Task(part)
     if task.values is None or not _are_tensors(part.X, part.n_samples):
         return {}
-    between = _Between(part, task)
+    between = _Between(part, task, problem.samples.largest_chunk)
     rng = np.random.default_rng(random_state if isinstance(random_state, int) else 0)
     return between.statistics(rng) if between.is_sound else {}
 
@@ -90,8 +90,8 @@ def between_samples_statistics(problem, random_state=None):
 class _Between:
     """A net's samples, its outputs for them, and the forecasts of a wide layer."""
 
-    def __init__(self, problem, task):
-        self.problem, self.task = problem, task
+    def __init__(self, problem, task, chunk_size):
+        self.problem, self.task, self.chunk_size = problem, task, chunk_size
         self.n_samples = problem.n_samples
         self.received, self.outputs = self._run(problem.X)
         self.products = inner_products(self.received, self.received)
@@ -166,10 +166,16 @@ class _Between:
 
     def _run(self, X):
         """Run the net; return what its first layer received, and its outputs (n, D)."""
-        with received_by_layers(self.problem) as received, torch.no_grad():
-            outputs = self.problem.outputs_of(X)
-        first = next((received[b.name] for b in self.problem.blocks if b.name in received), None)
-        return rows_of(first, len(outputs)), outputs.double().cpu().numpy()
+        n_samples, rows, outputs = len(tensors_of(X)[0]), [], []
+        for start in range(0, n_samples, self.chunk_size):
+            part = take(X, slice(start, start + self.chunk_size))
+            with received_by_layers(self.problem) as received, torch.no_grad():
+                sent = self.problem.outputs_of(part)
+            names = [b.name for b in self.problem.blocks if b.name in received]
+            rows.append(rows_of(received[names[0]] if names else None, len(sent)))
+            outputs.append(sent.double().cpu().numpy())
+        known = all(part is not None and part.shape[1:] == rows[0].shape[1:] for part in rows)
+        return torch.cat(rows) if known else None, np.concatenate(outputs)
 
     def _predictions(self, outputs):
         """Outputs in the coordinates of the targets."""

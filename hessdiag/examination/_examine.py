@@ -13,7 +13,7 @@ from hessdiag.examination._between_samples import between_samples_statistics
 from hessdiag.examination._context import context_of
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
-from hessdiag.examination._memory import check_memory
+from hessdiag.examination._memory import within_bound
 from hessdiag.examination._wide_layers import wide_layer_statistics
 from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spectra, measure_gaps
 
@@ -30,7 +30,7 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None):
     part = _restrict(problem, settings, max_samples, max_gram_size)
     context["n_samples_examined"] = part.n_samples
     if settings.max_memory is not None:
-        check_memory(problem, part, settings)
+        problem, part = within_bound(problem, part, settings)
     wide_layers, wide_network = wide_layer_statistics(problem, settings.seed)
     wide_network = wide_network | between_samples_statistics(problem, settings.seed)
     if part.outputs is None:
@@ -77,6 +77,9 @@ def _examine_factored(problem, settings, wide_layers, wide_network):
         measured = measure_gaps(problem, problem.blocks, generator)
         whole = problem.network_block()
         network_gap = measure_gaps(problem, [whole], generator).gaps[whole.name].size
+        if settings.max_memory is not None:
+            # What was recorded is let go: layers are worked on one by one.
+            measured = Measured(measured.gaps)
     statistics_of = LayerStatistics(problem)
     blocks = {block.name: block for block in problem.blocks}
     found, summed, rescaled = {}, 0.0, np.zeros(2 * [statistics_of.residuals.size])

@@ -18,9 +18,7 @@ from hessdiag.spectra._plan import (
     LayerPlan,
     SpectraPlan,
 )
-from hessdiag.spectra._policy import (
-    check_factors,
-)
+from hessdiag.spectra._policy import RESERVE, check_factors
 from hessdiag.spectra._settings import (
     SpectrumSettings,
 )
@@ -52,6 +50,7 @@ from hessdiag.spectra.results import (
 
 __all__ = [
     "MEASURES",
+    "RESERVE",
     "LayerCoupling",
     "LayerPlan",
     "LayerTrace",
