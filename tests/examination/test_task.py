@@ -239,7 +239,6 @@ def test_targets_and_predictions_as_numbers():
 @pytest.mark.parametrize(
     ("shape", "y", "criterion", "kind"),
     [
-        ((N, 3), CLASSES, nn.MultiMarginLoss, "classification"),
         # Whole numbers beside several outputs are classes, whatever the criterion.
         ((N, 3), CLASSES, "own", "classification"),
         ((N, 1), CLASSES, "own", "regression"),

@@ -4,7 +4,7 @@ import torch
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
-from hessdiag.curvature import LocalCurvature
+from hessdiag.curvature import prepare
 
 NET_CLASSES = {
     "net": NeuralNet,
@@ -35,14 +35,9 @@ def problem_of(outputs, y, criterion, kind="net", ending=None, get_loss=None, **
     net = net_class(
         Passing(ending), criterion=criterion, train_split=None, verbose=0, **settings
     ).initialize()
-    return prepared(net, outputs, y, dtype="float64")
-
-
-def prepared(net, X, y, **settings):
-    """Return the problem of a net and its data; to be used inside `untouched_surroundings()`."""
-    return LocalCurvature(net, X, y, **settings)
+    return prepare(net, outputs, y, dtype="float64")
 
 
 def loss_at(problem, outputs):
     """Evaluate a problem's loss at any outputs (N, D) in the coordinates examined."""
-    return problem.scalar_at(outputs)
+    return problem.output_function(outputs)

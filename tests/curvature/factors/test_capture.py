@@ -9,6 +9,7 @@ from torch import nn
 
 from hessdiag.curvature.factors import (
     DenseFactor,
+    EmbeddingFactor,
     OuterFactor,
     capture_factors,
     each_factor,
@@ -16,7 +17,6 @@ from hessdiag.curvature.factors import (
     watching,
 )
 from hessdiag.curvature.factors import _capture as capture
-from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
 
 N = 5
 

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hessdiag.curvature.factors import DenseFactor
-from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
+from hessdiag.curvature.factors import DenseFactor, EmbeddingFactor
 
 sizes = st.integers(1, 4)
 

@@ -5,9 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hessdiag.curvature.factors import DenseFactor, OuterFactor, rows_of, squared_row_norms
+from hessdiag.curvature.factors import (
+    DenseFactor,
+    EmbeddingFactor,
+    OuterFactor,
+    rows_of,
+    squared_row_norms,
+)
 from hessdiag.curvature.factors import _factor_norms as factor_norms
-from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
 
 sizes = st.integers(1, 4)
 
