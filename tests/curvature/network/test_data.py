@@ -161,6 +161,24 @@ def test_packed_sequences_are_counted_by_sample_and_never_cut():
         take(chunk.X, slice(0, 1))
 
 
+def test_recurrent_nets_run_on_packed_sequences_in_any_precision():
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = nn.GRU(2, 3)
+
+        def forward(self, x):
+            return self.cell(x)[1][0]
+
+    module, sent = Last(), []
+    for dtype in ("float32", "float64"):
+        copy = copy_of(module, dtype=dtype, iterator_valid__collate_fn=packed)
+        (chunk,) = load_chunks(copy, Lengths(), None)
+        sent.append(copy(chunk.X).double())
+    assert sent[0].shape == (3, 3)
+    torch.testing.assert_close(sent[0], sent[1], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("where", ["X", "y"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_found_in_any_chunk(where, value):
