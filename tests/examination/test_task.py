@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -111,6 +112,29 @@ def test_null_losses_are_closed_forms(name):
     # No constant does better: neither the start, nor what is near the best.
     start = task.constant_start()
     assert float(loss_at(problem, start.expand(N, -1))) >= expected * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "y", "criterion", "given_", "expected"),
+    [
+        (LOGITS, CLASSES, nn.CrossEntropyLoss, {}, np.log(SHARES)),
+        (LOGITS[:, :1], SWITCHES[:, None], nn.BCEWithLogitsLoss, {}, [math.log(3)]),
+        (LOGITS[:, :1], SWITCHES[:, None], nn.BCELoss, {"ending": torch.sigmoid}, [math.log(3)]),
+        # Saturated, so that probabilities stay as they are.
+        (SWITCHES[:, None], SWITCHES[:, None], nn.BCELoss, {}, [0.75]),
+        (NUMBERS, NUMBERS, nn.MSELoss, {}, NUMBERS.mean(0).tolist()),
+        (LOGITS[:, :1], COUNTS, nn.PoissonNLLLoss, {}, [math.log(1.75)]),
+    ],
+)
+def test_the_best_constant_is_known_where_it_has_a_closed_form(
+    outputs, y, criterion, given_, expected
+):
+    problem, task = task_of(outputs, y, criterion, **given_)
+    start = task.constant_start()
+    np.testing.assert_allclose(start, expected, rtol=1e-6)
+    assert float(loss_at(problem, start.expand(N, -1))) == pytest.approx(
+        null_loss_of(problem, task), rel=1e-9
+    )
 
 
 def test_absolute_errors_are_least_at_the_median():

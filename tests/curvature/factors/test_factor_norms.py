@@ -61,14 +61,16 @@ def outer(groups, positions, fan_in, pieces):
         DenseFactor(torch.randn(7, 2, 3).double()),
         EmbeddingFactor(torch.randint(3, (7, 4)), torch.randn(7, 2, 4, 2).double(), 3),
         outer(2, 1, 3, ["weight"]),  # by pairs of positions
+        outer(2, 1, 3, ["weight", "bias"]),
         outer(1, 9, 2, ["weight"]),  # by entries of the Jacobian
+        outer(1, 9, 2, ["weight", "bias"]),
         outer(1, 9, 2, ["bias"]),
     ],
-    ids=["dense", "embedding", "pairs", "entries", "bias"],
+    ids=["dense", "embedding", "pairs", "pairs, bias", "entries", "entries, bias", "bias"],
 )
 def test_some_samples_at_a_time_give_the_same(factor, monkeypatch):
-    expected = squared_row_norms(factor)
-    for entries in (1, 50):
+    expected = factor.dense().square().sum(dim=2)
+    for entries in (10**7, 50, 1):
         monkeypatch.setattr(factor_norms, "MAX_BLOCK_ENTRIES", entries)
         torch.testing.assert_close(squared_row_norms(factor), expected)
 
