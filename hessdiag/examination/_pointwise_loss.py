@@ -64,7 +64,7 @@ class PointwiseLoss:
         problem = self.problem
 
         def one(z, y):
-            return problem.output_function.at(z[None], _unsqueeze(y), None)
+            return problem.output_function.at(z[None], take(y, None), None)
 
         return torch.func.vmap(one)(outputs, problem.y)
 
@@ -99,12 +99,3 @@ def _proportional(means, wholes, n_samples):
 def _finite(value):
     """Say whether a number is finite."""
     return value == value and abs(value) != float("inf")
-
-
-def _unsqueeze(tree):
-    """Give every tensor of a tree a leading axis of one sample."""
-    if isinstance(tree, torch.Tensor):
-        return tree.unsqueeze(0)
-    if isinstance(tree, dict):
-        return {key: _unsqueeze(value) for key, value in tree.items()}
-    return type(tree)(_unsqueeze(value) for value in tree)

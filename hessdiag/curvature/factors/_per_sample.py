@@ -24,7 +24,7 @@ def _vectorized(working_copy, chunk, block, outputs_of):
     names = _internal_names(working_copy, block)
 
     def outputs(parameters, x):
-        batch = _unsqueeze(x)
+        batch = take(x, None)
         swapped = {}
         for group, parameter in zip(names, parameters):
             swapped.update(dict.fromkeys(group, parameter))
@@ -104,12 +104,3 @@ def _flat_gradient(outputs, block, weights):
             for g, p in zip(gradients, block.parameters)
         ]
     )
-
-
-def _unsqueeze(tree):
-    """Give every tensor of a tree a leading axis of one sample."""
-    if isinstance(tree, torch.Tensor):
-        return tree.unsqueeze(0)
-    if isinstance(tree, dict):
-        return {key: _unsqueeze(value) for key, value in tree.items()}
-    return type(tree)(_unsqueeze(value) for value in tree)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import RandomSampler, Subset, WeightedRandomSampler
 
 from hessdiag.curvature.network._checks import check_finite_data, tensors_of
@@ -86,9 +87,9 @@ def concatenate(trees):
     if isinstance(first, dict):
         joined = {key: concatenate([tree[key] for tree in trees]) for key in first}
         return None if any(value is None for value in joined.values()) else joined
-    if isinstance(first, (list, tuple)):
+    if isinstance(first, (list, tuple)) and not isinstance(first, PackedSequence):
         joined = [concatenate([tree[i] for tree in trees]) for i in range(len(first))]
-        return None if any(value is None for value in joined) else type(first)(joined)
+        return None if any(value is None for value in joined) else _like(first, joined)
     return None
 
 
@@ -98,8 +99,8 @@ def take(tree, index):
         return tree[index]
     if isinstance(tree, dict):
         return {key: take(value, index) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return type(tree)(take(value, index) for value in tree)
+    if isinstance(tree, (list, tuple)) and not isinstance(tree, PackedSequence):
+        return _like(tree, [take(value, index) for value in tree])
     raise TypeError(f"Cannot index a batch of type {type(tree).__name__} by sample.")
 
 
@@ -107,18 +108,26 @@ def _move(tree, working_copy):
     """Bring all tensors of a tree to the device, floating ones to the dtype."""
     if isinstance(tree, dict):
         return {key: _move(value, working_copy) for key, value in tree.items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return tree.to(working_copy.device)  # a packed sequence
+    if isinstance(tree, PackedSequence):
+        floating = tree.data.is_floating_point()
+        return tree.to(working_copy.device, working_copy.dtype if floating else tree.data.dtype)
     if isinstance(tree, (list, tuple)):
-        return type(tree)(_move(value, working_copy) for value in tree)
+        return _like(tree, [_move(value, working_copy) for value in tree])
     tensor = to_tensor(tree, device=working_copy.device)
     if isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
         tensor = tensor.to(working_copy.dtype)
     return tensor
 
 
+def _like(tree, values):
+    """Put values into a list, a tuple or a named tuple as the tree's own."""
+    return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
+
+
 def _count(inputs, targets):
     """Count the samples of a batch by its first tensor."""
+    if isinstance(inputs, PackedSequence):
+        return int(inputs.batch_sizes[0])
     for tree in (inputs, targets):
         for tensor in tensors_of(tree):
             if tensor.ndim:

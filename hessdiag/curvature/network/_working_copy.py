@@ -43,6 +43,7 @@ class WorkingCopy(torch.nn.Module):
         for duplicate in copies.values():
             if isinstance(duplicate, torch.nn.Module):
                 duplicate.eval().to(device=self.device, dtype=self.dtype)
+                _unscale_gradients(duplicate)
                 _turn_weights(duplicate)
         twin = object.__new__(type(net))
         twin.__dict__.update(net.__dict__)
@@ -170,6 +171,16 @@ def _uncompile(module):
         part._compiled_call_impl = None
         for name, child in part._modules.items():
             part._modules[name] = getattr(child, "_orig_mod", child)
+
+
+def _unscale_gradients(module):
+    """Let tables that are looked up have derivatives.
+
+    Gradients that are divided by how often a row occurs, as in training, are those of no function.
+    """
+    for part in module.modules():
+        if isinstance(part, (torch.nn.Embedding, torch.nn.EmbeddingBag)):
+            part.scale_grad_by_freq = False
 
 
 def _turn_weights(module):
