@@ -18,6 +18,7 @@ from hessdiag.curvature._prepare import (
     prepare,
 )
 from hessdiag.curvature._workload import (
+    capture_bytes,
     pass_operations,
     sweep_bytes,
     sweep_groups,
@@ -30,6 +31,7 @@ from hessdiag.curvature.network import (
 __all__ = [
     "LocalCurvature",
     "UnfittedNetworkError",
+    "capture_bytes",
     "dense_bytes",
     "fitting_chunks",
     "held_bytes",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hessdiag.curvature.factors import POSITION_WISE
+from hessdiag.curvature.factors import POSITION_WISE, find_rule
 from hessdiag.curvature.network import owner_of
 
 # Bytes of sweeps that are always held together.
@@ -17,6 +17,30 @@ def entries_sent(problem, block):
 def sweep_bytes(problem, block, n_columns):
     """Count what one sample's backward sweeps leave at the outputs of a block."""
     return n_columns * entries_sent(problem, block) * problem.itemsize
+
+
+def capture_bytes(problem, block, n_columns, held):
+    """Count the bytes that building a factor takes at its peak, for every sample.
+
+    `held` are those of the factor itself, `n_columns` the columns that are swept.
+    """
+    if not _has_rule(block):
+        # Jacobians of all outputs, joined; the vectorized passes that give them.
+        n_outputs = problem.output_function.n_outputs
+        wide = n_outputs * block.n_params * problem.itemsize
+        return 2 * wide + held + n_outputs * problem.footprint.first
+    swept = 3 * sweep_bytes(problem, block, n_columns)
+    if not isinstance(block.module, POSITION_WISE):
+        return swept / max(1, n_columns) + 2 * held
+    return swept + held
+
+
+def _has_rule(block):
+    """Say whether a block's factor follows from a closed rule."""
+    if block.module is None:
+        return False
+    pieces = [name.rpartition(".")[2] for name in block.parameter_names]
+    return find_rule(block.module, pieces) is not None
 
 
 def sweep_groups(problem, blocks, n_columns, max_memory=None):

@@ -83,7 +83,7 @@ def _examine_factored(problem, settings, wide_layers, wide_network):
     statistics_of = LayerStatistics(problem)
     blocks = {block.name: block for block in problem.blocks}
     found, summed, rescaled = {}, 0.0, np.zeros(2 * [statistics_of.residuals.size])
-    for name, factor in problem.each_factor(problem.blocks, max_memory=settings.max_memory):
+    for name, factor in _factors_in_turn(problem, settings):
         check_factors(problem, {name: factor})
         block, norm = blocks[name], _weight_norm(blocks[name])
         weighted, gap = factor.weighted(problem.outputs.factors), measured.gaps.get(name)
@@ -114,15 +114,25 @@ def _examine_factored(problem, settings, wide_layers, wide_network):
     return tuple(layers), _layer(problem, block, spectrum, spectrum, statistics)
 
 
+def _factors_in_turn(problem, settings):
+    """Yield (name, factor) of one layer after the other: by shared sweeps, or each by its own."""
+    if settings.max_memory is None:
+        yield from problem.each_factor(problem.blocks)
+        return
+    for block in problem.blocks:
+        yield from problem.factors(blocks=[block], lean=True).items()
+
+
 def _hessian_spectra(problem, settings, measured, generator):
     """Compute the spectra of the Hessians that are no Gauss-Newton matrices: {name: Spectrum}."""
     gaps = measured.gaps
     blocks = [b for b in problem.blocks if b.name in gaps and not gaps[b.name].coincides]
     if not blocks:
         return {}
-    return compute_spectra(
-        choose_policy(problem.with_blocks(blocks), settings), measured, generator
-    )
+    policy = choose_policy(problem.with_blocks(blocks), settings)
+    if policy.is_bounded:
+        measured = measured.without_vectors()
+    return compute_spectra(policy, measured, generator)
 
 
 def _layer(problem, block, spectrum, ggn_spectrum, statistics):

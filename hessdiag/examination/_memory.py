@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hessdiag.curvature import sweep_bytes
+from hessdiag.curvature import capture_bytes, sweep_bytes
 from hessdiag.examination._between_samples import MOST_SAMPLES
 from hessdiag.examination._wide_layers import NETWORK_SAMPLES
 from hessdiag.spectra import RESERVE
@@ -78,5 +78,6 @@ def _layer_bytes(part, block):
     jacobian = 0.0
     if block.n_params < n * part.outputs.rank:
         jacobian = 3 * 8 * n * n_outputs * block.n_params
-    building = chunk * (found.first + 3 * swept) + 2 * n * factor
+    building = chunk * (found.first + capture_bytes(part, block, n_outputs, factor))
+    building += 2 * n * factor
     return max(building, 3 * n * factor + jacobian + gram)

@@ -23,27 +23,33 @@ CLEARLY = 0.5
 
 @dataclass(frozen=True)
 class Gap:
-    """The gap of one layer: its size, the vector v, and R v and H v (None where R v is zero)."""
+    """The gap of one layer: its size, and the threshold below which it is rounding.
+
+    `vector`, `part` and `image` are v, R v and H v, as long as they are kept; H v is None where R v
+    is zero.
+    """
 
     size: float
-    vector: torch.Tensor
-    part: torch.Tensor
-    image: torch.Tensor | None
+    threshold: float
+    vector: torch.Tensor | None = None
+    part: torch.Tensor | None = None
+    image: torch.Tensor | None = None
 
     @property
     def coincides(self):
         """Say whether Hessian and Gauss-Newton matrix are the same but for rounding."""
-        return self.size <= coincidence_threshold(self.vector.dtype)
+        return self.size <= self.threshold
 
     @property
     def clearly_coincides(self):
         """Say whether they are the same beyond doubt."""
-        return self.size <= CLEARLY * coincidence_threshold(self.vector.dtype)
+        return self.size <= CLEARLY * self.threshold
 
     def beside(self, gauss_newton):
         """Return the gap with H v as the sum of R v and of the Gauss-Newton matrix times v."""
         image = self.part + gauss_newton
-        return Gap(relative_size(self.part, image), self.vector, self.part, image)
+        size = relative_size(self.part, image)
+        return Gap(size, self.threshold, self.vector, self.part, image)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,10 @@ class Measured:
     def sizes(self):
         """The sizes of the gaps, {name: float}."""
         return {name: gap.size for name, gap in self.gaps.items()}
+
+    def without_vectors(self):
+        """Return what takes next to no memory: sizes and thresholds."""
+        return Measured({n: Gap(gap.size, gap.threshold) for n, gap in self.gaps.items()})
 
 
 def coincidence_threshold(dtype):
@@ -82,7 +92,8 @@ def measure_gaps(problem, blocks, generator):
     for name, part in parts.items():
         image = images.get(name)
         size = 0.0 if image is None else relative_size(part, image)
-        gaps[name] = Gap(size, vectors[name], part, image)
+        threshold = coincidence_threshold(part.dtype)
+        gaps[name] = Gap(size, threshold, vectors[name], part, image)
     return Measured(gaps, whole)
 
 

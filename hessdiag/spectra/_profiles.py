@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from hessdiag.curvature import dense_bytes, held_bytes, sweep_bytes
-from hessdiag.curvature.factors import MAX_KEPT_ENTRIES, POSITION_WISE, OuterFactor, find_rule
+from hessdiag.curvature import capture_bytes, dense_bytes, held_bytes
+from hessdiag.curvature.factors import MAX_KEPT_ENTRIES, OuterFactor
 from hessdiag.spectra._gaps import few_samples, measure_gaps
 
 
@@ -55,29 +55,8 @@ def _profile(problem, few, block, settings, generator):
         by_factor,
         held,
         min(held, dense_bytes(factor) / few.n_samples),
-        _capture_bytes(problem, few, block, factor, held),
+        capture_bytes(problem, block, few.outputs.rank, held),
         factor.width if isinstance(factor, OuterFactor) and factor.is_plain else 0,
         factor.prefers_dense
         and (not isinstance(factor, OuterFactor) or entries < MAX_KEPT_ENTRIES),
     )
-
-
-def _capture_bytes(problem, few, block, factor, held):
-    """Count the bytes that building a factor takes at its peak, for every sample."""
-    rank, n_outputs = few.outputs.rank, few.outputs.factors.shape[1]
-    swept = 3 * sweep_bytes(problem, block, problem.outputs.rank)
-    if not _has_rule(block):
-        # Jacobians of all outputs, joined; the vectorized passes that give them.
-        wide = n_outputs * block.n_params * factor.dtype.itemsize
-        return 2 * wide + held + n_outputs * problem.footprint.first
-    if not isinstance(block.module, POSITION_WISE):
-        return swept / max(1, rank) + 2 * held
-    return swept + held
-
-
-def _has_rule(block):
-    """Say whether a block's factor follows from a closed rule."""
-    if block.module is None:
-        return False
-    pieces = [name.rpartition(".")[2] for name in block.parameter_names]
-    return find_rule(block.module, pieces) is not None
