@@ -7,8 +7,13 @@ import pytest
 
 import hessdiag as hd
 from hessdiag.diagnosis import TableClassifier
-from hessdiag.features import LAYER_MEASURES, NETWORK_MEASURES, in_words, layer_table
-from hessdiag.features._measures import CONTEXT_MEASURES
+from hessdiag.features import (
+    CONTEXT_MEASURES,
+    LAYER_MEASURES,
+    NETWORK_MEASURES,
+    in_words,
+    layer_table,
+)
 from hessdiag.labels import DIAGNOSES, label_gains
 from hessdiag.reporting import render_text
 from hessdiag.testing import make_case
