@@ -42,7 +42,10 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         Classifier on the numeric table; None takes a `TableDiagnoser`. With another classifier a
         `TableDiagnoser` beside it estimates gains and distance from the reference.
     spectra : LayerSpectra or None, default=None
-        First stage; None takes the defaults.
+        First stage; None takes the defaults. Its `max_samples`, `batch_size`, `tolerance` and
+        `max_memory` bound what an examination takes, as in
+        ``FitDiagnoser(spectra=LayerSpectra(max_memory=2e9))``, or of a fitted diagnoser
+        ``diagnoser.spectra_.set_params(max_memory=2e9)``.
     features : SpectralFeatures or None, default=None
         Second stage; None takes the defaults.
     min_confidence : float or None, default=None
