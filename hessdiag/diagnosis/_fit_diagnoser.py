@@ -148,8 +148,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         tables, examined = self._tables(X)
         if not examined.any():
             raise ValueError(
-                "None of the networks could be examined, so that there is nothing to learn from. "
-                "The warnings above name the reason for each."
+                f"Expected networks that can be examined, found none among {len(X)}. Mend what the "
+                "warnings above name for each."
             )
         y = y[examined]
         known = {
@@ -291,8 +291,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         examination = self.spectra_.transform([case])[0]
         if isinstance(examination, SkippedCase):
             raise ValueError(
-                f"This case could not be examined, so that there is nothing to explain: "
-                f"{examination.reason}"
+                "Expected a case that can be examined, found one that was skipped. Mend what was "
+                f"wrong with it: {examination.reason}"
             )
         return explain_table(self, layer_table(examination), examination)
 

@@ -25,8 +25,6 @@ from hessdiag.examination._wide_layers import (
     squared_lengths,
 )
 
-__all__ = ["BETWEEN_STATISTICS", "PLACES_BETWEEN", "between_samples_statistics"]
-
 # Samples that the wide layer learns from: three eigen-decompositions of this side, a second or so.
 MOST_SAMPLES = 1000
 N_NEIGHBOURS = 5

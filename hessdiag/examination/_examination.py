@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from hessdiag.spectra import Spectrum
 
-__all__ = ["Examination", "LayerExamination"]
-
 
 @dataclass(frozen=True, eq=False)
 class LayerExamination:
@@ -136,7 +134,10 @@ class Examination:
         for layer in (*self.layers, self.network):
             if layer.name == name:
                 return layer
-        raise KeyError(f"No layer {name!r}; there are {', '.join(self.layer_names)} and network.")
+        raise KeyError(
+            f"Expected the name of a layer, found {name!r}. Choose one of "
+            f"{', '.join(self.layer_names)} and network."
+        )
 
     def __reduce__(self):
         """Pickle as the constructor's arguments."""

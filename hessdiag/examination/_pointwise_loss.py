@@ -6,8 +6,6 @@ import torch
 
 from hessdiag.curvature.network import flatten_outputs, take
 
-__all__ = ["PointwiseLoss"]
-
 
 class PointwiseLoss:
     """Losses (N,) of all samples at any outputs (N, D), whose mean or sum is the net's own loss.

@@ -7,8 +7,6 @@ from skorch import NeuralNetBinaryClassifier
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["Task"]
-
 BINARY = (nn.BCEWithLogitsLoss, nn.BCELoss, nn.SoftMarginLoss, nn.MultiLabelSoftMarginLoss)
 
 

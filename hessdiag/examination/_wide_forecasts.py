@@ -15,8 +15,6 @@ from hessdiag.examination._wide_kernel import (
     residuals_of_decomposition,
 )
 
-__all__ = ["WideForecasts", "compare_classes", "compare_numbers"]
-
 #: Depths of the kernels to choose from: linear, one wide layer, three.
 DEPTHS = (0, 1, 3)
 
