@@ -262,7 +262,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         return self._answer(X, self.table_diagnoser_.domain_score, np.array(np.nan))
 
     def explain(self, case):
-        """Diagnose one network and say why.
+        """Diagnose one network and explain the diagnosis.
 
         Parameters
         ----------

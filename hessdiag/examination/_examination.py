@@ -1,4 +1,4 @@
-"""The result of looking at one case: frozen, numbers only, free of torch."""
+"""The result of examining one case: frozen, numbers only, free of torch."""
 
 from __future__ import annotations
 

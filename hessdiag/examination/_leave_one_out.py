@@ -1,7 +1,7 @@
 """Approximate leave-one-out predictions from the Gram matrix of a layer's Jacobian.
 
 With `K = J J'` (raw Gram matrix), `B_n B_n' = Lambda_n` (roots of the output Hessians) and `B`
-their block diagonal, everything a ridge `alpha` can ask for follows from one eigendecomposition,
+their block diagonal, all that depends on a ridge `alpha` follows from one eigendecomposition,
 `M = B' K B = U diag(d) U'`, and from `P = K B U`:
 
 - `B' A B = U diag(d / (d + alpha)) U'` and `A B = P diag(1 / (d + alpha)) U'`,

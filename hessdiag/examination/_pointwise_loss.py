@@ -43,7 +43,7 @@ class PointwiseLoss:
         return self._raw(self, outputs) * self._factor
 
     def _unreduced(self, outputs):
-        """Ask the criterion itself not to reduce."""
+        """Evaluate the criterion itself without its reduction."""
         problem = self.problem
         criterion = problem.scalar.criterion
         reduction = criterion.reduction

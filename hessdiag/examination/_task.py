@@ -26,7 +26,7 @@ class Task:
         self.values = self._numeric_targets()
 
     def _find_kind(self, net):
-        """Judge by criterion, targets and shape of the outputs."""
+        """Decide by criterion, targets and shape of the outputs."""
         if isinstance(net, NeuralNetBinaryClassifier) or isinstance(self.criterion, BINARY):
             return "binary"
         y = self.y

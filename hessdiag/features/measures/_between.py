@@ -1,7 +1,7 @@
 """Measures between samples: the net's predictions there against forecasts by wide layers.
 
 The forecasts are made without the samples that the place lies between. They are of the whole net
-alone, the same questions at several places: one entry of `_PLACES`, `_COMPARISONS` or `_ALONE`
+alone, the same quantities at several places: one entry of `_PLACES`, `_COMPARISONS` or `_ALONE`
 makes the records of all.
 """
 
@@ -131,16 +131,16 @@ def _between(name, words, formula):
     return _record(name=name, words=words, formula=formula, function=statistic(name, bounded))
 
 
-def _at(question, place, by=("", "", "")):
-    """Record of one question at one place."""
-    (name, words, formula), (where, at, inputs), (ending, samples, made) = question, place, by
+def _at(quantity, place, by=("", "", "")):
+    """Record of one quantity at one place."""
+    (name, words, formula), (where, at, inputs), (ending, samples, made) = quantity, place, by
     formula = "; ".join(part for part in (formula, inputs, made) if part)
     return _between(f"{where}_{name}{ending}", f"{words}, {at}{samples}", formula)
 
 
 BETWEEN = (
-    *(_at(question, _AT_SAMPLES) for question in _COMPARISONS),
+    *(_at(quantity, _AT_SAMPLES) for quantity in _COMPARISONS),
     *(_between(*forecast) for forecast in _FORECASTS),
-    *(_at(question, place) for place in _PLACES for question in _ALONE),
-    *(_at(question, place, by) for place in _PLACES for question in _COMPARISONS for by in _BY),
+    *(_at(quantity, place) for place in _PLACES for quantity in _ALONE),
+    *(_at(quantity, place, by) for place in _PLACES for quantity in _COMPARISONS for by in _BY),
 )
