@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from hessdiag.features.measures._registry import FAMILIES, MEASURES
 
 _TITLES = {
@@ -57,8 +59,8 @@ def measures_page():
     Returns
     -------
     text : str
-        reStructuredText: a section for each family, and for each measure its name, words, formula
-        and reference.
+        The page as reStructuredText: a section for each family, and for each measure its name,
+        words, formula and reference.
 
     Examples
     --------
@@ -73,11 +75,17 @@ def measures_page():
         lines = [title, "-" * len(title), "", _LEVELS[members[0].level], ""]
         for measure in members:
             lines += [f"``{measure.name}``", f"    {_sentence(measure.words)}", ""]
-            lines += ["    ::", "", f"        {measure.formula}", ""]
+            lines += ["    ::", "", *_formula_lines(measure.formula), ""]
             if measure.reference is not None:
                 lines += [f"    {measure.reference}", ""]
         sections.append("\n".join(lines))
     return "\n".join(sections)
+
+
+def _formula_lines(formula):
+    """A formula as lines of a literal block, a line for each part."""
+    parts = formula.replace("; ", ";\n").splitlines()
+    return [f"        {line}" for part in parts for line in wrap(part, 80)]
 
 
 def _sentence(words):
