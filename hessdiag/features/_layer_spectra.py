@@ -234,9 +234,10 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             except Exception as error:
                 results[index] = self._skip(case, index, error)
         workers = joblib.Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
+        settings = self._settings()
         found = workers(
-            joblib.delayed(_examine_safely)(case, key, self._settings(), self.memory)
-            for key, case in todo.items()
+            joblib.delayed(_examine_safely)(case, key, settings | {"digest": digest}, self.memory)
+            for key, (case, digest) in todo.items()
         )
         outcomes |= dict(zip(todo, found, strict=True))
         for index, key in keys.items():
@@ -256,13 +257,14 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         The same content may come several times in a list, or be kept: it is digested to know that,
         but checked and examined once.
         """
-        key = self._key(case)
+        digest = self._digest(case)
+        key = self._key(case, digest)
         if key in _KEPT:
             outcomes[key] = _KEPT[key]
         elif key not in todo and key not in outcomes:
             try:
                 self._check(case)
-                todo[key] = case
+                todo[key] = case, digest
             except Exception as error:
                 outcomes[key] = error
         if isinstance(outcomes.get(key), Exception):
@@ -300,11 +302,10 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             self._check(case)
             raise
 
-    def _key(self, case):
+    def _key(self, case, digest):
         """Digest of the case's name, its content and the settings."""
         settings = json.dumps([case.name, self._settings()], sort_keys=True, default=str)
-        content = self._digest(case) + settings
-        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b((digest + settings).encode(), digest_size=16).hexdigest()
 
     def _skip(self, case, index, error):
         """Raise, or warn and return the placeholder."""

@@ -218,6 +218,20 @@ def test_all_cases_are_checked_before_the_first_is_examined(checked):
     assert len(checked) == 2
 
 
+def test_case_is_digested_once(monkeypatch, checked):
+    case, digested = make_case(n_samples=12, width=2, name="a"), []
+    real = hd.NetworkCase.digest
+
+    def counting(case):
+        digested.append(case.name)
+        return real(case)
+
+    monkeypatch.setattr(hd.NetworkCase, "digest", counting)
+    examination = hd.LayerSpectra().transform([case])[0]
+    assert digested == ["a"]
+    assert examination.digest == real(case)
+
+
 def test_case_without_a_digest_is_explained_by_the_check(monkeypatch, checked):
     def unreadable(case):
         raise OSError("unreadable")
