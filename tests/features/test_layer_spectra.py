@@ -276,6 +276,19 @@ def test_bounds_are_passed_on_where_they_are_given(name, keywords):
 
 
 @pytest.mark.parametrize("name", GIVEN)
+def test_examination_within_bounds_is_the_same(name):
+    case = make_case(n_samples=30, width=3)
+    forget_examinations()
+    free = hd.LayerSpectra().transform([case])[0]
+    bounded = hd.LayerSpectra(**{name: GIVEN[name]}).transform([case])[0]
+    assert bounded is not free
+    assert bounded.settings[name] == GIVEN[name]
+    left, right = layer_table(free), layer_table(bounded)
+    for measure, values in left.measures.items():
+        np.testing.assert_allclose(right.measures[measure], values, 1e-6, 1e-9, err_msg=measure)
+
+
+@pytest.mark.parametrize("name", GIVEN)
 def test_bounds_are_checked(name):
     case = make_case(n_samples=12, width=2)
     for value in (0, -1, "1"):
