@@ -1,6 +1,12 @@
 """Sphinx settings."""
 
+from pathlib import Path
+
 from hessdiag import __version__
+from hessdiag.features.measures import measures_page
+
+# The page of measures is made from their records at every build, so that none can be missing.
+Path(__file__).with_name("measures.rst").write_text(measures_page(), encoding="utf-8")
 
 project = "hessdiag"
 version = release = __version__

@@ -145,7 +145,7 @@ def _rebuild_case(net_class, state, X, y, name):
     return NetworkCase(net, X, y, name)
 
 
-def check_case(case, layers=None):
+def check_case(case, layers=None, batch_size=None, max_memory=None):
     """Check all that can be checked before long work starts.
 
     Runs the net forward, twice, on a private copy; the net is left as it was.
@@ -156,6 +156,10 @@ def check_case(case, layers=None):
         What is to be examined.
     layers : str, list of str, dict or None, default=None
         Layers to examine, as in `hessdiag.spectra.layer_spectra`.
+    batch_size : int or None, default=None
+        Samples that pass through the net at once, as in `hessdiag.spectra.layer_spectra`.
+    max_memory : float or None, default=None
+        Bytes to keep within, as in `hessdiag.spectra.layer_spectra`.
 
     Returns
     -------
@@ -188,7 +192,14 @@ def check_case(case, layers=None):
             "Wrap the net with its data: NetworkCase(net, X, y)."
         )
     with untouched_surroundings(None):
-        prepare(case.net, case.X, case.y, layers=layers)
+        prepare(
+            case.net,
+            case.X,
+            case.y,
+            layers=layers,
+            batch_size=batch_size,
+            max_memory=max_memory,
+        )
     return case
 
 

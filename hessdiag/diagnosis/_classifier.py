@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 class TableClassifier(ClassifierMixin, BaseEstimator):
     """Extremely randomized trees with balanced classes, for tables that may have gaps.
 
-    Trees are blind to monotone transformations of a column, so that measures that span decades
-    need no care, and averages of many of them give usable probabilities.
+    Trees are invariant under monotone transformations of a column, so that measures that span
+    decades need no care, and averages of many of them give usable probabilities.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class TableClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def __sklearn_tags__(self):
-        """Declare that gaps in the table are welcome."""
+        """Declare that gaps in the table are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags

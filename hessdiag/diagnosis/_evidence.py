@@ -1,4 +1,4 @@
-"""Say why: which layers and measures carry a diagnosis, by asking what if they were healthy."""
+"""Explain a diagnosis: which layers and measures carry it, by replacing them by typical ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ N_EVIDENCE = 3
 # Share of measured gains that the intervals of a report hold.
 GAIN_COVERAGE = 0.9
 
-# A measure beyond this range of the reference's values sticks out.
+# A measure beyond this range of the reference's values is unusual.
 USUAL_RANGE = (0.005, 0.995)
 
 
@@ -27,7 +27,7 @@ class ReferenceRanges:
 
     Parameters
     ----------
-    healthy, unhealthy : dict of str to ndarray of shape (3,)
+    well_fit, others : dict of str to ndarray of shape (3,)
         Quartiles over the layers of well-fit and of all other networks; measures that only a whole
         network has over networks. NaN where the reference has none.
     overall : dict of str to ndarray of shape (3,)
@@ -36,8 +36,8 @@ class ReferenceRanges:
         0.5 and 99.5 % quantiles over the whole reference.
     """
 
-    healthy: dict
-    unhealthy: dict
+    well_fit: dict
+    others: dict
     overall: dict
     lowest: dict
     highest: dict
@@ -58,15 +58,15 @@ class ReferenceRanges:
         ranges : ReferenceRanges
             The quartiles and outer quantiles.
         """
-        well = [t for t, label in zip(tables, y, strict=True) if label == WELL_FIT]
-        ill = [t for t, label in zip(tables, y, strict=True) if label != WELL_FIT]
+        well_fit = [t for t, label in zip(tables, y, strict=True) if label == WELL_FIT]
+        others = [t for t, label in zip(tables, y, strict=True) if label != WELL_FIT]
         pooled = _pooled_values(tables)
         values = [(k, v) for k, v in pooled.items() if len(v)]
         overall = {key: _quartiles(own) for key, own in pooled.items()}
         unknown = dict.fromkeys(overall, np.full(3, np.nan))
         return cls(
-            healthy=unknown | {key: _quartiles(own) for key, own in _pooled_values(well).items()},
-            unhealthy=unknown | {key: _quartiles(own) for key, own in _pooled_values(ill).items()},
+            well_fit=unknown | _quartiles_of(well_fit),
+            others=unknown | _quartiles_of(others),
             overall=overall,
             lowest={k: float(np.quantile(v, USUAL_RANGE[0])) for k, v in values},
             highest={k: float(np.quantile(v, USUAL_RANGE[1])) for k, v in values},
@@ -83,10 +83,10 @@ class ReferenceRanges:
         Returns
         -------
         ranges : dict of str to ndarray of shape (3,)
-            Those of well-fit networks for an unhealthy one, and the reverse; of all networks where
+            Those of well-fit networks for one that is not, and the reverse; of all networks where
             the reference has none of them.
         """
-        ranges = self.unhealthy if diagnosis == WELL_FIT else self.healthy
+        ranges = self.others if diagnosis == WELL_FIT else self.well_fit
         known = any(np.isfinite(quartiles).any() for quartiles in ranges.values())
         return ranges if known else self.overall
 
@@ -128,11 +128,11 @@ def explain_table(diagnoser, table, examination):
     falls = base[winner] - diagnoser.diagnose_tables(variants)[:, winner]
     layer_falls, cell_falls, whole_falls = np.split(falls, [n_layers, n_layers + len(cells)])
 
-    healthy = reference.healthy
+    well_fit = reference.well_fit
     findings = []
     for index, (name, kind) in enumerate(zip(table.layers, table.kinds, strict=True)):
         own = [
-            _evidence(measure, table.measures[measure][index], healthy, fall)
+            _evidence(measure, table.measures[measure][index], well_fit, fall)
             for (layer, measure), fall in zip(cells, cell_falls, strict=True)
             if layer == index
         ]
@@ -141,7 +141,7 @@ def explain_table(diagnoser, table, examination):
             LayerFinding(name, kind, n_params, float(layer_falls[index]), _strongest(own))
         )
     overall = [
-        _evidence(name, _whole_value(table, name), healthy, fall)
+        _evidence(name, _whole_value(table, name), well_fit, fall)
         for name, fall in zip(wholes, whole_falls, strict=True)
     ]
     columns = np.asarray(diagnoser.features_.transform([table]), dtype=float)
@@ -194,14 +194,14 @@ def expected_gains(model, columns, diagnosis):
 
 
 def _strongest(evidence):
-    """The few pieces of evidence that speak loudest for the diagnosis."""
-    speaking = [item for item in evidence if np.isfinite(item.value) and item.weight > 0]
-    return tuple(sorted(speaking, key=lambda item: -item.weight)[:N_EVIDENCE])
+    """The few pieces of evidence of the largest weight for the diagnosis."""
+    supporting = [item for item in evidence if np.isfinite(item.value) and item.weight > 0]
+    return tuple(sorted(supporting, key=lambda item: -item.weight)[:N_EVIDENCE])
 
 
-def _evidence(measure, value, healthy, fall):
+def _evidence(measure, value, well_fit, fall):
     """One piece of evidence; quartiles come from the well-fit reference networks."""
-    low, _, high = healthy.get(measure, np.full(3, np.nan))
+    low, _, high = well_fit.get(measure, np.full(3, np.nan))
     words = in_words(measure)
     return Evidence(measure, words, float(value), float(low), float(high), float(fall))
 
@@ -255,6 +255,11 @@ def _pooled_values(tables):
     whole = [_alone(table) for table in tables]
     pooled |= {name: np.array([own[name] for own in whole]) for name in whole[0]}
     return {name: values[np.isfinite(values)] for name, values in pooled.items()}
+
+
+def _quartiles_of(tables):
+    """Quartiles of each measure, over layers and networks."""
+    return {name: _quartiles(values) for name, values in _pooled_values(tables).items()}
 
 
 def _quartiles(values):

@@ -42,7 +42,10 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         Classifier on the numeric table; None takes a `TableDiagnoser`. With another classifier a
         `TableDiagnoser` beside it estimates gains and distance from the reference.
     spectra : LayerSpectra or None, default=None
-        First stage; None takes the defaults.
+        First stage; None takes the defaults. Its `max_samples`, `batch_size`, `tolerance` and
+        `max_memory` bound what an examination takes, as in
+        ``FitDiagnoser(spectra=LayerSpectra(max_memory=2e9))``, or of a fitted diagnoser
+        ``diagnoser.spectra_.set_params(max_memory=2e9)``.
     features : SpectralFeatures or None, default=None
         Second stage; None takes the defaults.
     min_confidence : float or None, default=None
@@ -145,8 +148,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         tables, examined = self._tables(X)
         if not examined.any():
             raise ValueError(
-                "None of the networks could be examined, so that there is nothing to learn from. "
-                "The warnings above name the reason for each."
+                f"Expected networks that can be examined, found none among {len(X)}. Mend what the "
+                "warnings above name for each."
             )
         y = y[examined]
         known = {
@@ -259,7 +262,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         return self._answer(X, self.table_diagnoser_.domain_score, np.array(np.nan))
 
     def explain(self, case):
-        """Diagnose one network and say why.
+        """Diagnose one network and explain the diagnosis.
 
         Parameters
         ----------
@@ -288,8 +291,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         examination = self.spectra_.transform([case])[0]
         if isinstance(examination, SkippedCase):
             raise ValueError(
-                f"This case could not be examined, so that there is nothing to explain: "
-                f"{examination.reason}"
+                "Expected a case that can be examined, found one that was skipped. Mend what was "
+                f"wrong with it: {examination.reason}"
             )
         return explain_table(self, layer_table(examination), examination)
 

@@ -22,7 +22,7 @@ class GainIntervals:
     of the quantiles are calibrated: the measured gain of each reference network has the
     nonconformity ``|2 F - 1|``, F its place in the distribution that the other groups give, and
     an interval spans the quantiles ``(1 -+ q) / 2`` with q the quantile of those at the coverage
-    that is asked for (distributional conformal prediction [2]_).
+    that is wanted (distributional conformal prediction [2]_).
 
     References
     ----------

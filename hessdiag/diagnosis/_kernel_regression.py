@@ -109,9 +109,9 @@ class KernelRegression:
         centred = np.where(known, Y - mean, 0.0)
         for target in np.flatnonzero(~known.all(axis=0)):
             gaps = np.flatnonzero(~known[:, target])
-            pull = self.precision_[gaps] @ centred[:, target]
+            products = self.precision_[gaps] @ centred[:, target]
             block = self.precision_[np.ix_(gaps, gaps)]
-            centred[gaps, target] = -np.linalg.solve(block, pull)
+            centred[gaps, target] = -np.linalg.solve(block, products)
         coefficients = self.precision_ @ centred
         left_out = np.empty_like(centred)
         for rows in self.blocks_:

@@ -1,17 +1,17 @@
-"""Which columns of a table lead: those that say most, few as they are."""
+"""Which columns of a table lead: the most informative ones, few as they are."""
 
 from __future__ import annotations
 
 import numpy as np
 
 #: Families of features that lead. Beside hundreds of columns of other families the hundred of this
-#: one would count for little; it is the one that asks what a diagnosis is about, the loss to be
-#: expected where there is no sample.
+#: one would count for little; it is the one that estimates what a diagnosis is about, the loss to
+#: be expected where there is no sample.
 LEADING_FAMILIES = ("between",)
 
 
 def leading_columns(features):
-    """Say which columns of some features lead.
+    """Find which columns of some features lead.
 
     Parameters
     ----------

@@ -10,8 +10,8 @@ class NormalScores:
     """Map every column to normal scores of its ranks among the rows of `fit`.
 
     With ``u`` the mid-rank of a value among the n reference values, in (0, 1), its score is the
-    normal quantile of ``u`` [1]_: blind to monotone transformations, with ties in the middle of
-    their ranks. A value beyond all of the reference gets the score of the extreme, plus
+    normal quantile of ``u`` [1]_: invariant under monotone transformations, with ties in the
+    middle of their ranks. A value beyond all of the reference gets the score of the extreme, plus
     ``log(1 + excess)`` with the excess in units of the reference's interquartile range, so that
     it keeps moving away. A gap gets 0, the score of the median.
 

@@ -10,7 +10,7 @@ from hessdiag.labels import OVERFITTING, UNDERPARAMETERIZED
 # The share of a layer's directions that the data determine, under the evidence prior.
 _SATURATION = "effective_dimension_fraction_1"
 
-# Ways of constraining, the gentlest first: what to do in words, and for a program.
+# Ways of constraining, the weakest first: what to do in words, and for a program.
 WAYS = {
     "decay": (
         "add weight decay (tenfold, or AdamW's 0.1 to 1 from none)",
@@ -23,7 +23,7 @@ _NOUNS = {"decay": "more weight decay", "stopping": "stopping earlier", "narrowi
 
 
 def recommend(diagnosis, table, findings, constraints=None):
-    """Say what to try next.
+    """Choose what to try next.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def _widen(table, findings):
 
 
 def _constrain(findings, constraints):
-    """Name the layers that drive the diagnosis, and how to hold the network back."""
+    """Name the layers that carry the diagnosis, and the ways to constrain the network."""
     order = sorted(findings, key=lambda finding: -finding.weight)
     layers = tuple(finding.name for finding in order if finding.weight > 0) or (order[0].name,)
     # The head's width is the task's; only hidden layers can be narrowed.

@@ -1,4 +1,4 @@
-"""DiagnosisReport: what a diagnoser has to say about one network, as frozen data."""
+"""DiagnosisReport: what a diagnoser finds out about one network, as frozen data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNDECIDED = "undecided"
 
 @dataclass(frozen=True)
 class Evidence:
-    """One measure that speaks for the diagnosis.
+    """One measure that supports the diagnosis.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class LayerFinding:
         Number of its parameters.
     weight : float
         Fall of the diagnosis's probability when all measures of this layer are set to their
-        medians among well-fit networks; negative where the layer speaks against it.
+        medians among well-fit networks; negative where the layer counts against it.
     evidence : tuple of Evidence
         The layer's own measures that stand furthest outside, strongest first.
     """

@@ -53,9 +53,9 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     no care. One Gaussian-kernel ridge regression then learns the diagnoses and the gains together.
     Where standard errors of the gains are given, a network's diagnosis is learned as the
     probabilities that `label_probabilities` makes of them, so that a label that could as well be
-    another says less; elsewhere as an indicator. One factorization gives the exact predictions
+    another counts less; elsewhere as an indicator. One factorization gives the exact predictions
     for every data set by the regression without it [1]_. From those come, without refitting, what
-    must be honest on data sets never seen:
+    has to hold on data sets never seen:
 
     - the scale of the kernel and the share of leading columns, where several are given: those
       whose probabilities have the lowest log loss;
@@ -80,9 +80,9 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         Regularization: variance of the labels' noise in units of the signal's. 0.1 to 1 differ by
         0.01 in balanced accuracy likewise.
     leading_share : float or tuple of float, default=(0.5, 0.75)
-        Share of d^2 that the leading columns make up, where `fit` is told of some: a few columns
-        that say much count for little beside hundreds of others. Of several the one that does best
-        on the groups left out is chosen in `fit`.
+        Share of d^2 that the leading columns make up, where `fit` is given some: a few
+        informative columns count for little beside hundreds of others. Of several the one that does
+        best on the groups left out is chosen in `fit`.
     class_weight : dict, "balanced" or None, default="balanced"
         Weights of the classes, as in sklearn. ``"balanced"`` gives the probabilities that hold
         where all diagnoses are equally common; None those at the frequencies of the reference.
@@ -144,7 +144,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
 
     def __sklearn_tags__(self):
-        """Declare that gaps in the table are welcome."""
+        """Declare that gaps in the table are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
@@ -408,7 +408,7 @@ def _check_leading(leading, X):
     leading = np.asarray(leading)
     if leading.shape != X.shape[1:] or leading.dtype != bool:
         raise ValueError(
-            f"Expected `leading` to say true or false of each of the {X.shape[1]} columns, found "
+            f"Expected `leading` with a boolean for each of the {X.shape[1]} columns, found "
             f"shape {leading.shape} of type {leading.dtype}. Pass a boolean array."
         )
     return leading if 0 < leading.sum() < len(leading) else None

@@ -1,4 +1,4 @@
-"""Looking at one case: all layers' spectra, and what follows from a net and its data besides."""
+"""Examining one case: all layers' spectra, and what follows from a net and its data besides."""
 
 from hessdiag.examination._between_samples import (
     BETWEEN_STATISTICS,

@@ -1,4 +1,4 @@
-"""What a net says between its samples, beside what a wide one forecasts there."""
+"""What a net predicts between its samples, beside what a wide one forecasts there."""
 
 from __future__ import annotations
 
@@ -25,18 +25,16 @@ from hessdiag.examination._wide_layers import (
     squared_lengths,
 )
 
-__all__ = ["BETWEEN_STATISTICS", "PLACES_BETWEEN", "between_samples_statistics"]
-
 # Samples that the wide layer learns from: three eigen-decompositions of this side, a second or so.
 MOST_SAMPLES = 1000
 N_NEIGHBOURS = 5
 # Inputs between samples, per sample and place.
 N_DRAWS = 2
 
-#: Where the net is asked; see `between_samples_statistics`.
+#: Where the net is evaluated; see `between_samples_statistics`.
 PLACES_BETWEEN = ("midpoint", "crossover", "shift", "far_midpoint", "far_crossover")
 
-#: What is told of each place besides `COMPARISONS`.
+#: Statistics of each place besides `COMPARISONS`.
 ALONE = ("spread", "bend", "unsureness")
 
 #: Of the samples themselves.
@@ -72,8 +70,8 @@ def between_samples_statistics(problem, random_state=None):
     targets; ``unsureness`` is the mean entropy of the net's probabilities over that of the
     classes. ``forecast_loss`` is the loss of the forecasts for samples left out.
 
-    Without outputs for each sample, numeric targets or plain inputs there is nothing to say: {}.
-    What is not defined, or where the net refuses such inputs, is NaN.
+    Without outputs for each sample, numeric targets or plain inputs there are none: {}.
+    What is not defined, or where the net fails on such inputs, is NaN.
     """
     if problem.output_values is None or problem.X is None or problem.n_samples < 2 * N_NEIGHBOURS:
         return {}
@@ -113,7 +111,7 @@ class _Between:
         return self.products is not None and varies and all(np.isfinite(a).all() for a in arrays)
 
     def statistics(self, rng):
-        """Ask at all places."""
+        """Evaluate the net at all places."""
         self.forecasts = forecasts = WideForecasts(self.products, self.targets)
         self.unit = entropy_of(forecasts.mean) if self.kind != "numbers" else forecasts.variance
         self.attainable = self._loss_left_out()
@@ -127,7 +125,7 @@ class _Between:
         near = _neighbours(self.products)
         for place in PLACES_BETWEEN:
             # Outputs far from the samples may overflow, which makes numbers of that place NaN; and
-            # some nets refuse inputs that no sample looks like, which leaves it out.
+            # some nets fail on inputs unlike any sample, which leaves it out.
             with np.errstate(all="ignore"), contextlib.suppress(Exception):
                 found |= self._at(place, first, near, rng)
         return {name: float(found.get(name, np.nan)) for name in BETWEEN_STATISTICS}
@@ -142,7 +140,7 @@ class _Between:
         return -(self.targets * np.log(likely)).sum() / (len(left_out) * self.unit)
 
     def _at(self, place, first, near, rng):
-        """Ask at one kind of place."""
+        """Evaluate the net at one kind of place."""
         drawn = near[first, rng.integers(near.shape[1], size=len(first))]
         if place.startswith("far"):
             drawn = (first + rng.integers(1, self.n_samples, size=len(first))) % self.n_samples
@@ -193,14 +191,14 @@ class _Between:
         return np.log(np.hstack([1.0 - clipped, clipped]))
 
     def _compare(self, outputs, forecasts):
-        """Compare what the net says with forecasts."""
+        """Compare the net's predictions with forecasts."""
         known = (self.forecasts.mean, self.forecasts.variance, self.attainable)
         if self.kind == "numbers":
             return compare_numbers(self._predictions(outputs), forecasts, *known)
         return compare_classes(self._logits(outputs), forecasts, *known)
 
     def _alone(self, outputs, first, second):
-        """What the net's predictions tell by themselves."""
+        """Statistics of the net's predictions by themselves."""
         here, there = self._predictions(outputs), self._predictions(self.outputs)
         unit = self.forecasts.variance * len(here)
         unsureness = np.nan

@@ -1,4 +1,4 @@
-"""The result of looking at one case: frozen, numbers only, free of torch."""
+"""The result of examining one case: frozen, numbers only, free of torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hessdiag.spectra import Spectrum
-
-__all__ = ["Examination", "LayerExamination"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +134,10 @@ class Examination:
         for layer in (*self.layers, self.network):
             if layer.name == name:
                 return layer
-        raise KeyError(f"No layer {name!r}; there are {', '.join(self.layer_names)} and network.")
+        raise KeyError(
+            f"Expected the name of a layer, found {name!r}. Choose one of "
+            f"{', '.join(self.layer_names)} and network."
+        )
 
     def __reduce__(self):
         """Pickle as the constructor's arguments."""

@@ -10,10 +10,10 @@ from hessdiag.examination._leave_one_out import (
     split_by_range,
     weighted_gram,
 )
+from hessdiag.examination._renamed_keyword import renamed_keyword
 
-__all__ = ["gram_statistics"]
 
-
+@renamed_keyword("n_parameters", "n_params")
 def gram_statistics(
     gram,
     output_hessian,
@@ -24,7 +24,7 @@ def gram_statistics(
     ridge_scale,
     multiples=(0.01, 0.1, 1.0, 10.0, 100.0),
     eig=None,
-    n_parameters=None,
+    n_params=None,
 ):
     """Compute the statistics of a layer, or of the whole net, from its Gram matrix and residuals.
 
@@ -59,7 +59,7 @@ def gram_statistics(
         Ridges to evaluate, as multiples of `ridge_scale`: two decades around it.
     eig : WeightedGram or None, default=None
         Decomposition of `B' K B` where the caller has it already.
-    n_parameters : int or None, default=None
+    n_params : int or None, default=None
         Number of parameters p, for the rank bound; only read where `eig` is not given.
 
     Returns
@@ -147,7 +147,7 @@ def gram_statistics(
     _check_inputs(gram, residuals, outputs, targets, multiples)
     with np.errstate(all="ignore"):
         if eig is None:
-            eig = weighted_gram(gram, output_hessian_roots(output_hessian), n_parameters)
+            eig = weighted_gram(gram, output_hessian_roots(output_hessian), n_params)
         losses, errors = _evaluate(pointwise_loss, outputs)
         statistics = _ridge_statistics(
             eig, gram, residuals, outputs, losses, errors, pointwise_loss, ridge_scale, multiples
@@ -165,21 +165,25 @@ def _check_inputs(gram, residuals, outputs, targets, multiples):
     """Check that shapes fit each other and multiples are usable."""
     if residuals.ndim != 2 or 0 in residuals.shape:
         raise ValueError(
-            f"residuals must be of shape (N, C), got {residuals.shape}; reshape the derivatives "
+            f"Expected residuals of shape (N, C), found {residuals.shape}. Reshape the derivatives "
             "for one output per sample to (N, 1)."
         )
     for name, array in (("outputs", outputs), ("targets", targets)):
         if array.shape != residuals.shape:
             raise ValueError(
-                f"{name} must have the shape of residuals, {residuals.shape}, got {array.shape}."
+                f"Expected {name} of the shape of residuals, {residuals.shape}, found "
+                f"{array.shape}. Give a row for each sample."
             )
     if gram.shape != (residuals.size, residuals.size):
         raise ValueError(
-            f"gram must be of shape (N * C, N * C) = ({residuals.size}, {residuals.size}), got "
-            f"{gram.shape}; order its rows (sample, output)."
+            f"Expected gram of shape (N * C, N * C) = ({residuals.size}, {residuals.size}), found "
+            f"{gram.shape}. Order its rows (sample, output)."
         )
     if multiples.ndim != 1 or not (np.isfinite(multiples) & (multiples > 0)).all():
-        raise ValueError(f"multiples must be finite positive numbers, got {multiples!r}.")
+        raise ValueError(
+            f"Expected multiples as a list of finite positive numbers, found {multiples!r}. Put a "
+            "single one in a list."
+        )
 
 
 def _evaluate(pointwise_loss, outputs):

@@ -72,7 +72,7 @@ class LayerStatistics:
             self._pointwise_loss,
             ridge,
             eig=eig,
-            n_parameters=n_parameters,
+            n_params=n_parameters,
         )
 
     def _pointwise_loss(self, outputs):

@@ -1,7 +1,7 @@
 """Approximate leave-one-out predictions from the Gram matrix of a layer's Jacobian.
 
 With `K = J J'` (raw Gram matrix), `B_n B_n' = Lambda_n` (roots of the output Hessians) and `B`
-their block diagonal, everything a ridge `alpha` can ask for follows from one eigendecomposition,
+their block diagonal, all that depends on a ridge `alpha` follows from one eigendecomposition,
 `M = B' K B = U diag(d) U'`, and from `P = K B U`:
 
 - `B' A B = U diag(d / (d + alpha)) U'` and `A B = P diag(1 / (d + alpha)) U'`,
@@ -20,14 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = [
-    "LeaveOneOut",
-    "WeightedGram",
-    "leave_one_out",
-    "output_hessian_roots",
-    "weighted_gram",
-    "weighted_gram_from_jacobian",
-]
+from hessdiag.examination._renamed_keyword import renamed_keyword
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +105,14 @@ def output_hessian_roots(output_hessian, rank=None):
     hessian = np.asarray(output_hessian, dtype=np.float64)
     if hessian.ndim != 3 or hessian.shape[1] != hessian.shape[2] or 0 in hessian.shape:
         raise ValueError(
-            f"output_hessian must be of shape (N, C, C), got {hessian.shape}; for one output per "
-            "sample pass second derivatives reshaped to (N, 1, 1)."
+            f"Expected output_hessian of shape (N, C, C), found {hessian.shape}. Reshape second "
+            "derivatives for one output per sample to (N, 1, 1)."
         )
     n_outputs = hessian.shape[1]
     if rank is not None and not 1 <= rank <= n_outputs:
-        raise ValueError(f"rank must be between 1 and C = {n_outputs}, got {rank}.")
+        raise ValueError(
+            f"Expected rank between 1 and C = {n_outputs}, found {rank}. Pass None to choose it."
+        )
     if not np.isfinite(hessian).all():
         return np.full((len(hessian), n_outputs, rank or n_outputs), np.nan)
     if n_outputs == 1:
@@ -130,7 +125,8 @@ def output_hessian_roots(output_hessian, rank=None):
     return vectors[:, :, ::-1][:, :, :rank] * np.sqrt(values[:, None, :rank])
 
 
-def weighted_gram(gram, roots, n_parameters=None):
+@renamed_keyword("n_parameters", "n_params")
+def weighted_gram(gram, roots, n_params=None):
     """Decompose `B' K B` from the raw Gram matrix: one eigendecomposition of size N * R.
 
     Parameters
@@ -139,7 +135,7 @@ def weighted_gram(gram, roots, n_parameters=None):
         Raw Gram matrix `K = J J'`, rows ordered (sample, output).
     roots : array-like of shape (N, C, R)
         Roots `B` of the output Hessians, see `output_hessian_roots`.
-    n_parameters : int or None, default=None
+    n_params : int or None, default=None
         Number of parameters behind `gram`; only bounds the rank.
 
     Returns
@@ -156,7 +152,7 @@ def weighted_gram(gram, roots, n_parameters=None):
     --------
     >>> import numpy as np
     >>> jacobian = np.array([[3.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    >>> decomposed = weighted_gram(jacobian @ jacobian.T, np.ones((3, 1, 1)), n_parameters=2)
+    >>> decomposed = weighted_gram(jacobian @ jacobian.T, np.ones((3, 1, 1)), n_params=2)
     >>> decomposed.eigenvalues.round(12) + 0.0
     array([9., 2., 0.])
     >>> decomposed.rank_bound
@@ -167,10 +163,10 @@ def weighted_gram(gram, roots, n_parameters=None):
     n_rows, size = n_samples * n_outputs, n_samples * n_roots
     if gram.shape != (n_rows, n_rows):
         raise ValueError(
-            f"gram must be of shape (N * C, N * C) = ({n_rows}, {n_rows}) for roots of shape "
-            f"{roots.shape}, got {gram.shape}; order its rows (sample, output)."
+            f"Expected gram of shape (N * C, N * C) = ({n_rows}, {n_rows}) for roots of shape "
+            f"{roots.shape}, found {gram.shape}. Order its rows (sample, output)."
         )
-    rank_bound = size if n_parameters is None else min(size, n_parameters)
+    rank_bound = size if n_params is None else min(size, n_params)
     if not (np.isfinite(gram).all() and np.isfinite(roots).all()):
         return _undefined(size, roots, rank_bound)
     # K B, one (N * C, C) slab of K per sample; then B' (K B).
@@ -220,16 +216,16 @@ def weighted_gram_from_jacobian(jacobian, roots):
     n_samples, n_outputs, n_roots = roots.shape
     if jacobian.ndim != 2 or len(jacobian) != n_samples * n_outputs:
         raise ValueError(
-            f"jacobian must be of shape (N * C, p) = ({n_samples * n_outputs}, p) for roots of "
-            f"shape {roots.shape}, got {jacobian.shape}; order its rows (sample, output)."
+            f"Expected jacobian of shape (N * C, p) = ({n_samples * n_outputs}, p) for roots of "
+            f"shape {roots.shape}, found {jacobian.shape}. Order its rows (sample, output)."
         )
-    n_parameters, size = jacobian.shape[1], n_samples * n_roots
-    if n_parameters >= size:
-        return weighted_gram(jacobian @ jacobian.T, roots, n_parameters)
+    n_params, size = jacobian.shape[1], n_samples * n_roots
+    if n_params >= size:
+        return weighted_gram(jacobian @ jacobian.T, roots, n_params)
     if not (np.isfinite(jacobian).all() and np.isfinite(roots).all()):
-        return _undefined(n_parameters, roots, n_parameters)
-    blocks = jacobian.reshape(n_samples, n_outputs, n_parameters)
-    rows = (roots.transpose(0, 2, 1) @ blocks).reshape(size, n_parameters)
+        return _undefined(n_params, roots, n_params)
+    blocks = jacobian.reshape(n_samples, n_outputs, n_params)
+    rows = (roots.transpose(0, 2, 1) @ blocks).reshape(size, n_params)
     _, directions = np.linalg.eigh(rows.T @ rows)
     rotated = rows @ directions
     # Squared lengths resolve small eigenvalues better than eigh of a squared matrix, and make the
@@ -244,7 +240,7 @@ def weighted_gram_from_jacobian(jacobian, roots):
         eigenvectors=vectors,
         projections=(jacobian @ directions) * lengths,
         roots=roots,
-        rank_bound=n_parameters,
+        rank_bound=n_params,
     )
 
 
@@ -308,11 +304,14 @@ def leave_one_out(weighted, gram, residuals, ridges):
     n_samples, n_outputs, n_roots = roots.shape
     if residuals.shape != (n_samples, n_outputs):
         raise ValueError(
-            f"residuals must be of shape (N, C) = ({n_samples}, {n_outputs}) for roots of shape "
-            f"{roots.shape}, got {residuals.shape}."
+            f"Expected residuals of shape (N, C) = ({n_samples}, {n_outputs}) for roots of shape "
+            f"{roots.shape}, found {residuals.shape}. Give a row for each sample."
         )
     if not (ridges.ndim == 1 and np.isfinite(ridges).all() and (ridges > 0).all()):
-        raise ValueError(f"ridges must be a list of finite positive numbers, got {ridges!r}.")
+        raise ValueError(
+            f"Expected ridges as a list of finite positive numbers, found {ridges!r}. Put a single "
+            "one in a list."
+        )
     result = LeaveOneOut(
         shifts=np.full((len(ridges), n_samples, n_outputs), np.nan),
         leverages=np.full((len(ridges), n_samples), np.nan),
@@ -359,11 +358,12 @@ def leave_one_out(weighted, gram, residuals, ridges):
 
 
 def _checked_roots(roots):
-    """Return roots as float64, or say which shape they should have."""
+    """Return roots as float64; refuse another shape."""
     roots = np.asarray(roots, dtype=np.float64)
     if roots.ndim != 3 or 0 in roots.shape:
         raise ValueError(
-            f"roots must be of shape (N, C, R), got {roots.shape}; see output_hessian_roots."
+            f"Expected roots of shape (N, C, R), found {roots.shape}. Make them with "
+            "output_hessian_roots."
         )
     return roots
 

@@ -6,8 +6,6 @@ import torch
 
 from hessdiag.curvature.network import flatten_outputs, take
 
-__all__ = ["PointwiseLoss"]
-
 
 class PointwiseLoss:
     """Losses (N,) of all samples at any outputs (N, D), whose mean or sum is the net's own loss.
@@ -45,7 +43,7 @@ class PointwiseLoss:
         return self._raw(self, outputs) * self._factor
 
     def _unreduced(self, outputs):
-        """Ask the criterion itself not to reduce."""
+        """Evaluate the criterion itself without its reduction."""
         problem = self.problem
         criterion = problem.scalar.criterion
         reduction = criterion.reduction

@@ -7,8 +7,6 @@ from skorch import NeuralNetBinaryClassifier
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["Task"]
-
 BINARY = (nn.BCEWithLogitsLoss, nn.BCELoss, nn.SoftMarginLoss, nn.MultiLabelSoftMarginLoss)
 
 
@@ -28,7 +26,7 @@ class Task:
         self.values = self._numeric_targets()
 
     def _find_kind(self, net):
-        """Judge by criterion, targets and shape of the outputs."""
+        """Decide by criterion, targets and shape of the outputs."""
         if isinstance(net, NeuralNetBinaryClassifier) or isinstance(self.criterion, BINARY):
             return "binary"
         y = self.y

@@ -1,8 +1,8 @@
 """What infinitely wide layers forecast between the samples, and how far a net agrees with that.
 
-A net that has memorized its samples and one that has understood them may be alike on those samples;
-they differ between them. There a wide layer's kernel regression forecasts the targets, without the
-very samples that the place lies between, and so stands in for the labels that nobody has.
+A net that has memorized its samples and one that generalizes may be alike on those samples; they
+differ between them. There a wide layer's kernel regression forecasts the targets, without the very
+samples that the place lies between, in place of labels, which do not exist there.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from hessdiag.examination._wide_kernel import (
     residuals_of_decomposition,
 )
 
-__all__ = ["WideForecasts", "compare_classes", "compare_numbers"]
-
 #: Depths of the kernels to choose from: linear, one wide layer, three.
 DEPTHS = (0, 1, 3)
 
 #: Least probability that a forecast gives to a class.
 FLOOR = 0.01
 
-#: Factors on the outputs that are tried, to see whether the net should be less sure, or more.
+#: Factors on the outputs that are tried, to see whether the net is over- or underconfident.
 TEMPERS = np.exp(np.linspace(np.log(0.02), np.log(2.0), 25))
 
 #: Names of what `compare_classes` and `compare_numbers` return.
@@ -121,15 +119,15 @@ class WideForecasts:
         kernel = arc_cosine_kernel(products / self._scale + 1.0, self.depth, lengths)
         forecasts = kernel @ self._coefficients
         first, second = pairs.T
-        pull = [np.einsum("ij,ij->i", kernel, self._precision[index]) for index in pairs.T]
+        projected = [np.einsum("ij,ij->i", kernel, self._precision[index]) for index in pairs.T]
         own = [self._precision[index, index] for index in pairs.T]
         # A pair of the same sample is one sample: nothing couples it, and it counts once.
         same = first == second
         both = np.where(same, 0.0, self._precision[first, second])
         determinant = own[0] * own[1] - both**2
         shares = [
-            (pull[0] * own[1] - pull[1] * both) / determinant,
-            np.where(same, 0.0, (pull[1] * own[0] - pull[0] * both) / determinant),
+            (projected[0] * own[1] - projected[1] * both) / determinant,
+            np.where(same, 0.0, (projected[1] * own[0] - projected[0] * both) / determinant),
         ]
         taken = sum(
             share[:, None] * self._coefficients[index]

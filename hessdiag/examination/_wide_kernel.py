@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["arc_cosine_kernel", "left_out_residuals", "wide_kernel_statistics"]
-
 #: Ridges of the regression, in units of the kernel's mean eigenvalue.
 RIDGES = 10.0 ** np.arange(-3, 3.5, 0.5)
 

@@ -11,9 +11,7 @@ from hessdiag.curvature.network import hooked, received_by, sample_indices
 from hessdiag.examination._task import Task
 from hessdiag.examination._wide_kernel import wide_kernel_statistics
 
-__all__ = ["wide_layer_statistics"]
-
-# Samples looked at for each layer, and for the net's own inputs: an eigen-decomposition of this
+# Samples used for each layer, and for the net's own inputs: an eigen-decomposition of this
 # side for each of three kernels, some 5 and 50 milliseconds.
 LAYER_SAMPLES = 200
 NETWORK_SAMPLES = 500

@@ -8,15 +8,6 @@ from hessdiag.features._layer_table import (
     LayerTable,
     layer_table,
 )
-from hessdiag.features._measures import (
-    CONTEXT_MEASURES,
-    FAMILIES,
-    FAMILY_OF,
-    LAYER_FAMILIES,
-    LAYER_MEASURES,
-    NETWORK_FAMILIES,
-    NETWORK_MEASURES,
-)
 from hessdiag.features._skipped_case import (
     SkippedCase,
     SkippedCaseWarning,
@@ -24,7 +15,14 @@ from hessdiag.features._skipped_case import (
 from hessdiag.features._spectral_features import (
     SpectralFeatures,
 )
-from hessdiag.features._words import (
+from hessdiag.features.measures import (
+    CONTEXT_MEASURES,
+    FAMILIES,
+    FAMILY_OF,
+    LAYER_FAMILIES,
+    LAYER_MEASURES,
+    NETWORK_FAMILIES,
+    NETWORK_MEASURES,
     in_words,
 )
 

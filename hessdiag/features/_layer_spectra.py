@@ -45,7 +45,7 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     n_probes : int, default=3
         Random start vectors for the same.
     max_samples : int or None, default=None
-        Samples to look at; None takes all that `max_gram_size` admits.
+        Samples to examine; None takes all that `max_gram_size` admits.
     max_gram_size : int, default=1000
         Largest side of a Gram matrix, samples times rank of the output Hessian: time grows with
         its cube. Samples are drawn at random to keep it.
@@ -64,6 +64,15 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         `SkippedCase` in its place, which becomes a row of NaN.
     verbose : int, default=0
         Verbosity of the parallel run, as in joblib.
+    batch_size : int or None, default=None
+        Samples that pass through a net at once; results do not depend on it. See
+        `hessdiag.layer_spectra`.
+    tolerance : float or None, default=None
+        Error of the largest eigenvalue, relative to it, at which Lanczos may stop early; see
+        `hessdiag.layer_spectra`.
+    max_memory : float or None, default=None
+        Bytes that the examination of one case keeps within, beside what is taken already; see
+        `hessdiag.layer_spectra`. Each worker process has as many of its own.
 
     See Also
     --------
@@ -94,6 +103,9 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         "n_jobs": [Integral, None],
         "on_error": [StrOptions({"raise", "warn"})],
         "verbose": [Interval(Real, 0, None, closed="left"), "boolean"],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "tolerance": [Interval(Real, 0, None, closed="neither"), None],
+        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     def __init__(
@@ -112,6 +124,9 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         n_jobs=None,
         on_error="raise",
         verbose=0,
+        batch_size=None,
+        tolerance=None,
+        max_memory=None,
     ):
         self.layers = layers
         self.curvature = curvature
@@ -127,6 +142,9 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self.n_jobs = n_jobs
         self.on_error = on_error
         self.verbose = verbose
+        self.batch_size = batch_size
+        self.tolerance = tolerance
+        self.max_memory = max_memory
 
     def __sklearn_tags__(self):
         """Declare that the input is a list of objects, and that nothing is learned."""
@@ -207,39 +225,55 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         self._validate_params()
         _check_cases(X)
         results = list(X)
-        todo = []
+        keys, todo, outcomes = {}, {}, {}
         for index, case in enumerate(X):
             if not isinstance(case, NetworkCase):
                 continue
             try:
-                check_case(case, layers=self.layers)
-                key = self._key(case)
+                keys[index] = self._enter(case, todo, outcomes)
             except Exception as error:
                 results[index] = self._skip(case, index, error)
-                continue
-            kept = _KEPT.get(key)
-            if kept is None:
-                todo.append((index, case, key))
-            else:
-                results[index] = kept
-        # The same content may come twice in one list; it is examined once.
-        unique = {key: case for _, case, key in todo}
         workers = joblib.Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
-        outcomes = workers(
-            joblib.delayed(_examine_safely)(case, key, self._settings(), self.memory)
-            for key, case in unique.items()
+        settings = self._settings()
+        found = workers(
+            joblib.delayed(_examine_safely)(case, key, settings | {"digest": digest}, self.memory)
+            for key, (case, digest) in todo.items()
         )
-        found = dict(zip(unique, outcomes, strict=True))
-        for index, case, key in todo:
-            outcome = found[key]
+        outcomes |= dict(zip(todo, found, strict=True))
+        for index, key in keys.items():
+            outcome = outcomes[key]
             if isinstance(outcome, Exception):
-                results[index] = self._skip(case, index, outcome)
+                results[index] = self._skip(X[index], index, outcome)
                 continue
             results[index] = outcome
             _KEPT[key] = outcome
             while len(_KEPT) > _KEPT_SIZE:
                 _KEPT.popitem(last=False)
         return results
+
+    def _enter(self, case, todo, outcomes):
+        """Return the key of a case, and see that it has an outcome or is to be examined.
+
+        The same content may come several times in a list, or be kept: it is digested to know that,
+        but checked and examined once.
+        """
+        digest = self._digest(case)
+        key = self._key(case, digest)
+        if key in _KEPT:
+            outcomes[key] = _KEPT[key]
+        elif key not in todo and key not in outcomes:
+            try:
+                self._check(case)
+                todo[key] = case, digest
+            except Exception as error:
+                outcomes[key] = error
+        if isinstance(outcomes.get(key), Exception):
+            raise outcomes[key]
+        return key
+
+    def _check(self, case):
+        """Check a case before long work starts."""
+        check_case(case, layers=self.layers, batch_size=self.batch_size, max_memory=self.max_memory)
 
     def _settings(self):
         """Keywords of `examine`: what the result depends on besides the case."""
@@ -255,12 +289,23 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             "device",
             "random_state",
         )
-        return {name: getattr(self, name) for name in names}
+        settings = {name: getattr(self, name) for name in names}
+        # Results that are kept already have no such entries in their keys.
+        optional = {name: getattr(self, name) for name in ("batch_size", "tolerance", "max_memory")}
+        return settings | {name: value for name, value in optional.items() if value is not None}
 
-    def _key(self, case):
+    def _digest(self, case):
+        """Digest of a case's content; a case that has none is checked, to know what is wrong."""
+        try:
+            return case.digest()
+        except Exception:
+            self._check(case)
+            raise
+
+    def _key(self, case, digest):
         """Digest of the case's name, its content and the settings."""
         settings = json.dumps([case.name, self._settings()], sort_keys=True, default=str)
-        return hashlib.blake2b((case.digest() + settings).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b((digest + settings).encode(), digest_size=16).hexdigest()
 
     def _skip(self, case, index, error):
         """Raise, or warn and return the placeholder."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdiag.features._measures import CONTEXT_MEASURES, LAYER_MEASURES, NETWORK_MEASURES
+from hessdiag.features.measures import CONTEXT_MEASURES, LAYER_MEASURES, NETWORK_MEASURES
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,14 +8,14 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from hessdiag.examination import Examination
 from hessdiag.features._check_list import check_list
 from hessdiag.features._layer_table import LayerTable, layer_table
-from hessdiag.features._measures import (
+from hessdiag.features._skipped_case import SkippedCase
+from hessdiag.features.measures import (
     CONTEXT_MEASURES,
     FAMILIES,
     FAMILY_OF,
     LAYER_FAMILIES,
     NETWORK_FAMILIES,
 )
-from hessdiag.features._skipped_case import SkippedCase
 
 
 def _trend(values):
@@ -46,7 +46,7 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     families : tuple of str, default=hessdiag.features.FAMILIES
-        Families of measures to use, all of them unless told otherwise: ``"shape"``, ``"scale"``,
+        Families of measures to use, all of them by default: ``"shape"``, ``"scale"``,
         ``"noise"``, ``"loo"``, ``"alignment"``, ``"attainable"``, ``"between"``,
         ``"context"``.
     pooling : tuple of str, default=("first", "last", "min", "max", "mean", "trend")

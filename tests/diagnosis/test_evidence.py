@@ -7,8 +7,13 @@ import pytest
 
 import hessdiag as hd
 from hessdiag.diagnosis import TableClassifier
-from hessdiag.features import LAYER_MEASURES, NETWORK_MEASURES, in_words, layer_table
-from hessdiag.features._measures import CONTEXT_MEASURES
+from hessdiag.features import (
+    CONTEXT_MEASURES,
+    LAYER_MEASURES,
+    NETWORK_MEASURES,
+    in_words,
+    layer_table,
+)
 from hessdiag.labels import DIAGNOSES, label_gains
 from hessdiag.reporting import render_text
 from hessdiag.testing import make_case
@@ -27,15 +32,16 @@ def medians(nine_cases):
     cases, y = nine_cases
     tables = [layer_table(x) for x in hd.LayerSpectra().transform(cases)]
     result = {}
-    for healthy in (True, False):
-        chosen = [t for t, label in zip(tables, y, strict=True) if (label == "well-fit") == healthy]
+    for well_fit in (True, False):
+        labelled = zip(tables, y, strict=True)
+        chosen = [t for t, label in labelled if (label == "well-fit") == well_fit]
         pools = {n: [v for t in chosen for v in t.measures[n]] for n in LAYER_MEASURES}
         pools |= {n: [t.network[n] for t in chosen] for n in NETWORK_MEASURES}
         pools |= {n: [t.context[n] for t in chosen] for n in CONTEXT_MEASURES}
-        result[healthy] = {}
+        result[well_fit] = {}
         for name, values in pools.items():
             finite = [v for v in values if np.isfinite(v)]
-            result[healthy][name] = np.median(finite) if finite else np.nan
+            result[well_fit][name] = np.median(finite) if finite else np.nan
     return result
 
 
@@ -208,11 +214,11 @@ def test_undecided_reports_say_so(nine_cases):
 
 
 def test_reference_ranges(diagnoser, nine_cases, medians):
-    for healthy in (True, False):
-        ranges = diagnoser.reference_.healthy if healthy else diagnoser.reference_.unhealthy
+    for well_fit in (True, False):
+        ranges = diagnoser.reference_.well_fit if well_fit else diagnoser.reference_.others
         assert set(ranges) == {*LAYER_MEASURES, *NETWORK_MEASURES, *CONTEXT_MEASURES}
         for name, (low, median, high) in ranges.items():
-            np.testing.assert_allclose(median, medians[healthy][name])
+            np.testing.assert_allclose(median, medians[well_fit][name])
             assert not low > median
             assert not median > high
 

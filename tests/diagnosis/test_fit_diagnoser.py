@@ -17,7 +17,7 @@ from sklearn.svm import LinearSVC
 
 import hessdiag as hd
 from hessdiag.diagnosis import NOT_EXAMINED, UNDECIDED, TableClassifier, TableDiagnoser
-from hessdiag.features import SkippedCase, SkippedCaseWarning, layer_table
+from hessdiag.features import SkippedCase, SkippedCaseWarning, forget_examinations, layer_table
 from hessdiag.labels import label_gains
 from hessdiag.zoo import read_reference
 
@@ -71,6 +71,36 @@ def test_bad_diagnoses(y, words, nine_cases):
         hd.FitDiagnoser().fit(nine_cases[0], y)
 
 
+BOUNDS = {"max_samples": 20, "batch_size": 7, "tolerance": 0.1, "max_memory": 1e9}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_bounds_of_an_examination_are_those_of_the_first_stage(name, nine_cases, monkeypatch):
+    cases, y = nine_cases
+    made = dict(zip([case.name for case in cases], hd.LayerSpectra().transform(cases), strict=True))
+    given = []
+
+    def examine(net, X, y, name=None, **settings):
+        given.append(settings)
+        return made[name]
+
+    monkeypatch.setattr("hessdiag.features._layer_spectra.examine", examine)
+    forget_examinations()
+    bounded = hd.LayerSpectra(**{name: BOUNDS[name]})
+    diagnoser = hd.FitDiagnoser(DummyClassifier(), spectra=bounded).fit(cases, y)
+    assert [settings[name] for settings in given] == 9 * [BOUNDS[name]]
+    # As for the reference diagnoser, which is fitted already.
+    diagnoser.spectra_.set_params(**{name: 2 * BOUNDS[name]})
+    diagnoser.predict(cases[:1])
+    assert given[-1][name] == 2 * BOUNDS[name]
+    assert len(given) == 10
+    nested = hd.FitDiagnoser(spectra=hd.LayerSpectra()).set_params(
+        **{f"spectra__{name}": BOUNDS[name]}
+    )
+    assert getattr(nested.spectra, name) == BOUNDS[name]
+    forget_examinations()
+
+
 def sick(case):
     case = copy.deepcopy(case)
     with torch.no_grad():
@@ -94,9 +124,12 @@ def test_skipped_cases(nine_cases):
     np.testing.assert_array_equal(probabilities[1:], diagnoser.predict_proba(cases[2:3]))
     with pytest.warns(SkippedCaseWarning):
         assert diagnoser.predict([sick(cases[1])]).tolist() == [NOT_EXAMINED]
-    with pytest.warns(SkippedCaseWarning), pytest.raises(ValueError, match="nothing to explain"):
+    with (
+        pytest.warns(SkippedCaseWarning),
+        pytest.raises(ValueError, match="Expected a case that can"),
+    ):
         diagnoser.explain(sick(cases[1]))
-    with pytest.raises(ValueError, match="None of the networks"):
+    with pytest.raises(ValueError, match="Expected networks that can be examined"):
         hd.FitDiagnoser().fit([SkippedCase("a", "x"), SkippedCase("b", "x")], y[:2])
 
 

@@ -5,8 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hessdiag.features import LAYER_MEASURES, NETWORK_MEASURES, LayerTable, SpectralFeatures
-from hessdiag.features._measures import CONTEXT_MEASURES
+from hessdiag.features import (
+    CONTEXT_MEASURES,
+    LAYER_MEASURES,
+    NETWORK_MEASURES,
+    LayerTable,
+    SpectralFeatures,
+)
 from hessdiag.labels import DIAGNOSES
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES
 

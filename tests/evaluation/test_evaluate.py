@@ -13,8 +13,7 @@ from hessdiag.evaluation._gain_ceiling import CEILING_TITLES, gain_ceiling
 from hessdiag.evaluation._rows import evaluation_rows, leading_columns_of_rows
 from hessdiag.evaluation._search import default_candidates, search_classifier
 from hessdiag.evaluation._studies import study_gains
-from hessdiag.features import SpectralFeatures
-from hessdiag.features._measures import CONTEXT_MEASURES
+from hessdiag.features import CONTEXT_MEASURES, SpectralFeatures
 from hessdiag.labels import DIAGNOSES, label_gains
 
 ROWS = [

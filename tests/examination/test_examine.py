@@ -92,7 +92,7 @@ def test_statistics_equal_those_of_plain_jacobians(activation, reduction):
             hot - hot.mean(0),
             losses,
             ridge,
-            n_parameters=weights.size,
+            n_params=weights.size,
         )
         with torch.no_grad():
             received = module[: int(name)](torch.as_tensor(X).double()).numpy()
@@ -103,7 +103,7 @@ def test_statistics_equal_those_of_plain_jacobians(activation, reduction):
         assert examination[name].n_outputs == layer.out_features
         assert examination[name].kind == "Linear"
     expected = gram_statistics(
-        rescaled, hessians, p - hot, z.numpy(), hot - hot.mean(0), losses, 1.0, n_parameters=84
+        rescaled, hessians, p - hot, z.numpy(), hot - hot.mean(0), losses, 1.0, n_params=84
     )
     expected |= wide_kernel_statistics(X.astype(float) @ X.astype(float).T, hot, p)
     found = examination.network.statistics

@@ -68,7 +68,7 @@ class Case:
             "targets": self.targets,
             "pointwise_loss": self.loss,
             "ridge_scale": self.ridge_scale,
-            "n_parameters": self.jacobian.shape[1],
+            "n_params": self.jacobian.shape[1],
         }
         return gram_statistics(**(arguments | changes))
 
@@ -357,11 +357,11 @@ def test_multiples_name_the_statistics():
 
 def test_errors_name_the_expected_shape():
     case = CASES["two classes"]
-    with pytest.raises(ValueError, match=r"residuals must be of shape \(N, C\)"):
+    with pytest.raises(ValueError, match=r"Expected residuals of shape \(N, C\)"):
         case.statistics(residuals=case.residuals.ravel())
-    with pytest.raises(ValueError, match=r"targets must have the shape of residuals, \(24, 2\)"):
+    with pytest.raises(ValueError, match=r"Expected targets of the shape of residuals, \(24, 2\)"):
         case.statistics(targets=case.targets[:, :1])
-    with pytest.raises(ValueError, match=r"gram must be of shape .* \(48, 48\)"):
+    with pytest.raises(ValueError, match=r"Expected gram of shape .* \(48, 48\)"):
         case.statistics(gram=np.eye(24))
-    with pytest.raises(ValueError, match="multiples must be finite positive"):
+    with pytest.raises(ValueError, match="Expected multiples as a list of finite positive"):
         case.statistics(multiples=(1.0, -1.0))

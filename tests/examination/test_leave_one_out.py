@@ -293,21 +293,31 @@ def test_not_finite_is_nan_without_warnings():
         assert np.isnan(leave_one_out(weighted, gram, residuals, RIDGES).shifts).all()
 
 
+def test_old_name_of_a_keyword_works_for_one_release():
+    jacobian, hessian, _ = CASES["cross-entropy"]
+    gram, roots = jacobian @ jacobian.T, output_hessian_roots(hessian)
+    with pytest.warns(FutureWarning, match="Expected n_params as keyword of weighted_gram"):
+        found = weighted_gram(gram, roots, n_parameters=2)
+    assert found.rank_bound == weighted_gram(gram, roots, n_params=2).rank_bound == 2
+    with pytest.warns(FutureWarning), pytest.raises(TypeError, match="n_parameters"):
+        weighted_gram(gram, roots, n_parameters=2, n_params=3)
+
+
 def test_errors_name_the_expected_shape():
     jacobian, hessian, residuals = CASES["cross-entropy"]
     roots, gram = output_hessian_roots(hessian), jacobian @ jacobian.T
     weighted = weighted_gram(gram, roots)
-    with pytest.raises(ValueError, match=r"\(N, C, C\), got \(7, 3\)"):
+    with pytest.raises(ValueError, match=r"\(N, C, C\), found \(7, 3\)"):
         output_hessian_roots(residuals)
-    with pytest.raises(ValueError, match="rank must be between 1 and C = 3, got 4"):
+    with pytest.raises(ValueError, match="Expected rank between 1 and C = 3, found 4"):
         output_hessian_roots(hessian, rank=4)
-    with pytest.raises(ValueError, match=r"roots must be of shape \(N, C, R\)"):
+    with pytest.raises(ValueError, match=r"Expected roots of shape \(N, C, R\)"):
         weighted_gram(gram, residuals)
-    with pytest.raises(ValueError, match=r"gram must be .* \(21, 21\) .* got \(20, 20\)"):
+    with pytest.raises(ValueError, match=r"Expected gram .* \(21, 21\) .* found \(20, 20\)"):
         weighted_gram(gram[1:, 1:], roots)
-    with pytest.raises(ValueError, match=r"jacobian must be .* \(21, p\)"):
+    with pytest.raises(ValueError, match=r"Expected jacobian .* \(21, p\)"):
         weighted_gram_from_jacobian(jacobian[1:], roots)
-    with pytest.raises(ValueError, match=r"residuals must be of shape \(N, C\) = \(7, 3\)"):
+    with pytest.raises(ValueError, match=r"Expected residuals of shape \(N, C\) = \(7, 3\)"):
         leave_one_out(weighted, gram, residuals[1:], RIDGES)
     with pytest.raises(ValueError, match="finite positive"):
         leave_one_out(weighted, gram, residuals, [1.0, 0.0])

@@ -1,6 +1,8 @@
 """Examinations are computed once, kept by content, on disk if asked, and in parallel."""
 
 import copy
+import hashlib
+import json
 import subprocess
 import sys
 
@@ -12,7 +14,13 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 import hessdiag as hd
-from hessdiag.features import SkippedCase, SkippedCaseWarning, forget_examinations, layer_table
+from hessdiag.features import (
+    SkippedCase,
+    SkippedCaseWarning,
+    _layer_spectra,
+    forget_examinations,
+    layer_table,
+)
 from hessdiag.testing import make_case
 from hessdiag.testing._case_check import counted_examinations
 
@@ -140,8 +148,6 @@ def test_sick_network_among_a_hundred():
 def test_error_while_examining_keeps_the_others(monkeypatch, nine_cases):
     cases, _ = nine_cases
     forget_examinations()
-    from hessdiag.features import _layer_spectra
-
     real = _layer_spectra.examine
 
     def fails_on_one(net, X, y, name=None, **settings):
@@ -165,3 +171,154 @@ def test_skipped_and_examined_pass_through():
     examination = hd.LayerSpectra().transform([make_case(n_samples=12, width=2)])[0]
     blank = SkippedCase("x", "why")
     assert hd.LayerSpectra().transform([examination, blank]) == [examination, blank]
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """Names of the cases that are checked before long work starts."""
+    names, real = [], _layer_spectra.check_case
+
+    def counting(case, **settings):
+        names.append(case.name)
+        return real(case, **settings)
+
+    monkeypatch.setattr(_layer_spectra, "check_case", counting)
+    forget_examinations()
+    return names
+
+
+def test_repeated_case_is_checked_once_and_a_kept_one_not_again(checked):
+    case = make_case(n_samples=12, width=2, name="a")
+    twins = [case, copy.deepcopy(case), hd.NetworkCase(case.net, case.X, case.y, name="b"), case]
+    found = hd.LayerSpectra().transform(twins)
+    assert checked == ["a", "b"]
+    assert found[0] is found[1] is found[3] is not found[2]
+    hd.LayerSpectra().transform(twins)
+    assert checked == ["a", "b"]
+
+
+def test_repeated_case_that_fails_the_check_is_skipped_at_every_place(checked):
+    case = make_case(n_samples=12, width=2, name="a")
+    bad = sick(case)
+    with pytest.warns(SkippedCaseWarning) as warned:
+        found = hd.LayerSpectra(on_error="warn").transform([bad, case, bad])
+    assert [str(w.message).split(" was")[0] for w in warned] == ["Case 0 (a)", "Case 2 (a)"]
+    assert [isinstance(item, SkippedCase) for item in found] == [True, False, True]
+    assert checked == ["a", "a"]
+
+
+def test_all_cases_are_checked_before_the_first_is_examined(checked):
+    case = make_case(n_samples=12, width=2)
+    with (
+        counted_examinations() as calls,
+        pytest.raises(ValueError, match="NaN"),
+    ):
+        hd.LayerSpectra().transform([case, sick(case)])
+    assert not calls
+    assert len(checked) == 2
+
+
+def test_case_is_digested_once(monkeypatch, checked):
+    case, digested = make_case(n_samples=12, width=2, name="a"), []
+    real = hd.NetworkCase.digest
+
+    def counting(case):
+        digested.append(case.name)
+        return real(case)
+
+    monkeypatch.setattr(hd.NetworkCase, "digest", counting)
+    examination = hd.LayerSpectra().transform([case])[0]
+    assert digested == ["a"]
+    assert examination.digest == real(case)
+
+
+def test_case_without_a_digest_is_explained_by_the_check(monkeypatch, checked):
+    def unreadable(case):
+        raise OSError("unreadable")
+
+    case = make_case(n_samples=12, width=2)
+    monkeypatch.setattr(hd.NetworkCase, "digest", unreadable)
+    with pytest.raises(ValueError, match="NaN"):
+        hd.LayerSpectra().transform([sick(case)])
+    with pytest.raises(OSError, match="unreadable") as caught:
+        hd.LayerSpectra().transform([case])
+    assert "on_error='warn' would skip it" in caught.value.__notes__[0]
+    assert len(checked) == 2
+
+
+GIVEN = {"batch_size": 5, "tolerance": 0.1, "max_memory": 1e9}
+
+
+@pytest.fixture
+def keywords(monkeypatch):
+    """Keywords of every examination; none is made."""
+    given = []
+
+    def note(net, X, y, **settings):
+        given.append(settings)
+        return f"examination {len(given)}"
+
+    forget_examinations()
+    monkeypatch.setattr(_layer_spectra, "examine", note)
+    yield given
+    forget_examinations()
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_bounds_are_passed_on_where_they_are_given(name, keywords):
+    case = make_case(n_samples=12, width=2)
+    hd.LayerSpectra().transform([case])
+    hd.LayerSpectra(**{name: GIVEN[name]}).transform([case])
+    hd.LayerSpectra(**{name: 2 * GIVEN[name]}).transform([case])
+    assert [settings.get(name) for settings in keywords] == [None, GIVEN[name], 2 * GIVEN[name]]
+    assert not {*GIVEN} & {*keywords[0]}
+    assert {*keywords[1]} == {*keywords[0], name}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_examination_within_bounds_is_the_same(name):
+    case = make_case(n_samples=30, width=3)
+    forget_examinations()
+    free = hd.LayerSpectra().transform([case])[0]
+    bounded = hd.LayerSpectra(**{name: GIVEN[name]}).transform([case])[0]
+    assert bounded is not free
+    assert bounded.settings[name] == GIVEN[name]
+    left, right = layer_table(free), layer_table(bounded)
+    for measure, values in left.measures.items():
+        np.testing.assert_allclose(right.measures[measure], values, 1e-6, 1e-9, err_msg=measure)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_bounds_are_checked(name):
+    case = make_case(n_samples=12, width=2)
+    for value in (0, -1, "1"):
+        with pytest.raises(ValueError, match=name):
+            hd.LayerSpectra(**{name: value}).fit([case])
+
+
+def test_bounds_hold_for_the_check_of_a_case(monkeypatch, keywords):
+    case, given = make_case(n_samples=12, width=2), []
+    monkeypatch.setattr(_layer_spectra, "check_case", lambda case, **s: given.append(s))
+    hd.LayerSpectra(layers=["head"], **GIVEN).transform([case])
+    assert given == [{"layers": ["head"], "batch_size": 5, "max_memory": 1e9}]
+
+
+def test_keys_of_kept_examinations_stay_as_they_were():
+    case = make_case(n_samples=12, width=2, name="a")
+    settings = {
+        "layers": None,
+        "curvature": "hessian",
+        "method": "auto",
+        "n_lanczos_steps": 30,
+        "n_probes": 3,
+        "max_samples": None,
+        "max_gram_size": 1000,
+        "dtype": "float64",
+        "device": None,
+        "random_state": 0,
+    }
+    text = case.digest() + json.dumps(["a", settings], sort_keys=True)
+    expected = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    forget_examinations()
+    hd.LayerSpectra().transform([case])
+    assert list(_layer_spectra._KEPT) == [expected]

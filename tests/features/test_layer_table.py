@@ -1,4 +1,4 @@
-"""Tables of measures: JSON keeps them, and every measure can be said in words."""
+"""Tables of measures: JSON keeps them, and what does not apply is NaN."""
 
 import json
 
@@ -9,16 +9,12 @@ from hypothesis import strategies as st
 
 import hessdiag as hd
 from hessdiag.features import (
-    FAMILIES,
     LAYER_FAMILIES,
     LAYER_MEASURES,
     NETWORK_MEASURES,
     LayerTable,
-    in_words,
     layer_table,
 )
-from hessdiag.features._measures import CONTEXT_MEASURES, FAMILY_OF
-from hessdiag.features._words import _BY_RIDGE, WORDS
 
 
 @pytest.fixture(scope="module")
@@ -92,31 +88,6 @@ def test_network_is_not_a_layer(tables):
         assert "network" not in table.layers
         assert table.layers[-1] == "head"
         assert all(len(values) == len(table.layers) for values in table.measures.values())
-
-
-@pytest.mark.parametrize("name", [*LAYER_MEASURES, *NETWORK_MEASURES, *CONTEXT_MEASURES])
-def test_every_measure_has_words_and_family(name):
-    words = in_words(name)
-    assert len(words) > 8
-    assert name not in words or "_" not in name
-    assert FAMILY_OF[name] in FAMILIES
-
-
-def test_no_words_without_a_measure():
-    stems = {name.rpartition("_")[0] for name in LAYER_MEASURES}
-    assert set(WORDS) <= {*LAYER_MEASURES, *CONTEXT_MEASURES}
-    assert set(_BY_RIDGE) <= stems
-    assert sum(len(family) for family in LAYER_FAMILIES.values()) == len(LAYER_MEASURES)
-
-
-def test_words_tell_measures_apart():
-    words = {in_words(name) for name in NETWORK_MEASURES}
-    assert len(words) == len(NETWORK_MEASURES)
-
-
-def test_unknown_measure_has_no_words():
-    with pytest.raises(KeyError):
-        in_words("no_such_measure_1")
 
 
 @settings(max_examples=12, deadline=None)

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 
 import hessdiag as hd
 from hessdiag.features import (
+    CONTEXT_MEASURES,
+    FAMILIES,
+    FAMILY_OF,
     LAYER_FAMILIES,
     LAYER_MEASURES,
     NETWORK_FAMILIES,
@@ -16,7 +19,6 @@ from hessdiag.features import (
     LayerTable,
     SkippedCase,
 )
-from hessdiag.features._measures import CONTEXT_MEASURES, FAMILIES, FAMILY_OF
 from hessdiag.features._spectral_features import POOLINGS
 from hessdiag.testing import make_case
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hessdiag.features._measures import LAYER_MEASURES
+from hessdiag.features import LAYER_MEASURES
 from hessdiag.study._binomial import holm, share_interval
 from hessdiag.study._correlations import measure_families
 from hessdiag.study._statements import STATEMENTS

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hessdiag.features._measures import LAYER_MEASURES
+from hessdiag.features import LAYER_MEASURES
 from hessdiag.study import STATEMENTS
 from hessdiag.study._runs import Runs, each_data_set, nearest_checkpoint
 from hessdiag.study._tables import PLACES, REGIMES

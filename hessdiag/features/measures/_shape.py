@@ -1,0 +1,103 @@
+"""Measures of shape: the form of the local spectrum, whatever its scale.
+
+A ReLU network may be rescaled layer by layer without changing its function, which changes every
+raw trace and eigenvalue, but none of these.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from hessdiag.features.measures._measure import Measure
+from hessdiag.features.measures._reading import FLOOR, ggn, log10, rank_bound, statistic
+from hessdiag.features.measures._references import ALAIN, GAO, ROY, RUDELSON, SAGUN, SCHRAUDOLPH
+from hessdiag.spectra import (
+    effective_rank,
+    n_outliers,
+    negative_mass,
+    participation_ratio,
+    stable_rank,
+)
+
+_shape = partial(Measure, family="shape")
+
+
+def _fraction(count):
+    """A count of the local GGN's spectrum over the largest rank possible."""
+    return lambda layer, context: count(ggn(layer)) / rank_bound(layer, context)
+
+
+SHAPE = (
+    _shape(
+        name="stable_rank_fraction",
+        words="spread of curvature over directions (stable rank)",
+        formula="(sum_i l_i^2 / max_i l_i^2) / min(p, N C), in 0..1",
+        function=_fraction(stable_rank),
+        reference=RUDELSON,
+    ),
+    _shape(
+        name="participation_ratio_fraction",
+        words="spread of curvature over directions (participation ratio)",
+        formula="((sum_i |l_i|)^2 / sum_i l_i^2) / min(p, N C), in 0..1",
+        function=_fraction(participation_ratio),
+        reference=GAO,
+    ),
+    _shape(
+        name="effective_rank_fraction",
+        words="spread of curvature over directions (entropy)",
+        formula="exp(-sum_i q_i log q_i) / min(p, N C) with q_i = |l_i| / sum_j |l_j|, in 0..1",
+        function=_fraction(effective_rank),
+        reference=ROY,
+    ),
+    _shape(
+        name="log_stable_rank",
+        words="number of strongly curved directions (stable rank, log10)",
+        formula="log10(sum_i l_i^2 / max_i l_i^2)",
+        function=lambda layer, _: log10(stable_rank(ggn(layer))),
+        reference=RUDELSON,
+    ),
+    _shape(
+        name="log_participation_ratio",
+        words="number of curved directions (participation ratio, log10)",
+        formula="log10((sum_i |l_i|)^2 / sum_i l_i^2)",
+        function=lambda layer, _: log10(participation_ratio(ggn(layer))),
+        reference=GAO,
+    ),
+    _shape(
+        name="log_effective_rank",
+        words="number of curved directions (entropy, log10)",
+        formula="log10(exp(-sum_i q_i log q_i)) with q_i = |l_i| / sum_j |l_j|",
+        function=lambda layer, _: log10(effective_rank(ggn(layer))),
+        reference=ROY,
+    ),
+    _shape(
+        name="negative_mass",
+        words="share of negative curvature",
+        formula="sum_{h_i < 0} |h_i| / sum_i |h_i|, in 0..1; 0 where no h_i is negative",
+        function=lambda layer, _: negative_mass(layer.spectrum),
+        reference=ALAIN,
+    ),
+    _shape(
+        name="negative_ratio",
+        words="most negative against most positive curvature",
+        formula="max(0, -min_i h_i) / max_i l_i, at least 0",
+        function=lambda layer, _: (
+            max(0.0, -layer.spectrum.min_eigenvalue) / max(ggn(layer).max_eigenvalue, FLOOR)
+        ),
+        reference=SAGUN,
+    ),
+    _shape(
+        name="gn_gap",
+        words="part of the curvature that the Gauss-Newton form misses",
+        formula="|H v - G v| / |H v| for a random direction v, at least 0",
+        function=statistic("gn_gap"),
+        reference=SCHRAUDOLPH,
+    ),
+    _shape(
+        name="outlier_fraction",
+        words="share of outlier eigenvalues",
+        formula="#{i : l_i > 10 times the mean of the positive l_j} / min(p, N C), in 0..1",
+        function=_fraction(n_outliers),
+        reference=SAGUN,
+    ),
+)
