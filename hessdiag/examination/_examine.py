@@ -102,7 +102,11 @@ def _examine_factored(problem, settings, wide_layers, wide_network):
         if gap is not None and not gap.coincides and settings.max_memory is None:
             measured.factors[name] = weighted
         del factor, weighted
-    spectra = _hessian_spectra(problem, settings, measured, generator)
+    spectra, policy = {}, _hessian_policy(problem, settings, measured.gaps)
+    if policy is not None:
+        if policy.is_bounded:
+            measured = measured.without_vectors()
+        spectra = compute_spectra(policy, measured, generator)
     layers = [
         _layer(problem, blocks[name], spectra.get(name, ggn), ggn, statistics)
         for name, (ggn, statistics) in found.items()
@@ -123,16 +127,10 @@ def _factors_in_turn(problem, settings):
         yield from problem.factors(blocks=[block], lean=True).items()
 
 
-def _hessian_spectra(problem, settings, measured, generator):
-    """Compute the spectra of the Hessians that are no Gauss-Newton matrices: {name: Spectrum}."""
-    gaps = measured.gaps
+def _hessian_policy(problem, settings, gaps):
+    """Choose how layers are worked on whose Hessians are no Gauss-Newton matrices, if any."""
     blocks = [b for b in problem.blocks if b.name in gaps and not gaps[b.name].coincides]
-    if not blocks:
-        return {}
-    policy = choose_policy(problem.with_blocks(blocks), settings)
-    if policy.is_bounded:
-        measured = measured.without_vectors()
-    return compute_spectra(policy, measured, generator)
+    return choose_policy(problem.with_blocks(blocks), settings) if blocks else None
 
 
 def _layer(problem, block, spectrum, ggn_spectrum, statistics):

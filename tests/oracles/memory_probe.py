@@ -1,4 +1,4 @@
-"""Run in a process of its own: how much memory the spectra of a net take, beside what is planned.
+"""Run in a process of its own: how much memory spectra or an examination take, beside the plan.
 
 Prints a list as JSON, for every setting asked for: `peak`, the bytes by which resident memory rose
 at its highest; `planned`; `largest`, the largest eigenvalues; or `error`.
@@ -17,6 +17,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from hessdiag.examination import examine
 from hessdiag.spectra import layer_spectra, plan_spectra
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}
@@ -95,6 +96,9 @@ def peak_of(work):
 
 def measure(net, X, y, settings):
     """Compute the spectra once, looking at memory."""
+    if "max_gram_size" in settings:
+        examination, peak = peak_of(lambda: examine(net, X, y, **settings))
+        return {"peak": peak, "n_samples": examination.context["n_samples_examined"]}
     try:
         planned = plan_spectra(net, X, y, **settings)
         spectra, peak = peak_of(lambda: layer_spectra(net, X, y, **settings))
@@ -117,6 +121,8 @@ def main(network, activation, several):
     # Libraries take their own memory at first use.
     for warm in ({}, {"method": "lanczos", "n_lanczos_steps": 3}):
         layer_spectra(net, X[few], y[few], **warm)
+    if any("max_gram_size" in settings for settings in several):
+        examine(net, X, y, max_gram_size=50)
     print(json.dumps([measure(net, X, y, settings) for settings in several]))
 
 
