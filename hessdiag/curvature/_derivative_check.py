@@ -263,44 +263,42 @@ class _Derivatives:
     def check_second(self):
         """Check the Hessian against differences of gradients, layer by layer."""
         self.multiply()
-        differences, wrong = [], None
+        names = [entries.name for entries in self.entries]
+        right, wrong = set(), {}
         for step in STEPS:
             up, down = (self._moved(sign * step, self._slope) for sign in (1, -1))
             if up is None or down is None:
                 return
-            differences.append((up - down) / (2 * step))
-            differing = self._differing(differences[-1], ROUNDING / step * self.reach)
-            wrong = differing if wrong is None else [name for name in wrong if name in differing]
-            if not wrong:
+            for name, agrees, has_kink in self._compared(up, down, step):
+                if agrees:
+                    right.add(name)
+                elif not has_kink:
+                    wrong[name] = True
+            if right.issuperset(names):
                 return
-        # A kink shows as differences that grow as the step shrinks; what is wrong stays the same.
-        wrong = [name for name in wrong if self._is_steady(name, differences)]
+        wrong = [name for name in wrong if name not in right]
         if not wrong:
             return
         raise ValueError(
-            f"Expected a second derivative that is one, found in layer {wrong[0]!r} that the product "
-            "with the Hessian is not the difference of gradients. An operation there has no "
+            f"Expected a second derivative that is one, found in layer {wrong[0]!r} that the "
+            "product with the Hessian is not the difference of gradients. An operation there has no "
             "derivative of its backward pass, or a wrong one (once_differentiable, a custom "
             "autograd.Function, torch.no_grad() or detach() in a backward pass). Write it with "
             "plain functions of torch, or leave out with layers=[...] what depends on it."
         )
 
-    def _differing(self, difference, rounding):
-        """Name the layers whose part of the product is not the difference of gradients."""
-        parts = [x.split(self.sizes) for x in (self.product, difference, self.gradient)]
-        names = []
-        for entries, found, expected, gradient in zip(self.entries, *parts):
-            bound = OF_PRODUCT * float(expected.norm()) + OF_GRADIENT * float(gradient.norm())
-            if not _agrees(found, expected, bound + rounding):
-                names.append(entries.name)
-        return names
+    def _compared(self, up, down, step):
+        """Yield every layer's name, whether its differences agree, and whether there is a kink.
 
-    def _is_steady(self, name, differences):
-        """Say whether differences by several steps are the same for a layer."""
-        place = [entries.name for entries in self.entries].index(name)
-        parts = [difference.split(self.sizes)[place] for difference in differences]
-        size = max(float(part.norm()) for part in parts)
-        return all(float((part - parts[0]).norm()) <= 0.1 * size for part in parts[1:])
+        At a kink the slopes to both sides differ, and there is no one derivative.
+        """
+        vectors = (self.product, (up - down) / (2 * step), (up - 2 * self.gradient + down) / step)
+        parts = [x.split(self.sizes) for x in (*vectors, self.gradient)]
+        for entries, found, expected, bend, gradient in zip(self.entries, *parts):
+            bound = OF_PRODUCT * float(expected.norm()) + OF_GRADIENT * float(gradient.norm())
+            bound += ROUNDING / step * self.reach
+            has_kink = not float(bend.norm()) <= 10 * bound
+            yield entries.name, _agrees(found, expected, bound), has_kink
 
     def check_symmetry(self):
         """Check that u . H v is v . H u."""
