@@ -281,8 +281,8 @@ class _Derivatives:
             return
         raise ValueError(
             f"Expected a second derivative that is one, found in layer {wrong[0]!r} that the "
-            "product with the Hessian is not the difference of gradients. An operation there has no "
-            "derivative of its backward pass, or a wrong one (once_differentiable, a custom "
+            "product with the Hessian is not the difference of gradients. An operation there has "
+            "no derivative of its backward pass, or a wrong one (once_differentiable, a custom "
             "autograd.Function, torch.no_grad() or detach() in a backward pass). Write it with "
             "plain functions of torch, or leave out with layers=[...] what depends on it."
         )
