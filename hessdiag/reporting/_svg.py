@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from markupsafe import Markup
-
+from hessdiag.optional import import_optional
 from hessdiag.plotting import (
     NEGATIVE,
     POSITIVE,
@@ -81,5 +80,6 @@ def inline_figure(figure, prefix, label):
     body = re.sub(r" font-family: [^;\"]*;?", "", body)
     body = re.sub("|".join(_COLOURS), lambda found: _COLOURS[found.group()], body)
     body = re.sub(r"\n\s*", "\n", body)
+    Markup = import_optional("markupsafe", extra="reports", purpose="A page").Markup
     start = Markup('<svg viewBox="{}" role="img" aria-label="{}">').format(view_box, label)
     return start + Markup(body) + Markup("</svg>")

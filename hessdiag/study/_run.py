@@ -20,7 +20,7 @@ from hessdiag.study._gather import (
 )
 from hessdiag.study._regularities import tally_statements
 from hessdiag.study._stages import run_experiments, run_pilot, run_students
-from hessdiag.study._tables import StudyTables
+from hessdiag.study.tables import StudyTables
 from hessdiag.zoo import load_dataset, write_atomically
 
 

@@ -10,7 +10,7 @@ import pytest
 from hessdiag.study import Experiment, StudyDesign, correlate
 from hessdiag.study import _gather as gather
 from hessdiag.study._design import DATA_SETS
-from hessdiag.study._tables import REGIMES, StudyTables
+from hessdiag.study.tables import REGIMES, StudyTables
 from hessdiag.zoo import _reference as shipped
 from hessdiag.zoo._reference import read_reference
 

@@ -11,12 +11,6 @@ from pathlib import Path
 from hessdiag.optional import import_optional
 from hessdiag.zoo import write_atomically
 
-#: Order of the regimes wherever they are listed.
-REGIMES = ("starved", "sound", "lavish")
-
-#: Order of the places of a layer; "network" is all layers together.
-PLACES = ("first", "middle", "last", "network")
-
 
 @dataclass(frozen=True, eq=False)
 class StudyTables:
