@@ -59,6 +59,8 @@ ORDER = [
 #: file names, and names of ours that have moved, each when it is asked for.
 BY_STRING = {"hessdiag.optional", "hessdiag.case_files", "hessdiag.moved"}
 
+NOT_WRITTEN_OUT = "<a string>"
+
 MOST_FILES = 20
 MOST_LINES = 500
 
@@ -66,17 +68,16 @@ MOST_LINES = 500
 class Tree:
     """The modules of a package and what they import, read without running them."""
 
-    def __init__(self, root, name="hessdiag", by_string=BY_STRING):
-        self.root, self.name, self.by_string = root, name, by_string
+    def __init__(self, root, name="hessdiag"):
+        self.root, self.name = root, name
         self.paths = {}
         for path in sorted((root / name).rglob("*.py")):
             parts = path.relative_to(root).with_suffix("").parts
             self.paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-        self.faults = []
         self.imports = [
             (module, line, target)
-            for module in self.paths
-            for line, target in self._imports_of(module)
+            for module, path in self.paths.items()
+            for line, target in imports_of(path, self.package(module), name)
         ]
 
     def where(self, module, line):
@@ -98,55 +99,76 @@ class Tree:
             target = target.rpartition(".")[0]
         return target
 
-    def _imports_of(self, module):
-        for node in ast.walk(ast.parse(self.paths[module].read_text())):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                start = self._start(module, node)
-                names = [start if a.name == "*" else f"{start}.{a.name}" for a in node.names]
-            elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__"}:
-                names = self._named_by(module, node)
-            else:
-                continue
-            for name in names:
-                if name == self.name or name.startswith(f"{self.name}."):
-                    yield node.lineno, name
 
-    def _start(self, module, node):
-        """Where the names of an import come from, in full."""
-        if not node.level:
-            return node.module
-        parts = self.package(module).split(".")
-        parts = parts[: len(parts) - node.level + 1]
-        return ".".join([*parts, node.module] if node.module else parts)
+def imports_of(path, package, name):
+    """Yield line and full name of what a file imports from a package of ours."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = _start(package, node)
+            targets = [start if a.name == "*" else f"{start}.{a.name}" for a in node.names]
+        elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__"}:
+            targets = [_named_by(node)]
+        else:
+            continue
+        for target in targets:
+            if target == NOT_WRITTEN_OUT or target.split(".")[0] == name:
+                yield node.lineno, target
 
-    def _named_by(self, module, node):
-        """What a call imports; that must be written out, or it could be anything."""
-        argument = node.args[0] if node.args else None
-        if isinstance(argument, ast.Constant) and not str(argument.value).startswith("."):
-            return [str(argument.value)]
-        if module not in self.by_string:
-            place = self.where(module, node.lineno)
-            self.faults.append(f"{place}: imports by a string that is not written out")
-        return []
+
+def _start(package, node):
+    """Where the names of an import come from, in full."""
+    if not node.level:
+        return node.module
+    parts = package.split(".")
+    parts = parts[: len(parts) - node.level + 1]
+    return ".".join([*parts, node.module] if node.module else parts)
+
+
+def _named_by(node):
+    """What a call imports."""
+    argument = node.args[0] if node.args else None
+    if isinstance(argument, ast.Constant) and not str(argument.value).startswith("."):
+        return str(argument.value)
+    return NOT_WRITTEN_OUT
 
 
 def _called(node):
     return getattr(node.func, "attr", getattr(node.func, "id", None))
 
 
+def owner(target):
+    """The package or module that alone may import a name; None where all may."""
+    parts = target.split(".")
+    for place, part in enumerate(parts):
+        if part.startswith("_") and not (part.startswith("__") and part.endswith("__")):
+            return ".".join(parts[:place])
+    return None
+
+
 def private_faults(tree):
     """A name with an underscore belongs to the modules beside it."""
     for module, line, target in tree.imports:
-        parts = target.split(".")
-        hidden = [i for i, part in enumerate(parts) if _is_private(part)]
-        if hidden and ".".join(parts[: hidden[0]]) != tree.package(module):
+        if owner(target) not in {None, tree.package(module)}:
             yield f"{tree.where(module, line)}: {target} is private to another package"
 
 
-def _is_private(name):
-    return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
+def outside_faults(folder, name="hessdiag"):
+    """A file outside of the package, such as a test, reaches into what its folder mirrors."""
+    for path in sorted(folder.rglob("*.py")):
+        mirrored = [name, *path.parent.relative_to(folder).parts]
+        for line, target in imports_of(path, "", name):
+            mine = owner(target)
+            if mine and (len(mirrored) == 1 or mine.split(".")[: len(mirrored)] != mirrored):
+                yield f"{path.relative_to(folder.parent)}:{line}: {target} is private"
+
+
+def string_faults(tree, by_string):
+    """What is imported by a string could be anything, unless it is written out."""
+    for module, line, target in tree.imports:
+        if target == NOT_WRITTEN_OUT and module not in by_string:
+            yield f"{tree.where(module, line)}: imports by a string that is not written out"
 
 
 def flow_faults(tree, order):
@@ -155,6 +177,8 @@ def flow_faults(tree, order):
     for room in sorted({tree.room(module) for module in tree.paths} - set(place)):
         yield f"{room} has no place in the order"
     for module, line, target in tree.imports:
+        if target == NOT_WRITTEN_OUT:
+            continue
         here, there = tree.room(module), tree.room(tree.module(target))
         if {here, there} <= set(place) and place[there] > place[here]:
             yield f"{tree.where(module, line)}: {here} imports {there}, which comes after it"
@@ -164,6 +188,8 @@ def circle_faults(tree):
     """No way along imports leads back: between packages, and between modules."""
     rooms, modules = defaultdict(set), defaultdict(set)
     for module, _, target in tree.imports:
+        if target == NOT_WRITTEN_OUT:
+            continue
         target = tree.module(target)
         modules[module].add(target)
         if tree.room(module) != tree.room(target):
@@ -209,8 +235,8 @@ def size_faults(tree):
 def faults_of(root, order=ORDER):
     tree = Tree(root)
     return [
-        *tree.faults,
         *private_faults(tree),
+        *string_faults(tree, BY_STRING),
         *flow_faults(tree, order),
         *circle_faults(tree),
         *size_faults(tree),
@@ -225,10 +251,20 @@ def test_imports_go_one_way():
 def test_all_imports_are_read():
     tree = Tree(ROOT)
     assert len(tree.paths) > 200
-    found = {(module, tree.module(target)) for module, _, target in tree.imports}
-    assert ("hessdiag.spectra._ways", "hessdiag.spectra._lanczos") in found
+    found = {(module, target) for module, _, target in tree.imports}
+    assert ("hessdiag.cases", "hessdiag.curvature.prepare") in found
     # This one is within a function.
-    assert ("hessdiag.cli", "hessdiag.demo") in found
+    assert ("hessdiag.cli", "hessdiag.demo.run_demo") in found
+
+
+def test_tests_reach_only_into_the_package_that_they_mirror():
+    here = Path(__file__).parent
+    faults = [
+        fault
+        for folder in (here, here.parent / "benchmarks", here.parent / "examples")
+        for fault in outside_faults(folder)
+    ]
+    assert not faults, "\n".join(faults)
 
 
 #: A tree without a fault: early is upstream of late, which has a subpackage.
@@ -334,6 +370,26 @@ def test_strings_that_are_not_written_out_are_found(tmp_path):
     text = "import importlib\n\n\ndef f(name):\n    importlib.import_module(name)\n"
     faults = plant(tmp_path, **{"late/_run.py": text})
     assert faults == ["hessdiag/late/_run.py:5: imports by a string that is not written out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "is_fault"),
+    [
+        ("late/test_run.py", "hessdiag.late._run", False),
+        ("late/test_run.py", "hessdiag.late.part._part", False),
+        ("late/part/test_part.py", "hessdiag.late.part._part", False),
+        ("late/part/test_part.py", "hessdiag.late._run", True),
+        ("late/test_run.py", "hessdiag.early._one", True),
+        ("test_all.py", "hessdiag.early._one", True),
+        ("test_all.py", "hessdiag.early", False),
+    ],
+)
+def test_tests_that_reach_elsewhere_are_found(tmp_path, name, target, is_fault):
+    path = tmp_path / "tests" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(f"import {target}\n")
+    faults = [f"tests/{name}:1: {target} is private"] if is_fault else []
+    assert list(outside_faults(tmp_path / "tests")) == faults
 
 
 def test_large_folders_and_files_are_found(tmp_path):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from hessdiag.plotting._matplotlib import figure_bytes
+from hessdiag.plotting import figure_bytes
 from hessdiag.study.figures._correlations import draw_correlations
 from hessdiag.study.figures._coupling import draw_coupling
 from hessdiag.study.figures._early import draw_early
