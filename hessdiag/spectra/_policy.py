@@ -84,7 +84,20 @@ class Policy:
 
 
 def check_factors(problem, factors):
-    """Refuse Gauss-Newton matrices of layers whose Jacobian does not fit in memory."""
+    """Refuse Gauss-Newton matrices of layers whose Jacobian does not fit in memory.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+    factors : dict of str to (Factor or None)
+        Factors by layer name; None where one was not built.
+
+    Raises
+    ------
+    ValueError
+        If a layer has none.
+    """
     for block in problem.blocks:
         if block.name in factors and factors[block.name] is None:
             size = problem.n_samples * problem.outputs.rank * block.n_params
