@@ -10,8 +10,8 @@ from hessdiag.spectra._ways import LayerSizes
 
 # Passes hold more than what graphs save: as measured, up to a quarter.
 SPARE = 1.25
-# Share of a bound that is left to the C library's heap, which gives freed memory back with some
-# delay, and to the buffers of matrix products.
+#: Share of a bound that is left to the C library's heap, which gives freed memory back with some
+#: delay, and to the buffers of matrix products.
 RESERVE = 0.2
 
 

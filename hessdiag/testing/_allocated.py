@@ -8,8 +8,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-__all__ = ["AllocatedBytes"]
-
 
 class AllocatedBytes(TorchDispatchMode):
     """Count the bytes of the tensors that are made while this is active and still held.

@@ -13,7 +13,7 @@ from hessdiag.curvature.factors._per_sample import per_sample_factor
 from hessdiag.curvature.factors._rules import find_rule
 from hessdiag.curvature.network import available_memory, hooked, received_by
 
-# Layers whose factors keep all positions.
+#: Layers whose factors keep all positions.
 POSITION_WISE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
 
 

@@ -8,7 +8,7 @@ from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._factor import Factor
 from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES, gram_by_positions
 
-# Dense Jacobians of more entries than this are not kept for products.
+#: Dense Jacobians of more entries than this are not kept for products.
 MAX_KEPT_ENTRIES = 50_000_000
 # Sides of Gram matrices beyond which looking for fewer columns costs more than it saves.
 MAX_NARROWED = 1024

@@ -19,6 +19,7 @@ class Link:
         self.inverse = inverse
 
 
+#: The link that leaves outputs as they are.
 IDENTITY = Link("identity", lambda outputs: outputs, lambda outputs: outputs)
 LOG = Link(
     "log",

@@ -16,7 +16,7 @@ from hessdiag.curvature.factors import watching
 from hessdiag.curvature.products._hessian_products import vector_jacobian_products
 from hessdiag.curvature.products._smooth_functions import KeptDerivatives
 
-# Columns of H_n per backward pass: vectorized passes of this width keep memory moderate.
+#: Columns of H_n per backward pass: vectorized passes of this width keep memory moderate.
 COLUMNS_AT_ONCE = 32
 # Outer products a a' of more entries than this are not formed for all samples at once.
 MAX_OUTER_ENTRIES = 5_000_000
