@@ -64,7 +64,22 @@ def layer_panels(examination, names, prefix):
 
 
 def inline_figure(figure, prefix, label):
-    """Turn a figure into an element of a page."""
+    """Turn a figure into an element of a page.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to show.
+    prefix : str
+        Start of the ids within it, so that figures of one page share none.
+    label : str
+        Words for those who do not see it.
+
+    Returns
+    -------
+    markupsafe.Markup
+        An ``svg`` element.
+    """
     metadata = dict.fromkeys(["Date", "Creator", "Format", "Type"])
     text = figure_bytes(figure, format="svg", metadata=metadata).decode("utf-8")
     body = text[text.index("<svg") :]

@@ -1,5 +1,6 @@
 """The zoo: recipes to trained networks to labels, the reference table and its evaluation."""
 
+from hessdiag.moved import moved_names
 from hessdiag.zoo._batches import (
     TensorBatches,
 )
@@ -111,3 +112,11 @@ __all__ = [
     "write_atomically",
     "write_reference",
 ]
+
+__getattr__ = moved_names(
+    __name__,
+    dict.fromkeys(
+        ("evaluate_zoo", "format_advice", "format_evaluation", "try_advice"),
+        "hessdiag.evaluation",
+    ),
+)
