@@ -13,12 +13,13 @@ ROOT = Path(hessdiag.__file__).parents[1]
 #: Packages, and modules of the top level, in the order of the flow: each may import those before
 #: it. A package's own modules stand after its subpackages, which do not know of their parent.
 ORDER = [
-    # Imported by all, these import nothing of ours.
+    # For all others; these know nothing of networks.
     "hessdiag.version",
     "hessdiag.optional",
     "hessdiag.labels",
     "hessdiag.docstrings",
     "hessdiag.moved",
+    "hessdiag.resumable",
     # From a net and its data to numbers.
     "hessdiag.curvature.network",
     "hessdiag.curvature.factors",

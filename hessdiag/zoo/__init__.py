@@ -5,7 +5,6 @@ from hessdiag.zoo._batches import (
     TensorBatches,
 )
 from hessdiag.zoo._builder import (
-    run_resumable,
     train_zoo,
 )
 from hessdiag.zoo._changes import (
@@ -41,7 +40,6 @@ from hessdiag.zoo._reference import (
 )
 from hessdiag.zoo._store import (
     ZooStore,
-    write_atomically,
 )
 from hessdiag.zoo._training import (
     TrainingRecord,
@@ -105,11 +103,9 @@ __all__ = [
     "one_thread",
     "read_reference",
     "recipe_split",
-    "run_resumable",
     "split_dataset",
     "train_recipe",
     "train_zoo",
-    "write_atomically",
     "write_reference",
 ]
 

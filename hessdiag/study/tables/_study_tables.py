@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from hessdiag.optional import import_optional
-from hessdiag.zoo import write_atomically
+from hessdiag.resumable import write_atomically
 
 
 @dataclass(frozen=True, eq=False)
