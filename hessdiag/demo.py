@@ -103,7 +103,9 @@ def run_demo(folder):
         before = held_out[report.name]
         treatment = _treat(report, before)
         if treatment is None:
-            print(f"  {report.name:24s} {'left alone':34s} held-out loss {before:.3f}")
+            keeps = report.recommendation.action == "keep"
+            done = "left alone" if keeps else "nothing left to change as advised"
+            print(f"  {report.name:24s} {done:34s} held-out loss {before:.3f}")
             continue
         treatments.append(treatment)
         done = f"{treatment.action}: {treatment.change}"

@@ -102,20 +102,54 @@ class Tree:
 
 
 def imports_of(path, package, name):
-    """Yield line and full name of what a file imports from a package of ours."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Yield line and full name of what a file imports from a package of ours, or reaches in it."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    callers, bound = _bound_names(nodes, package, name)
+    for node in nodes:
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             start = _start(package, node)
             targets = [start if a.name == "*" else f"{start}.{a.name}" for a in node.names]
-        elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__"}:
+        elif isinstance(node, ast.Call) and _called(node) in callers:
             targets = [_named_by(node)]
+        elif isinstance(node, ast.Attribute):
+            targets = _reached_by(node, bound)
         else:
             continue
         for target in targets:
             if target == NOT_WRITTEN_OUT or target.split(".")[0] == name:
                 yield node.lineno, target
+
+
+def _bound_names(nodes, package, name):
+    """What imports by a string, by whatever name; and names that imports bind to ours."""
+    callers, bound = {"import_module", "__import__", "resolve_name"}, {}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == name:
+                    bound[alias.asname or name] = alias.name if alias.asname else name
+        elif isinstance(node, ast.ImportFrom):
+            start = _start(package, node)
+            for alias in node.names:
+                if alias.name in callers:
+                    callers.add(alias.asname or alias.name)
+                elif start.split(".")[0] == name:
+                    bound[alias.asname or alias.name] = f"{start}.{alias.name}"
+    return callers, bound
+
+
+def _reached_by(node, bound):
+    """The hidden name that attributes of something imported lead to, if any."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name) or node.id not in bound:
+        return []
+    target = ".".join([bound[node.id], *reversed(parts)])
+    return [target] if owner(target) else []
 
 
 def _start(package, node):
@@ -156,12 +190,15 @@ def private_faults(tree):
 
 
 def outside_faults(folder, name="hessdiag"):
-    """A file outside of the package, such as a test, reaches into what its folder mirrors."""
+    """A file outside of the package, such as a test, reaches into what it mirrors."""
     for path in sorted(folder.rglob("*.py")):
         mirrored = [name, *path.parent.relative_to(folder).parts]
+        if len(mirrored) == 1:
+            # At the top level a file mirrors the module that it is named after.
+            mirrored.append(path.stem.removeprefix("test_"))
         for line, target in imports_of(path, "", name):
             mine = owner(target)
-            if mine and (len(mirrored) == 1 or mine.split(".")[: len(mirrored)] != mirrored):
+            if mine and mine.split(".")[: len(mirrored)] != mirrored:
                 yield f"{path.relative_to(folder.parent)}:{line}: {target} is private"
 
 
@@ -316,6 +353,13 @@ def test_a_sound_tree_has_no_fault(tmp_path):
             "late/_run.py",
             "from importlib import import_module\nimport_module('hessdiag.early._one')",
         ),
+        (
+            "late/_run.py",
+            "from importlib import import_module as load\nload('hessdiag.early._one')",
+        ),
+        ("late/_run.py", "from hessdiag import early\nONE = early._one.ONE"),
+        ("late/_run.py", "import hessdiag.early as e\ne._one.ONE"),
+        ("late/_run.py", "import hessdiag.early\nhessdiag.early._one.ONE"),
         # Neither a parent nor a child is the package itself.
         ("late/_run.py", "from hessdiag.late.part._part import PART"),
         ("late/part/_part.py", "from hessdiag.late._other import OTHER"),
@@ -383,6 +427,7 @@ def test_strings_that_are_not_written_out_are_found(tmp_path):
         ("late/test_run.py", "hessdiag.early._one", True),
         ("test_all.py", "hessdiag.early._one", True),
         ("test_all.py", "hessdiag.early", False),
+        ("test_early.py", "hessdiag.early._one", False),
     ],
 )
 def test_tests_that_reach_elsewhere_are_found(tmp_path, name, target, is_fault):
