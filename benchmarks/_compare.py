@@ -10,7 +10,7 @@ from _measure import peak_of, seconds_of, training_step
 from _networks import layer_names
 from _tools import PEERS, Hessdiag
 
-from hessdiag.testing._allocated import AllocatedBytes
+from hessdiag.testing import AllocatedBytes
 
 __all__ = ["compare"]
 

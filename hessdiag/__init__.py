@@ -24,6 +24,7 @@ Data flows one way:
     Networks with known Hessians; checks for estimators that take networks.
 """
 
+import hessdiag.reporting  # noqa: F401  reports show themselves by it
 from hessdiag.case_files import load_case, save_case
 from hessdiag.cases import NetworkCase
 from hessdiag.diagnosis import DiagnosisReport, FitDiagnoser

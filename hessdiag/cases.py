@@ -20,8 +20,6 @@ from hessdiag.curvature.network import (
     untouched_surroundings,
 )
 
-__all__ = ["NetworkCase", "check_case"]
-
 
 @dataclass(frozen=True, eq=False)
 class NetworkCase:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from hessdiag.cases import NetworkCase
-from hessdiag.labels import WELL_FIT
-from hessdiag.zoo import DEMO_DATASET, Recipe, load_reference_diagnoser, recipe_split, train_recipe
+from hessdiag.zoo import (
+    DEMO_DATASET,
+    Recipe,
+    change_recipe,
+    load_reference_diagnoser,
+    recipe_split,
+    train_recipe,
+)
 
 _SOUND = Recipe(
     dataset=DEMO_DATASET,
@@ -38,14 +44,14 @@ DEMO_RECIPES = {
 class Treatment:
     """What following the advice did to one network.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Name of the network.
     action : str
-        The advice that was followed.
+        The advice that was followed: "widen" or "constrain".
     change : str
-        What was changed.
+        What was changed in the network's recipe, such as "width 2 -> 8".
     before, after : float
         Held-out loss.
     """
@@ -70,7 +76,7 @@ def run_demo(folder):
     reports : list of DiagnosisReport
         One for each network.
     treatments : list of Treatment
-        One for each network that is not well-fit.
+        One for each network whose recipe the recommendation changes.
     """
     from hessdiag.reporting import print_reports, write_figures, write_html
 
@@ -95,13 +101,16 @@ def run_demo(folder):
     treatments = []
     for report in reports:
         before = held_out[report.name]
-        if report.diagnosis == WELL_FIT:
-            print(f"  {report.name:24s} left alone        held-out loss {before:.3f}")
-            continue
         treatment = _treat(report, before)
+        if treatment is None:
+            keeps = report.recommendation.action == "keep"
+            done = "left alone" if keeps else "nothing left to change as advised"
+            print(f"  {report.name:24s} {done:34s} held-out loss {before:.3f}")
+            continue
         treatments.append(treatment)
+        done = f"{treatment.action}: {treatment.change}"
         print(
-            f"  {treatment.name:24s} {treatment.change:32s} "
+            f"  {treatment.name:24s} {done:34s} "
             f"held-out loss {treatment.before:.3f} -> {treatment.after:.3f}"
         )
     print(f"\nReport:  {page.resolve()}")
@@ -111,14 +120,24 @@ def run_demo(folder):
 
 
 def _treat(report, before):
-    """Train again as the report advises."""
-    recipe = DEMO_RECIPES[report.name]
-    if report.recommendation.action == "widen":
-        changed = replace(recipe, width=4 * recipe.width)
-        change = f"width {recipe.width} -> {changed.width}"
-    else:
-        changed = replace(recipe, weight_decay=1.0)
-        change = f"weight decay {recipe.weight_decay:g} -> {changed.weight_decay:g}"
+    """Train again as the report advises; None where it advises to change nothing that can be."""
+    recipe, advice = DEMO_RECIPES[report.name], report.recommendation
+    changed = change_recipe(recipe, advice.change) if advice.change else None
+    if changed is None:
+        return None
     _, record = train_recipe(changed)
-    action = report.recommendation.action
-    return Treatment(report.name, action, change, before, record.test_losses[-1])
+    change = _difference(recipe, changed)
+    return Treatment(report.name, advice.action, change, before, record.test_losses[-1])
+
+
+def _difference(recipe, changed):
+    """Say which fields of a recipe were changed."""
+    pairs = {
+        field.name: (getattr(recipe, field.name), getattr(changed, field.name))
+        for field in fields(Recipe)
+    }
+    return ", ".join(
+        f"{name.removeprefix('n_').replace('_', ' ')} {old:g} -> {new:g}"
+        for name, (old, new) in pairs.items()
+        if old != new
+    )

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+#: Constraining the network lowers its held-out loss.
 OVERFITTING = "overfitting"
+#: Widening the network does.
 UNDERPARAMETERIZED = "underparameterized"
+#: Neither does by enough.
 WELL_FIT = "well-fit"
 
 #: The diagnoses, in the alphabetical order that classifiers use.

@@ -70,8 +70,7 @@ def nine_cases():
 @pytest.fixture(scope="session")
 def small_zoo(tmp_path_factory, small_recipes):
     """A zoo on disk, its records and its table: read only."""
-    from hessdiag.zoo import ZooStore
-    from hessdiag.zoo._pipeline import build_zoo
+    from hessdiag.zoo import ZooStore, build_zoo
 
     folder = tmp_path_factory.mktemp("zoo")
     table = folder / "table.npz"

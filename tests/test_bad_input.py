@@ -11,8 +11,8 @@ from skorch import NeuralNetClassifier
 
 import hessdiag as hd
 from hessdiag.diagnosis import TableClassifier
+from hessdiag.features import counted_examinations
 from hessdiag.testing import make_case, network_state, state_changes, surroundings_state
-from hessdiag.testing._case_check import counted_examinations
 from hessdiag.zoo import MLP
 
 

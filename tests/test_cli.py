@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from hessdiag.cli import main
 from hessdiag.diagnosis import TableClassifier
 from hessdiag.labels import DIAGNOSES
 from hessdiag.testing import make_case
-from hessdiag.zoo._reference import REFERENCE_PATH
 
 pytest.importorskip("safetensors")
+
+REFERENCE = files("hessdiag.zoo") / "data" / "reference_zoo.npz"
 
 
 def hessdiag(*arguments):
@@ -203,7 +205,7 @@ def test_folder_that_is_no_case(folders, tmp_path, small_diagnoser, capsys):
     assert "parameters.safetensors" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not REFERENCE_PATH.is_file(), reason="the reference table is not built yet")
+@pytest.mark.skipif(not REFERENCE.is_file(), reason="the reference table is not built yet")
 def test_diagnose_with_the_shipped_table(folders, tmp_path):
     content = tmp_path / "r.json"
     run = hessdiag("diagnose", folders[2], "--json", content, "--fail-on", *DIAGNOSES)

@@ -21,8 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import hessdiag as hd
 from hessdiag.diagnosis import TableClassifier
-from hessdiag.features import forget_examinations
-from hessdiag.testing._case_check import counted_examinations
+from hessdiag.features import counted_examinations, forget_examinations
 
 
 def whole_path(**spectra):

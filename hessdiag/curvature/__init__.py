@@ -27,6 +27,7 @@ from hessdiag.curvature._workload import (
 from hessdiag.curvature.network import (
     UnfittedNetworkError,
 )
+from hessdiag.moved import moved_names
 
 __all__ = [
     "LocalCurvature",
@@ -41,3 +42,22 @@ __all__ = [
     "sweep_groups",
     "vectors_at_once",
 ]
+
+__getattr__ = moved_names(
+    __name__,
+    dict.fromkeys(
+        (
+            "LeaveOneOut",
+            "WeightedGram",
+            "arc_cosine_kernel",
+            "gram_statistics",
+            "leave_one_out",
+            "left_out_residuals",
+            "output_hessian_roots",
+            "weighted_gram",
+            "weighted_gram_from_jacobian",
+            "wide_kernel_statistics",
+        ),
+        "hessdiag.examination",
+    ),
+)

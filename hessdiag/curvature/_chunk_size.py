@@ -53,6 +53,20 @@ def _size_within(problem, max_memory):
 
 
 def fitting_chunks(problem, max_memory):
-    """Return a problem in chunks that fit within a bound on memory, if they may be cut."""
+    """Return a problem in chunks that fit within a bound on memory, if they may be cut.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+    max_memory : float or None
+        Bytes to keep within; None stands for half of what is free.
+
+    Returns
+    -------
+    LocalCurvature
+        The problem in smaller chunks, or as it is where all samples fit at once or no smaller
+        chunks may be made.
+    """
     size = chosen_chunk_size(problem, max_memory) if problem.may_cut else None
     return problem if size is None or size >= problem.n_samples else problem.cut(size)

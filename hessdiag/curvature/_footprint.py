@@ -86,11 +86,33 @@ def _bytes_of(tensors):
 
 
 def held_bytes(factor):
-    """Count the bytes of the tensors that a factor holds."""
+    """Count the bytes of the tensors that a factor holds.
+
+    Parameters
+    ----------
+    factor : Factor
+        Jacobian of a layer in factored form.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     tensors = [value for value in vars(factor).values() if isinstance(value, torch.Tensor)]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def dense_bytes(factor):
-    """Count the bytes of the Jacobian that a factor stands for."""
+    """Count the bytes of the Jacobian that a factor stands for.
+
+    Parameters
+    ----------
+    factor : Factor
+        Jacobian of a layer in factored form.
+
+    Returns
+    -------
+    int
+        Bytes of all its N D p entries, in its own precision.
+    """
     return factor.n_samples * factor.n_outputs * factor.n_params * factor.dtype.itemsize

@@ -26,13 +26,33 @@ from hessdiag.curvature.products import GaussNewtonProducts, HessianProducts, La
 class LocalCurvature:
     """Layers, outputs and data of a net, ready for factors, Gauss-Newton and Hessian products.
 
-    Made by `prepare`; nothing in it changes. `output_function` is None where the scalar is no
-    function of each sample's outputs; `why_whole` says why, or that its Hessians in the outputs are
-    too large to be formed. `widths` and `entries` say how wide
-    what each module sends is, and how many numbers per sample; `first_chunk` is the number of
-    samples that passed through the net at once at first; `may_cut` says whether chunks may be made
-    smaller, no size having been asked for; `keeps_derivatives` whether products may record smooth
-    functions with derivatives that are kept.
+    Made by `prepare`; nothing in it changes.
+
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net's private copy.
+    scalar : Scalar or LayerScalars
+        What is differentiated.
+    blocks : list of Block
+        The layers, in forward order.
+    widths : dict of str to (int or None)
+        How wide what each module sends is.
+    entries : dict of str to float
+        How many numbers each module sends per sample.
+    samples : Samples
+        Inputs and targets, in chunks.
+    output_function : OutputFunction or None
+        The scalar as a function of the outputs; None where it is no function of each sample's
+        outputs.
+    why_whole : str or None
+        Why it is none, or that its Hessians in the outputs are too large to be formed.
+    first_chunk : int
+        Samples that passed through the net at once at first.
+    may_cut : bool, default=False
+        Whether chunks may be made smaller, no size having been asked for.
+    keeps_derivatives : bool, default=True
+        Whether products may record smooth functions with derivatives that are kept.
     """
 
     working_copy: WorkingCopy
@@ -107,11 +127,33 @@ class LocalCurvature:
         return measure_footprint(self)
 
     def cut(self, size):
-        """Return the same problem in chunks of so many samples."""
+        """Return the same problem in chunks of so many samples.
+
+        Parameters
+        ----------
+        size : int
+            Samples of a chunk, at most.
+
+        Returns
+        -------
+        LocalCurvature
+            The same problem, in other chunks.
+        """
         return replace(self, samples=self.samples.cut(size))
 
     def restrict(self, indices):
-        """Return the same problem on some of its samples, in one chunk."""
+        """Return the same problem on some of its samples, in one chunk.
+
+        Parameters
+        ----------
+        indices : array-like of int of shape (n,)
+            Places of the samples.
+
+        Returns
+        -------
+        LocalCurvature
+            The problem on these alone.
+        """
         indices = torch.as_tensor(indices, device=self.working_copy.device)
         samples = self.samples.take(indices)
         return replace(
@@ -119,17 +161,51 @@ class LocalCurvature:
         )
 
     def with_blocks(self, blocks):
-        """Return the same problem with other blocks of the same parameters as its layers."""
+        """Return the same problem with other blocks of the same parameters as its layers.
+
+        Parameters
+        ----------
+        blocks : sequence of Block
+            The layers to take.
+
+        Returns
+        -------
+        LocalCurvature
+            The same problem, with other layers.
+        """
         return replace(self, blocks=list(blocks))
 
     def outputs_of(self, X):
-        """Map inputs to outputs (n, D) in the coordinates examined."""
+        """Map inputs to outputs (n, D) in the coordinates examined.
+
+        Parameters
+        ----------
+        X : Tensor, or dict, list or tuple of Tensor
+            Inputs of n samples.
+
+        Returns
+        -------
+        Tensor of shape (n, D)
+            Outputs, with a graph where autograd is on.
+        """
         return flatten_outputs(self.output_function.link.forward(self.working_copy(X)))
 
     def factors(self, weighted=False, blocks=None, lean=False):
-        """Build the blocks' Jacobian factors; `weighted` applies the output factors B' to them.
+        """Build the blocks' Jacobian factors.
 
-        `lean` keeps every chunk's part in the form that takes less memory, dense or not.
+        Parameters
+        ----------
+        weighted : bool, default=False
+            Whether the output factors B' are applied to them.
+        blocks : sequence of Block or None, default=None
+            The layers; None takes all.
+        lean : bool, default=False
+            Whether every chunk's part is kept in the form that takes less memory, dense or not.
+
+        Returns
+        -------
+        dict of str to (Factor or None)
+            Factors by layer name; None where one would not fit in memory.
         """
         blocks = self.blocks if blocks is None else blocks
         parts = {block.name: [] for block in blocks}
@@ -148,7 +224,24 @@ class LocalCurvature:
         return {name: join_factors(pieces) for name, pieces in parts.items()}
 
     def each_factor(self, blocks, weighted=False, max_memory=None):
-        """Yield (name, factor) of one block after the other, none of them kept."""
+        """Yield (name, factor) of one block after the other, none of them kept.
+
+        Parameters
+        ----------
+        blocks : sequence of Block
+            The layers.
+        weighted : bool, default=False
+            Whether the output factors B' are applied to them.
+        max_memory : float or None, default=None
+            Bytes to keep within, as in `sweep_groups`.
+
+        Yields
+        ------
+        name : str
+            Name of a layer.
+        factor : Factor or None
+            Its factor; None where one would not fit in memory.
+        """
         if len(self.chunks) > 1:
             for block in blocks:
                 yield from self.factors(weighted=weighted, blocks=[block]).items()
@@ -161,7 +254,20 @@ class LocalCurvature:
             )
 
     def products(self, curvature, blocks=None):
-        """Return products with Hessians or Gauss-Newton matrices, by passes through the net."""
+        """Return products with Hessians or Gauss-Newton matrices, by passes through the net.
+
+        Parameters
+        ----------
+        curvature : {"hessian", "ggn"}
+            The matrices.
+        blocks : sequence of Block or None, default=None
+            The layers; None takes all.
+
+        Returns
+        -------
+        HessianProducts, LayerProducts or GaussNewtonProducts
+            Its method ``products`` multiplies {name: vectors (k, p)}.
+        """
         if curvature == "hessian":
             return self.whole_products(blocks)
         blocks = self.blocks if blocks is None else blocks
@@ -169,7 +275,18 @@ class LocalCurvature:
         return GaussNewtonProducts(self.outputs_of, chunks, self.output_function.products, blocks)
 
     def residual_products(self, blocks=None):
-        """Return products with sum_n r_n . d2 z_n, the part of the Hessian beyond Gauss-Newton."""
+        """Return products with sum_n r_n . d2 z_n, the part of the Hessian beyond Gauss-Newton.
+
+        Parameters
+        ----------
+        blocks : sequence of Block or None, default=None
+            The layers; None takes all.
+
+        Returns
+        -------
+        HessianProducts
+            Its method ``products`` multiplies {name: vectors (k, p)}.
+        """
         known = self.output_function.products if self.outputs is None else self.outputs
         scalars = []
         for chunk, start in zip(self.chunks, self.offsets):
@@ -180,7 +297,13 @@ class LocalCurvature:
         return HessianProducts(scalars, blocks, self.keeps_derivatives)
 
     def whole_scalar(self):
-        """Evaluate the scalar on all samples at once, as a function of the parameters."""
+        """Evaluate the scalar on all samples at once, as a function of the parameters.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The scalar, with its graph.
+        """
         return self.scalar(self.working_copy(self.X), self.y, self.X)
 
     def whole_products(self, blocks=None):
@@ -188,6 +311,16 @@ class LocalCurvature:
 
         A chunk's share is the second derivative of the scalar with all other samples' outputs held
         fixed. Where each layer has a function of its own output, its Hessian is that one's.
+
+        Parameters
+        ----------
+        blocks : sequence of Block or None, default=None
+            The layers; None takes all.
+
+        Returns
+        -------
+        HessianProducts or LayerProducts
+            Its method ``products`` multiplies {name: vectors (k, p)}.
         """
         if self.is_layerwise:
             return self.scalar.products(self, self.blocks if blocks is None else blocks)
@@ -209,7 +342,18 @@ class LocalCurvature:
         return self.output_function(flatten_outputs(outputs))
 
     def width_of(self, block):
-        """Return the width of what a block sends on: the last of its modules that was called."""
+        """Return the width of what a block sends on: the last of its modules that was called.
+
+        Parameters
+        ----------
+        block : Block
+            A layer.
+
+        Returns
+        -------
+        int
+            Features or channels; the first side of its last parameter where it was never called.
+        """
         if block.name == "network":
             return self.output_function.n_outputs if self.is_separable else 0
         owners = [owner_of(name) for name in block.parameter_names]
@@ -220,7 +364,18 @@ class LocalCurvature:
         return int(last.shape[0] if last.ndim else 1)
 
     def network_block(self, blocks=None):
-        """Return all blocks, or some, as one."""
+        """Return all blocks, or some, as one.
+
+        Parameters
+        ----------
+        blocks : sequence of Block or None, default=None
+            Blocks to join; None takes all.
+
+        Returns
+        -------
+        Block
+            One block called "network", with the parameters of all of them.
+        """
         blocks = self.blocks if blocks is None else blocks
         return Block(
             name="network",

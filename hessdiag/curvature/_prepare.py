@@ -61,13 +61,35 @@ def prepare(
         Fitted net; it is not changed.
     X, y : as the net's ``fit`` takes them
         Data.
-    layers, scalar, max_samples, batch_size, random_state, device, dtype, max_memory
-        As in `hessdiag.spectra.LocalSpectra`.
+    layers : None, str, sequence of str or dict, default=None
+        Names or patterns of the layers, or a dict of block name to names of parameters.
+    scalar : "loss", callable or mapping of str to callable, default="loss"
+        The net's own loss, a function of its outputs, or functions of the layers' own outputs.
+    max_samples : int or None, default=None
+        Samples to draw; None takes all.
+    batch_size : int or None, default=None
+        Samples that pass through the net at once; None takes as many as fit.
+    random_state : None, int, RandomState or Generator, default=None
+        Seed of that draw.
+    device : torch.device, str or None, default=None
+        Where to compute; None stays where the net is.
+    dtype : torch.dtype, {"float32", "float64"} or None, default=None
+        Precision; None takes the net's own, but never a half precision.
+    max_memory : float or None, default=None
+        Bytes to keep within, as far as chunks of samples can do that.
 
     Returns
     -------
     LocalCurvature
         The problem.
+
+    Raises
+    ------
+    TypeError
+        If `net` is no skorch net.
+    ValueError
+        If the net is not fitted or not finite, the data do not suit it, its outputs differ from one
+        forward pass to the next, or a keyword is not what it may be.
     """
     check_net(net)
     check_data(net, X, y)

@@ -15,14 +15,43 @@ def entries_sent(problem, block):
 
 
 def sweep_bytes(problem, block, n_columns):
-    """Count what one sample's backward sweeps leave at the outputs of a block."""
+    """Count what one sample's backward sweeps leave at the outputs of a block.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+    block : Block
+        A layer.
+    n_columns : int
+        Columns of outputs that are swept.
+
+    Returns
+    -------
+    float
+        Bytes for one sample.
+    """
     return n_columns * entries_sent(problem, block) * problem.itemsize
 
 
 def capture_bytes(problem, block, n_columns, held):
     """Count the bytes that building a factor takes at its peak, for every sample.
 
-    `held` are those of the factor itself, `n_columns` the columns that are swept.
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+    block : Block
+        A layer.
+    n_columns : int
+        Columns of outputs that are swept.
+    held : float
+        Bytes of the factor itself, for one sample.
+
+    Returns
+    -------
+    float
+        Bytes for one sample.
     """
     if not _has_rule(block):
         # Jacobians of all outputs, joined; the vectorized passes that give them.
@@ -46,8 +75,24 @@ def _has_rule(block):
 def sweep_groups(problem, blocks, n_columns, max_memory=None):
     """Cut blocks into runs whose sweeps are held together: less memory, but more sweeps.
 
-    Unless told otherwise, a run's sweeps take at most one and a half times what a step of training
-    takes (activations, gradients, two moments of Adam and their update).
+    Without a bound, a run's sweeps take at most one and a half times what a step of training takes
+    (activations, gradients, two moments of Adam and their update).
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+    blocks : sequence of Block
+        The layers, in forward order.
+    n_columns : int
+        Columns of outputs that are swept.
+    max_memory : float or None, default=None
+        Bytes to keep within, of which sweeps take a quarter; None stands for the above.
+
+    Returns
+    -------
+    list of list of Block
+        Runs of neighbours; a layer that is too large is a run of its own.
     """
     limit = _free_sweeps(problem) if max_memory is None else max_memory / 4
     groups, size = [[]], 0
@@ -76,6 +121,18 @@ def vectors_at_once(problem, most=64):
     """Count the vectors that Hessians are multiplied by at once where memory is not asked for.
 
     Every one takes about as much as what the modules send.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+    most : int, default=64
+        Largest number to return.
+
+    Returns
+    -------
+    int
+        At least 1.
     """
     sent = problem.itemsize * sum(problem.entries.values()) / 2
     largest = problem.samples.largest_chunk
@@ -83,7 +140,18 @@ def vectors_at_once(problem, most=64):
 
 
 def pass_operations(problem):
-    """Estimate the floating-point operations of one pass through every layer, all samples."""
+    """Estimate the floating-point operations of one pass through every layer, all samples.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+
+    Returns
+    -------
+    float
+        Operations: two for each parameter, position and sample.
+    """
     total = 0
     for block in problem.blocks:
         width = problem.widths.get(owner_of(block.parameter_names[0])) or 1

@@ -26,6 +26,9 @@ from hessdiag.diagnosis._recommendation import (
     WAYS,
     recommend,
 )
+from hessdiag.diagnosis._renderers import (
+    set_renderers,
+)
 from hessdiag.diagnosis._report import (
     UNDECIDED,
     DiagnosisReport,
@@ -76,4 +79,5 @@ __all__ = [
     "leading_columns",
     "nearest_gains",
     "recommend",
+    "set_renderers",
 ]

@@ -178,7 +178,26 @@ def explain_table(diagnoser, table, examination):
 
 
 def expected_gains(model, columns, diagnosis):
-    """Expected gains that agree with the diagnosis, where the model knows any."""
+    """Predict the gains of one network, of those that agree with its diagnosis.
+
+    Parameters
+    ----------
+    model : TableDiagnoser or TableClassifier
+        A fitted model of the table.
+    columns : ndarray of shape (1, n_features)
+        The network's row of the table.
+    diagnosis : str
+        Its diagnosis.
+
+    Returns
+    -------
+    widening : GainEstimate or None
+        Gain of widening; None where the model knows no gains.
+    constraining : GainEstimate or None
+        Gain of constraining, likewise.
+    constraints : dict of str to float
+        Gain of each way of constraining, as far as the model knows them.
+    """
     if not model.n_gains_:
         return None, None, {}
     gains, intervals = model.predict_gains(columns, True, GAIN_COVERAGE, diagnoses=[diagnosis])

@@ -10,7 +10,7 @@ from hessdiag.labels import OVERFITTING, UNDERPARAMETERIZED
 # The share of a layer's directions that the data determine, under the evidence prior.
 _SATURATION = "effective_dimension_fraction_1"
 
-# Ways of constraining, the weakest first: what to do in words, and for a program.
+#: Ways of constraining, the weakest first: what to do in words, and for a program.
 WAYS = {
     "decay": (
         "add weight decay (tenfold, or AdamW's 0.1 to 1 from none)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hessdiag.diagnosis._gains import GainEstimate
+from hessdiag.diagnosis._renderers import rendered
 from hessdiag.examination import Examination
 
 #: What a diagnoser answers where its confidence is below `min_confidence`.
@@ -146,12 +147,8 @@ class DiagnosisReport:
 
     def __str__(self):
         """Return the report as plain text."""
-        from hessdiag.reporting import render_text
-
-        return render_text([self])
+        return rendered(self, "text") or repr(self)
 
     def _repr_html_(self):
         """Return the report as HTML, for notebooks."""
-        from hessdiag.reporting import render_html
-
-        return render_html([self], fragment=True)
+        return rendered(self, "html")

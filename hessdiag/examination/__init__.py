@@ -23,7 +23,6 @@ from hessdiag.examination._local_hessians import (
     examine,
 )
 from hessdiag.examination._wide_kernel import (
-    STATISTICS,
     arc_cosine_kernel,
     left_out_residuals,
     wide_kernel_statistics,
@@ -31,7 +30,6 @@ from hessdiag.examination._wide_kernel import (
 
 __all__ = [
     "BETWEEN_STATISTICS",
-    "STATISTICS",
     "Examination",
     "LayerExamination",
     "LeaveOneOut",

@@ -40,6 +40,7 @@ ALONE = ("spread", "bend", "unsureness")
 #: Of the samples themselves.
 OF_SAMPLES = ("forecast_loss", "forecast_log10_ridge", "forecast_depth")
 
+#: Names of the statistics of a net between its samples.
 BETWEEN_STATISTICS = (
     *(f"sample_{name}" for name in COMPARISONS),
     *OF_SAMPLES,

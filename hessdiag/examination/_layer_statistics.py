@@ -17,8 +17,6 @@ from hessdiag.examination._pointwise_loss import PointwiseLoss
 from hessdiag.examination._task import Task
 from hessdiag.spectra import Spectrum, ggn_spectrum
 
-__all__ = ["LayerStatistics"]
-
 
 class LayerStatistics:
     """What the layers of one problem have in common: outputs, targets, losses, output Hessians.
@@ -58,7 +56,7 @@ class LayerStatistics:
             values, weighted_factor.n_params, curvature, gap, weighted_factor.epsilon
         )
 
-    def __call__(self, gram, ridge, eig, n_parameters=None):
+    def __call__(self, gram, ridge, eig, n_params=None):
         """Compute the statistics of one Gram matrix."""
         if self.targets is None:
             return {}
@@ -72,7 +70,7 @@ class LayerStatistics:
             self._pointwise_loss,
             ridge,
             eig=eig,
-            n_params=n_parameters,
+            n_params=n_params,
         )
 
     def _pointwise_loss(self, outputs):

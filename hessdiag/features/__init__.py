@@ -1,8 +1,11 @@
 """From networks to tables: examinations, measures of layers, columns of fixed width."""
 
+from hessdiag.features._kept_examinations import (
+    counted_examinations,
+    forget_examinations,
+)
 from hessdiag.features._layer_spectra import (
     LayerSpectra,
-    forget_examinations,
 )
 from hessdiag.features._layer_table import (
     LayerTable,
@@ -39,6 +42,7 @@ __all__ = [
     "SkippedCase",
     "SkippedCaseWarning",
     "SpectralFeatures",
+    "counted_examinations",
     "forget_examinations",
     "in_words",
     "layer_table",

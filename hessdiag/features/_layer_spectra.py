@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections import OrderedDict
 from numbers import Integral, Real
 
 import joblib
@@ -14,15 +13,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from hessdiag.cases import NetworkCase, check_case
-from hessdiag.examination import Examination, examine
+from hessdiag.examination import Examination
 from hessdiag.features._check_list import check_list
+from hessdiag.features._kept_examinations import examine, keep, kept
 from hessdiag.features._layer_table import LayerTable
 from hessdiag.features._skipped_case import SkippedCase, SkippedCaseWarning
-
-# Examinations of this process, by content. One holds a few eigenvalue arrays of at most
-# `max_gram_size` numbers for each layer: some 10 kB, so that the bound stays below 100 MB.
-_KEPT = OrderedDict()
-_KEPT_SIZE = 8192
 
 
 class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -246,9 +241,7 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 results[index] = self._skip(X[index], index, outcome)
                 continue
             results[index] = outcome
-            _KEPT[key] = outcome
-            while len(_KEPT) > _KEPT_SIZE:
-                _KEPT.popitem(last=False)
+            keep(key, outcome)
         return results
 
     def _enter(self, case, todo, outcomes):
@@ -259,8 +252,8 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         digest = self._digest(case)
         key = self._key(case, digest)
-        if key in _KEPT:
-            outcomes[key] = _KEPT[key]
+        if (found := kept(key)) is not None:
+            outcomes[key] = found
         elif key not in todo and key not in outcomes:
             try:
                 self._check(case)
@@ -319,11 +312,6 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             stacklevel=3,
         )
         return SkippedCase(case.name, f"{type(error).__name__}: {error}")
-
-
-def forget_examinations():
-    """Forget the examinations that this process keeps."""
-    _KEPT.clear()
 
 
 def _check_cases(X):

@@ -13,19 +13,61 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def import_matplotlib():
-    """Import matplotlib, or say how to get it."""
+    """Import matplotlib, or say how to get it.
+
+    Returns
+    -------
+    module
+        ``matplotlib``, with its ``figure``.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed; the error says how to install it.
+    """
     import_optional("matplotlib.figure", extra="plots", purpose="Drawing")
     return import_optional("matplotlib", extra="plots", purpose="Drawing")
 
 
 def new_figure(width, height):
-    """Make a figure (inches) that pyplot does not know of, so that nothing has to be closed."""
+    """Make a figure (inches) that pyplot does not know of, so that nothing has to be closed.
+
+    Parameters
+    ----------
+    width, height : float
+        Size in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        An empty figure.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
     matplotlib = import_matplotlib()
     return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
 
 
 def figure_bytes(figure, format="png", **options):
-    """Render a figure; characters that the font lacks become boxes without a warning for each."""
+    """Render a figure; characters that the font lacks become boxes without a warning for each.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to render.
+    format : str, default="png"
+        Format of the file.
+    **options : object
+        What else its ``savefig`` takes.
+
+    Returns
+    -------
+    bytes
+        The file's content.
+    """
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
@@ -40,7 +82,18 @@ def figure_html(figure, alt):
 
 
 def power_of_ten(exponent):
-    """Write a power of ten for a tick, as plain text: no font is asked for mathematics."""
+    """Write a power of ten for a tick, as plain text: no font is asked for mathematics.
+
+    Parameters
+    ----------
+    exponent : int
+        The exponent.
+
+    Returns
+    -------
+    str
+        "1", "10", or "10" with a superscript.
+    """
     return {0: "1", 1: "10"}.get(exponent, "10" + str(exponent).translate(_SUPERSCRIPTS))
 
 

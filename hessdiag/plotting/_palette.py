@@ -6,7 +6,9 @@ colour blindness can tell apart.
 
 from __future__ import annotations
 
+#: Colour of positive eigenvalues.
 POSITIVE = "#0072b2"
+#: Colour of negative eigenvalues.
 NEGATIVE = "#d55e00"
 DENSITY = "#0072b2"
 AGAINST = "#7f7f7f"
@@ -16,6 +18,7 @@ NEGATIVE_HATCH = "////"
 #: In the order in which bars are stacked: what to widen, what to keep, what to constrain.
 DIAGNOSIS_ORDER = ("underparameterized", "well-fit", "overfitting")
 
+#: Colour of each diagnosis.
 DIAGNOSIS_COLOURS = {
     "underparameterized": "#56b4e9",
     "well-fit": "#009e73",

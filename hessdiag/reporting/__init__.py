@@ -8,9 +8,11 @@
 `write_figures`
     An image of the layer spectra for each network.
 
-All take a list of `hessdiag.diagnosis.DiagnosisReport`, and compute nothing themselves.
+All take a list of `hessdiag.diagnosis.DiagnosisReport`, and compute nothing themselves. Reports are
+upstream of this package, which says how they show themselves when it is imported.
 """
 
+from hessdiag.diagnosis import set_renderers
 from hessdiag.reporting._figures import (
     write_figures,
 )
@@ -32,3 +34,8 @@ __all__ = [
     "write_figures",
     "write_html",
 ]
+
+set_renderers(
+    text=lambda report: render_text([report]),
+    html=lambda report: render_html([report], fragment=True),
+)

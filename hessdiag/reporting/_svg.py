@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from markupsafe import Markup
-
+from hessdiag.optional import import_optional
 from hessdiag.plotting import (
     NEGATIVE,
     POSITIVE,
@@ -65,7 +64,22 @@ def layer_panels(examination, names, prefix):
 
 
 def inline_figure(figure, prefix, label):
-    """Turn a figure into an element of a page."""
+    """Turn a figure into an element of a page.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to show.
+    prefix : str
+        Start of the ids within it, so that figures of one page share none.
+    label : str
+        Words for those who do not see it.
+
+    Returns
+    -------
+    markupsafe.Markup
+        An ``svg`` element.
+    """
     metadata = dict.fromkeys(["Date", "Creator", "Format", "Type"])
     text = figure_bytes(figure, format="svg", metadata=metadata).decode("utf-8")
     body = text[text.index("<svg") :]
@@ -81,5 +95,6 @@ def inline_figure(figure, prefix, label):
     body = re.sub(r" font-family: [^;\"]*;?", "", body)
     body = re.sub("|".join(_COLOURS), lambda found: _COLOURS[found.group()], body)
     body = re.sub(r"\n\s*", "\n", body)
+    Markup = import_optional("markupsafe", extra="reports", purpose="A page").Markup
     start = Markup('<svg viewBox="{}" role="img" aria-label="{}">').format(view_box, label)
     return start + Markup(body) + Markup("</svg>")

@@ -1,5 +1,6 @@
 """Spectra of local Hessians: computing them, and reading them."""
 
+from hessdiag.moved import moved_names
 from hessdiag.spectra._exact import (
     ggn_spectrum,
 )
@@ -82,3 +83,5 @@ __all__ = [
     "tail_exponent",
     "trace",
 ]
+
+__getattr__ = moved_names(__name__, {"examine": "hessdiag.examination"})

@@ -39,6 +39,24 @@ def ggn_spectrum(factor, signs, curvature, gn_gap, max_memory=None):
     """Return the spectrum of J' B diag(s) B' J from the factor of B' J, the smaller way.
 
     Where `max_memory` is given, Jacobians are brought to float64 in small slices.
+
+    Parameters
+    ----------
+    factor : Factor
+        Weighted factor of a layer, of B' J.
+    signs : Tensor of shape (N, R) or None
+        Signs s of the columns of B; None where all are positive.
+    curvature : {"hessian", "ggn"}
+        What the spectrum is said to be of.
+    gn_gap : float
+        Gap between Hessian and Gauss-Newton matrix, to be kept with it.
+    max_memory : float or None, default=None
+        Bytes to keep within.
+
+    Returns
+    -------
+    Spectrum
+        All eigenvalues.
     """
     n_rows = factor.n_samples * factor.n_outputs
     resolution = torch.finfo(factor.dtype).eps

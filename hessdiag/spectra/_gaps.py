@@ -54,10 +54,17 @@ class Gap:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found out about some layers before: their gaps, {name: Gap}.
+    """What was found out about some layers before.
 
-    `whole` are products with the Hessians of those where R v is not zero, which hold what was
-    recorded for them; `factors` are weighted factors {name: factor}, as far as they were built.
+    Parameters
+    ----------
+    gaps : dict of str to Gap
+        Gaps by layer name.
+    whole : HessianProducts, LayerProducts or None, default=None
+        Products with the Hessians of those layers where ``R v`` is not zero, with what was recorded
+        for them.
+    factors : dict of str to Factor, default={}
+        Weighted factors by layer name, as far as they were built.
     """
 
     gaps: dict[str, Gap]
@@ -70,7 +77,13 @@ class Measured:
         return {name: gap.size for name, gap in self.gaps.items()}
 
     def without_vectors(self):
-        """Return what takes next to no memory: sizes and thresholds."""
+        """Return what takes next to no memory: sizes and thresholds.
+
+        Returns
+        -------
+        Measured
+            The same gaps, without vectors, products and factors.
+        """
         return Measured({n: Gap(gap.size, gap.threshold) for n, gap in self.gaps.items()})
 
 
@@ -80,7 +93,22 @@ def coincidence_threshold(dtype):
 
 
 def measure_gaps(problem, blocks, generator):
-    """Measure the gaps of blocks on all samples of a problem, by passes through the net alone."""
+    """Measure the gaps of blocks on all samples of a problem, by passes through the net alone.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+    blocks : sequence of Block
+        The layers.
+    generator : torch.Generator
+        What vectors are drawn with.
+
+    Returns
+    -------
+    Measured
+        Gaps with their vectors, and the products that they took.
+    """
     vectors = random_vectors(blocks, generator)
     parts = problem.residual_products(blocks).products(vectors)
     curved = [block for block in blocks if parts[block.name].any()]

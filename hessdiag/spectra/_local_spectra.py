@@ -166,7 +166,11 @@ class LocalSpectra:
 
         Parameters
         ----------
-        method, n_lanczos_steps, n_probes, tolerance
+        method : {"auto", "exact", "lanczos"}, default="auto"
+            As in `spectra`.
+        n_lanczos_steps, n_probes : int, default=30, 3
+            As in `spectra`.
+        tolerance : float or None, default=None
             As in `spectra`.
 
         Returns
@@ -227,7 +231,11 @@ class LocalSpectra:
 
         Parameters
         ----------
-        method, n_probes, tolerance
+        method : {"auto", "hutchinson"}, default="auto"
+            As in `traces`.
+        n_probes : int, default=20
+            As in `traces`.
+        tolerance : float or None, default=None
             As in `traces`.
 
         Returns

@@ -10,8 +10,8 @@ from hessdiag.spectra._ways import LayerSizes
 
 # Passes hold more than what graphs save: as measured, up to a quarter.
 SPARE = 1.25
-# Share of a bound that is left to the C library's heap, which gives freed memory back with some
-# delay, and to the buffers of matrix products.
+#: Share of a bound that is left to the C library's heap, which gives freed memory back with some
+#: delay, and to the buffers of matrix products.
 RESERVE = 0.2
 
 
@@ -84,7 +84,20 @@ class Policy:
 
 
 def check_factors(problem, factors):
-    """Refuse Gauss-Newton matrices of layers whose Jacobian does not fit in memory."""
+    """Refuse Gauss-Newton matrices of layers whose Jacobian does not fit in memory.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+    factors : dict of str to (Factor or None)
+        Factors by layer name; None where one was not built.
+
+    Raises
+    ------
+    ValueError
+        If a layer has none.
+    """
     for block in problem.blocks:
         if block.name in factors and factors[block.name] is None:
             size = problem.n_samples * problem.outputs.rank * block.n_params

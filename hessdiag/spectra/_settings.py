@@ -64,7 +64,7 @@ class SpectrumSettings:
             )
 
     def memory_limit(self):
-        """Bytes that an exact spectrum may take: `max_memory`, or half of what is available.
+        """Return the bytes that an exact spectrum may take: `max_memory`, or half of what is free.
 
         Returns
         -------

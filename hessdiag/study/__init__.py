@@ -13,7 +13,7 @@ from hessdiag.study._regimes import Experiment, choose_regimes
 from hessdiag.study._regularities import tally_statements
 from hessdiag.study._run import run_study
 from hessdiag.study._statements import STATEMENTS, Statement
-from hessdiag.study._tables import StudyTables
+from hessdiag.study.tables import StudyTables
 
 __all__ = [
     "STATEMENTS",

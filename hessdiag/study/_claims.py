@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.optional import import_optional
-from hessdiag.study._binomial import share_interval
-
-#: The diagnosis that each regime calls for.
-EXPECTED = {"starved": "underparameterized", "sound": "well-fit", "lavish": "overfitting"}
-
-#: Families of measures that are made of the local spectra and their size.
-SPECTRAL = ("shape", "scale")
+from hessdiag.study.statistics import share_interval
+from hessdiag.study.tables import EXPECTED_DIAGNOSES, SIGNIFICANT, SPECTRAL_FAMILIES
 
 
 def weigh_claims(experiments, regularities, correlations, expressivity):
@@ -85,13 +80,13 @@ def _of_expressivity(expressivity):
     """Judge whether a spectral measure of a layer follows the width over the needed one."""
     claim = "Spectra of local Hessians show how expressive a network is."
     rows = expressivity[
-        expressivity["family"].isin(SPECTRAL) & (expressivity["place"] != "network")
+        expressivity["family"].isin(SPECTRAL_FAMILIES) & (expressivity["place"] != "network")
     ]
     rows = rows[rows["rho"].notna()]
     if rows.empty:
         return claim, "open", "No correlation could be computed."
     best = rows.loc[rows["rho"].abs().idxmax()]
-    clear = best["low"] * best["high"] > 0 and best["p_adjusted"] < 0.05
+    clear = best["low"] * best["high"] > 0 and best["p_adjusted"] < SIGNIFICANT
     saturation = best["saturation_ratio"]
     where = f" and saturates at {saturation:g} times it" if np.isfinite(saturation) else ""
     near = rows["saturation_ratio"].between(0.5, 2.0)
@@ -113,7 +108,7 @@ def _of_correlations(correlations):
         & (correlations["target"] == "held_out_loss")
         & correlations["rho"].notna()
     ]
-    layers = rows[rows["family"].isin(SPECTRAL) & (rows["place"] != "network")]
+    layers = rows[rows["family"].isin(SPECTRAL_FAMILIES) & (rows["place"] != "network")]
     parts, clear = [], False
     for given, words in (("nothing", "by itself"), ("train_loss", "given the training loss")):
         mine = layers[layers["given"] == given]
@@ -122,14 +117,14 @@ def _of_correlations(correlations):
             continue
         best = mine.loc[mine["rho"].abs().idxmax()]
         rival = rivals.loc[rivals["rho"].abs().idxmax()]
-        n_clear = int((mine["p_adjusted"] < 0.05).sum())
+        n_clear = int((mine["p_adjusted"] < SIGNIFICANT).sum())
         parts.append(
             f"{words} {n_clear} of {len(mine)} spectral measures of layers correlate with held-out "
             f"loss (corrected), most strongly {best['measure']} of the {best['place']} layer, "
             f"{best['rho']:.2f} [{best['low']:.2f}, {best['high']:.2f}]; the strongest rival is "
             f"{rival['measure']}, {rival['rho']:.2f} [{rival['low']:.2f}, {rival['high']:.2f}]"
         )
-        clear = best["low"] * best["high"] > 0 and best["p_adjusted"] < 0.05
+        clear = best["low"] * best["high"] > 0 and best["p_adjusted"] < SIGNIFICANT
     if not parts:
         return claim, "open", "No correlation could be computed."
     strongest = rows[rows["given"] == "nothing"]
@@ -148,7 +143,7 @@ def _of_diagnosis(experiments):
     sure = experiments[experiments["regime_sure"].astype(bool)]
     if sure.empty:
         return claim, "open", "The pilot found no regime for sure."
-    right = sure["diagnosis_unseen"] == sure["regime"].map(EXPECTED)
+    right = sure["diagnosis_unseen"] == sure["regime"].map(EXPECTED_DIAGNOSES)
     share, low, high = share_interval(int(right.sum()), len(right))
     verdict = "supported" if low > 1 / 3 else "not supported" if high < 1 / 3 else "open"
     evidence = (

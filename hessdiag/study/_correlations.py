@@ -7,15 +7,15 @@ from scipy.stats import false_discovery_control
 
 from hessdiag.features import FAMILY_OF
 from hessdiag.optional import import_optional
-from hessdiag.study._rank_correlation import (
+from hessdiag.study._runs import nearest_checkpoint
+from hessdiag.study.statistics import (
     bootstrap_interval,
     centred_ranks,
     correlation,
     score_test,
     sums_by_group,
 )
-from hessdiag.study._runs import nearest_checkpoint
-from hessdiag.study._tables import PLACES
+from hessdiag.study.tables import PLACES
 
 TIMES = (0.1, 0.25, 0.5, 1.0)
 TARGETS = ("held_out_loss", "gap")

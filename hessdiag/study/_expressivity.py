@@ -7,7 +7,7 @@ from scipy.stats import false_discovery_control, norm
 
 from hessdiag.optional import import_optional
 from hessdiag.study._correlations import measure_families
-from hessdiag.study._rank_correlation import (
+from hessdiag.study.statistics import (
     N_BOOTSTRAP,
     bootstrap_interval,
     centred_ranks,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hessdiag.labels import DELTA
-from hessdiag.study._tables import REGIMES
+from hessdiag.study.tables import REGIMES
 from hessdiag.zoo import Recipe
 
 

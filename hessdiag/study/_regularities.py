@@ -6,9 +6,9 @@ import numpy as np
 from scipy.stats import binomtest
 
 from hessdiag.optional import import_optional
-from hessdiag.study._binomial import holm, share_interval
 from hessdiag.study._runs import each_data_set
 from hessdiag.study._statements import STATEMENTS
+from hessdiag.study.statistics import holm, share_interval
 
 
 def tally_statements(experiments, evolution, coupling, statements=STATEMENTS):

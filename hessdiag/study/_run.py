@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hessdiag.optional import import_optional
+from hessdiag.resumable import write_atomically
 from hessdiag.study._claims import weigh_claims
 from hessdiag.study._correlations import correlate
 from hessdiag.study._design import DATA_SETS, StudyDesign
@@ -20,8 +21,8 @@ from hessdiag.study._gather import (
 )
 from hessdiag.study._regularities import tally_statements
 from hessdiag.study._stages import run_experiments, run_pilot, run_students
-from hessdiag.study._tables import StudyTables
-from hessdiag.zoo import load_dataset, write_atomically
+from hessdiag.study.tables import StudyTables
+from hessdiag.zoo import load_dataset
 
 
 def run_study(folder, design=None, provenance=None, n_jobs=None, progress=True, compress=False):

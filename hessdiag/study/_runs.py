@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.study._tables import REGIMES
-
-LAYER_PLACES = ("first", "middle", "last")
+from hessdiag.study.tables import REGIMES
 
 
 class Runs:

@@ -11,6 +11,7 @@ import torch
 
 from hessdiag.cases import NetworkCase
 from hessdiag.features import layer_table
+from hessdiag.resumable import run_resumable, write_atomically
 from hessdiag.spectra import layer_coupling
 from hessdiag.study._checkpoints import measure_checkpoint, place_names
 from hessdiag.study._regimes import choose_regimes
@@ -19,11 +20,8 @@ from hessdiag.study._trajectory import train_trajectory
 from hessdiag.zoo import (
     REFERENCE_SPECTRA,
     Recipe,
-    ZooStore,
     recipe_split,
-    run_resumable,
     train_recipe,
-    write_atomically,
 )
 
 #: Shares of training at which the coupling between layers is taken.
@@ -123,7 +121,7 @@ def _run(function, todo, folder, part, description, n_jobs, progress):
     """Apply a function to all items without a file yet; each appears whole or not at all."""
     done = {path.stem for path in (folder / part).glob("*.json")}
     rest = {item.id: item for item in todo if item.id not in done}
-    run_resumable(function, list(rest.values()), ZooStore(folder), description, n_jobs, progress)
+    run_resumable(function, list(rest.values()), folder, description, n_jobs, progress)
 
 
 def _load(folder, part, name):

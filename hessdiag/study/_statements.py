@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdiag.study._runs import LAYER_PLACES, Runs
+from hessdiag.study._runs import Runs
+from hessdiag.study.tables import LAYER_PLACES
 
 PAPER = "arXiv:2510.17486"
 

@@ -1,5 +1,6 @@
 """Known Hessians, small fitted cases, and checks for estimators that take networks."""
 
+from hessdiag.testing._allocated import AllocatedBytes
 from hessdiag.testing._case_suite import (
     CheckResult,
     check_case_estimator,
@@ -16,6 +17,7 @@ from hessdiag.testing._make_case import make_case, make_cases
 from hessdiag.testing._network_state import network_state, state_changes, surroundings_state
 
 __all__ = [
+    "AllocatedBytes",
     "CheckResult",
     "check_case_estimator",
     "linear_regression",

@@ -8,8 +8,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-__all__ = ["AllocatedBytes"]
-
 
 class AllocatedBytes(TorchDispatchMode):
     """Count the bytes of the tensors that are made while this is active and still held.
@@ -28,7 +26,7 @@ class AllocatedBytes(TorchDispatchMode):
     Examples
     --------
     >>> import torch
-    >>> from hessdiag.testing._allocated import AllocatedBytes
+    >>> from hessdiag.testing import AllocatedBytes
     >>> with AllocatedBytes() as count:
     ...     x = torch.zeros(1000)
     ...     y = (x + 1).sum()

@@ -7,13 +7,12 @@ import inspect
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from unittest import mock
 
 import numpy as np
 from sklearn.base import clone, is_classifier
 
 from hessdiag.examination import Examination
-from hessdiag.features import LayerSpectra, _layer_spectra, forget_examinations, layer_table
+from hessdiag.features import LayerSpectra, layer_table
 from hessdiag.testing._make_case import make_cases
 
 #: All checks, in the order in which they run.
@@ -371,27 +370,6 @@ def take(answers_, indices):
         name: [answer[i] for i in indices] if isinstance(answer, list) else answer[list(indices)]
         for name, answer in answers_.items()
     }
-
-
-@contextmanager
-def counted_examinations():
-    """Forget all examinations, and count those made by `LayerSpectra` in this process from now on.
-
-    Yields
-    ------
-    calls : list of str
-        Name of the case of each examination.
-    """
-    forget_examinations()
-    calls = []
-    real = _layer_spectra.examine
-
-    def counting(net, X, y, **settings):
-        calls.append(settings.get("name"))
-        return real(net, X, y, **settings)
-
-    with mock.patch.object(_layer_spectra, "examine", counting):
-        yield calls
 
 
 def parameters_of_init(estimator):

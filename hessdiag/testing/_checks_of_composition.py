@@ -14,13 +14,12 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from hessdiag.features import LayerSpectra, SpectralFeatures
+from hessdiag.features import LayerSpectra, SpectralFeatures, counted_examinations
 from hessdiag.testing._case_check import (
     answers,
     assert_same_answers,
     case_check,
     classifier,
-    counted_examinations,
     fitted,
     list_transformer,
     table_transformer,

@@ -11,14 +11,18 @@ import torch
 from joblib import parallel_config
 
 from hessdiag.cases import NetworkCase
-from hessdiag.features import SkippedCase, SkippedCaseWarning, forget_examinations
+from hessdiag.features import (
+    SkippedCase,
+    SkippedCaseWarning,
+    counted_examinations,
+    forget_examinations,
+)
 from hessdiag.testing._case_check import (
     answers,
     assert_same_answers,
     case_check,
     classifier,
     comparable,
-    counted_examinations,
     fitted,
     has_parameter,
     parameter_path,

@@ -1,10 +1,10 @@
 """The zoo: recipes to trained networks to labels, the reference table and its evaluation."""
 
+from hessdiag.moved import moved_names
 from hessdiag.zoo._batches import (
     TensorBatches,
 )
 from hessdiag.zoo._builder import (
-    run_resumable,
     train_zoo,
 )
 from hessdiag.zoo._changes import (
@@ -40,7 +40,6 @@ from hessdiag.zoo._reference import (
 )
 from hessdiag.zoo._store import (
     ZooStore,
-    write_atomically,
 )
 from hessdiag.zoo._training import (
     TrainingRecord,
@@ -104,10 +103,16 @@ __all__ = [
     "one_thread",
     "read_reference",
     "recipe_split",
-    "run_resumable",
     "split_dataset",
     "train_recipe",
     "train_zoo",
-    "write_atomically",
     "write_reference",
 ]
+
+__getattr__ = moved_names(
+    __name__,
+    dict.fromkeys(
+        ("evaluate_zoo", "format_advice", "format_evaluation", "try_advice"),
+        "hessdiag.evaluation",
+    ),
+)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import warnings
 
-import joblib
 import torch
 
-from hessdiag.optional import import_optional
-from hessdiag.zoo._store import ZooStore, write_atomically
+from hessdiag.resumable import run_resumable, write_atomically
+from hessdiag.zoo._store import ZooStore
 from hessdiag.zoo._training import train_recipe
 
 
@@ -35,35 +34,8 @@ def train_zoo(recipes, folder, n_jobs=None, progress=True):
     store = ZooStore(folder)
     finished = store.finished_ids()
     todo = [recipe for recipe in recipes if recipe.id not in finished]
-    run_resumable(_train_and_save, todo, store, "train", n_jobs, progress)
+    run_resumable(_train_and_save, todo, store.folder, "train", n_jobs, progress)
     return store
-
-
-def run_resumable(function, todo, store, description, n_jobs, progress):
-    """Apply a function that saves what it makes, in parallel, with a progress bar.
-
-    Parameters
-    ----------
-    function : callable
-        Called as ``function(item, folder)`` in a worker.
-    todo : list
-        The items.
-    store : ZooStore
-        The zoo.
-    description : str
-        Word before the bar.
-    n_jobs : int or None
-        Worker processes, as in joblib.
-    progress : bool
-        Whether to show the bar.
-    """
-    tqdm = import_optional("tqdm.auto", "zoo", "Building a zoo").tqdm
-    workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
-    calls = (joblib.delayed(function)(item, store.folder) for item in todo)
-    for _ in tqdm(
-        workers(calls), total=len(todo), desc=description, disable=not progress, mininterval=1
-    ):
-        pass
 
 
 def _train_and_save(recipe, folder):

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from hessdiag.zoo._layout import WEIGHT_DECAYS, WIDTHS
 
-#: What widening and narrowing multiply the width by.
+#: What widening multiplies the width by.
 WIDENING = 4
+#: What narrowing multiplies the width by.
 NARROWING = 0.25
 
 # Stopping earlier: a fifth of the run. Measured on the first zoo (446 overfitting networks), that

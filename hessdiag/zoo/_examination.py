@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from hessdiag.features import LayerSpectra, LayerTable, layer_table
-from hessdiag.zoo._builder import run_resumable
-from hessdiag.zoo._store import ZooStore, write_atomically
+from hessdiag.resumable import run_resumable, write_atomically
+from hessdiag.zoo._store import ZooStore
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES, weight_statistics
 
 #: Settings of the shipped reference; `load_reference_diagnoser` examines new networks alike. More
@@ -62,7 +62,7 @@ def examine_zoo(recipe_ids, folder, spectra=None, n_jobs=None, progress=True):
     settings = REFERENCE_SPECTRA if spectra is None else spectra
     done = store.examined_ids()
     todo = [(recipe_id, settings) for recipe_id in recipe_ids if recipe_id not in done]
-    run_resumable(_examine_and_save, todo, store, "examine", n_jobs, progress)
+    run_resumable(_examine_and_save, todo, store.folder, "examine", n_jobs, progress)
 
 
 def load_layer_table(store, recipe_id):

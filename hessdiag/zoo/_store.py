@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 
 from hessdiag.cases import NetworkCase
 from hessdiag.optional import import_optional
+from hessdiag.resumable import write_atomically
 from hessdiag.zoo._recipes import Recipe
 from hessdiag.zoo._training import TrainingRecord, make_net, recipe_split
 
@@ -183,22 +183,6 @@ class ZooStore:
             Its measures.
         """
         write_atomically(self.examination_path(recipe_id), table.to_json().encode())
-
-
-def write_atomically(path, content):
-    """Write bytes to a file that is either absent or complete.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where to write; the folder is made if it is missing.
-    content : bytes
-        What to write.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def _safetensors():

@@ -282,7 +282,13 @@ _OPTIMIZERS = {
 
 @contextmanager
 def one_thread():
-    """Sum in the same order whatever the number of threads: networks are small anyway."""
+    """Sum in the same order whatever the number of threads: networks are small anyway.
+
+    Yields
+    ------
+    None
+        One thread as long as the context is open.
+    """
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

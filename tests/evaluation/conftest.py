@@ -13,10 +13,13 @@ from hessdiag.features import (
     SpectralFeatures,
 )
 from hessdiag.labels import DIAGNOSES
-from hessdiag.zoo._weight_statistics import RIVAL_NAMES
 
 # Some of the rivals' columns, for speed.
-RIVALS = [name for name in RIVAL_NAMES if name.endswith(("weights_mean", "alpha"))]
+RIVALS = [
+    f"{family}__{place}__{name}"
+    for family, name in (("weights", "weights_mean"), ("weightwatcher", "alpha"))
+    for place in ("first", "last", "mean", "min", "max")
+]
 
 
 def make_columns(n_networks, n_parents, rng):

@@ -9,8 +9,7 @@ from hessdiag.diagnosis import FitDiagnoser
 from hessdiag.evaluation import _advice as advice
 from hessdiag.evaluation import format_advice, try_advice
 from hessdiag.labels import WELL_FIT
-from hessdiag.zoo import Recipe, load_reference_zoo, train_recipe
-from hessdiag.zoo._changes import change_recipe
+from hessdiag.zoo import Recipe, change_recipe, load_reference_zoo, train_recipe
 
 MLP = Recipe("iris", 100, 0.1, "mlp", 2, "relu", 8, 0.1)
 
@@ -123,9 +122,7 @@ def test_trials_are_what_training_gives_and_resume(zoo, tmp_path, monkeypatch):
     for words in ("3 networks", "advised", "opposite", "random"):
         assert words in text
 
-    import hessdiag.zoo._builder as builder
-
-    monkeypatch.setattr(builder, "train_recipe", None)  # nothing is left to train
+    monkeypatch.setattr("hessdiag.zoo._builder.train_recipe", None)  # nothing is left to train
     assert try_advice(zoo, tmp_path, **arguments) == result
 
 

@@ -2,14 +2,19 @@
 
 from collections import namedtuple
 
+import numpy as np
 import pytest
 import torch
+from dense_oracle import LOSSES, make_net, tabular_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import loss_at, problem_of
+from skorch import NeuralNetRegressor
 from torch import nn
 from torch.nn import functional
 
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.examination._pointwise_loss import PointwiseLoss
 
 N = 6
@@ -183,3 +188,39 @@ def test_it_may_be_differentiated():
     z = ELSEWHERE.clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(losses(z).sum(), z)
     torch.testing.assert_close(gradient, z.detach().softmax(1) - torch.eye(3).double()[CLASSES])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("way", ["_unreduced", "_mapped", "_looped"])
+def test_pointwise_losses_make_up_the_loss(loss, reduction, way, monkeypatch):
+    for other in {"_unreduced", "_mapped", "_looped"} - {way}:
+        monkeypatch.setattr(PointwiseLoss, other, None)
+    net, X, y = make_net("gelu", loss, reduction)
+    with untouched_surroundings():
+        problem = prepare(net, X, y, dtype="float64")
+        losses = PointwiseLoss(problem)
+        if loss == "cross_entropy_weighted" and way != "_unreduced" and reduction == "mean":
+            assert not losses.known  # the weights of a mean are those of all samples together
+            return
+        z = problem.outputs.outputs + 0.3
+        found = losses(z)
+        assert found.shape == (9,)
+        assert losses.scale == (9 if reduction == "mean" else 1)
+        torch.testing.assert_close(found.sum(), problem.output_function(z) * losses.scale)
+        assert net.criterion_.reduction == reduction
+        # Each is a function of its own sample only.
+        z[0] += 1.0
+        assert torch.equal(losses(z)[1:], found[1:])
+
+
+def test_losses_that_cannot_be_taken_apart_are_said_so():
+    class Logged(NeuralNetRegressor):
+        def get_loss(self, y_pred, y_true, *args, **kwargs):
+            return torch.log1p(((y_pred - y_true) ** 2).mean())
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(6, 3)).astype("float32"), rng.normal(size=(6, 1)).astype("float32")
+    net = tabular_net(nn.Linear(3, 1), Logged)
+    with untouched_surroundings():
+        assert not PointwiseLoss(prepare(net, X, y)).known

@@ -17,12 +17,13 @@ import hessdiag as hd
 from hessdiag.features import (
     SkippedCase,
     SkippedCaseWarning,
+    _kept_examinations,
     _layer_spectra,
+    counted_examinations,
     forget_examinations,
     layer_table,
 )
 from hessdiag.testing import make_case
-from hessdiag.testing._case_check import counted_examinations
 
 
 def test_grid_search_examines_each_network_once(nine_cases):
@@ -87,7 +88,7 @@ SCRIPT = """
 import sys
 import hessdiag as hd
 from hessdiag.testing import make_case
-from hessdiag.testing._case_check import counted_examinations
+from hessdiag.features import counted_examinations
 
 with counted_examinations() as calls:
     case = make_case(n_samples=20, width=3)
@@ -321,4 +322,4 @@ def test_keys_of_kept_examinations_stay_as_they_were():
     expected = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     forget_examinations()
     hd.LayerSpectra().transform([case])
-    assert list(_layer_spectra._KEPT) == [expected]
+    assert list(_kept_examinations._KEPT) == [expected]

@@ -12,9 +12,9 @@ from torch import nn
 from hessdiag import LayerSpectra, NetworkCase
 from hessdiag.curvature import prepare
 from hessdiag.curvature.network import untouched_surroundings
-from hessdiag.curvature.products._hessian_products import HessianProducts
+from hessdiag.curvature.products import HessianProducts
 from hessdiag.examination import examine
-from hessdiag.features._layer_spectra import forget_examinations
+from hessdiag.features import forget_examinations
 from hessdiag.spectra import layer_spectra, plan_spectra
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

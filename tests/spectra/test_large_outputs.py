@@ -11,11 +11,11 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from hessdiag.curvature import prepare
-from hessdiag.curvature.network import _outputs, untouched_surroundings
-from hessdiag.curvature.products._gauss_newton_products import OutputProducts
+from hessdiag.curvature.network import output_curvature, untouched_surroundings
+from hessdiag.curvature.products import OutputProducts
 from hessdiag.examination import examine
 from hessdiag.spectra import _gaps, layer_spectra, layer_traces, plan_spectra
-from hessdiag.testing._allocated import AllocatedBytes
+from hessdiag.testing import AllocatedBytes
 
 KINDS = ["linear", "conv2d_relu", "norms", "lstm", "attention", "embedding", "tied"]
 DOUBLE = {"dtype": "float64"}
@@ -26,7 +26,7 @@ def too_large(monkeypatch):
     """Let no output Hessian be formed from now on."""
 
     def forbid():
-        monkeypatch.setattr(_outputs, "MAX_HESSIAN_ENTRIES", 0)
+        monkeypatch.setattr("hessdiag.curvature.network._outputs.MAX_HESSIAN_ENTRIES", 0)
 
     return forbid
 
@@ -134,7 +134,7 @@ def test_products_at_the_outputs_are_those_of_the_hessians():
     def scalar(z):
         return nn.functional.cross_entropy(z, y)
 
-    formed, products = _outputs.output_curvature(scalar, outputs), OutputProducts(scalar, outputs)
+    formed, products = output_curvature(scalar, outputs), OutputProducts(scalar, outputs)
     torch.testing.assert_close(products.residuals, formed.residuals)
     vectors = torch.randn(3, 2, 4, dtype=torch.float64)
     expected = torch.einsum("ncd,knd->knc", formed.hessians[2:4], vectors)

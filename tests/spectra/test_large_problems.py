@@ -6,9 +6,8 @@ import torch
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature import _workload, prepare
-from hessdiag.curvature.network import _outputs, untouched_surroundings
-from hessdiag.curvature.network._memory import second_graph_bytes
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import second_graph_bytes, untouched_surroundings
 from hessdiag.spectra import SpectrumSettings, _gaps, _together, layer_spectra
 
 
@@ -36,7 +35,7 @@ def test_gaps_on_few_samples_and_factors_one_by_one_change_nothing(monkeypatch, 
     settings = {"method": method, "n_lanczos_steps": 12, "n_probes": 1}
     expected = layer_spectra(net, X, y, **settings)
     monkeypatch.setattr(_gaps, "MAX_GAP_OPERATIONS", 0)
-    monkeypatch.setattr(_workload, "SMALL_SWEEPS", 1)
+    monkeypatch.setattr("hessdiag.curvature._workload.SMALL_SWEEPS", 1)
     for chosen in ({}, {"max_memory": 1e9}, {"batch_size": 7}):
         found = layer_spectra(net, X, y, **settings, **chosen)
         assert list(found) == list(expected)
@@ -65,7 +64,7 @@ def test_few_samples_settle_piecewise_linear_layers_only(monkeypatch):
 
 
 def test_chunks_without_output_hessians_follow_the_graph(monkeypatch):
-    monkeypatch.setattr(_outputs, "MAX_HESSIAN_ENTRIES", 10)
+    monkeypatch.setattr("hessdiag.curvature.network._outputs.MAX_HESSIAN_ENTRIES", 10)
     net, X, y = convolutional(nn.GELU)
     with untouched_surroundings():
         assert len(prepare(net, X, y).chunks) == 1

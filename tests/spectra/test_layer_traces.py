@@ -7,10 +7,7 @@ from dense_oracle import KINDS, dense_hessians, make_net, tabular_net
 from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 
-from hessdiag.curvature.factors._dense_factor import DenseFactor
-from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
-from hessdiag.curvature.factors._factor_norms import squared_row_norms
-from hessdiag.curvature.factors._outer_factor import OuterFactor
+from hessdiag.curvature.factors import DenseFactor, EmbeddingFactor, OuterFactor, squared_row_norms
 from hessdiag.spectra import LayerTrace, _trace_work, layer_spectra, layer_traces, plan_traces
 
 

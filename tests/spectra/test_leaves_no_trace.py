@@ -10,11 +10,10 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from hessdiag.cases import NetworkCase
-from hessdiag.curvature.products._hessian_products import HessianProducts
+from hessdiag.curvature.products import HessianProducts
 from hessdiag.examination import examine
 from hessdiag.spectra import layer_spectra, layer_traces, plan_spectra
-from hessdiag.testing import network_state, state_changes, surroundings_state
-from hessdiag.testing._allocated import AllocatedBytes
+from hessdiag.testing import AllocatedBytes, network_state, state_changes, surroundings_state
 
 
 def squares(output, y):

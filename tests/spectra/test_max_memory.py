@@ -18,7 +18,7 @@ from torch import nn
 from hessdiag.curvature import prepare
 from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.spectra import layer_spectra, layer_traces, plan_spectra
-from hessdiag.testing._allocated import AllocatedBytes
+from hessdiag.testing import AllocatedBytes
 
 MIB = 2**20
 # What the interpreter and its libraries may take besides.

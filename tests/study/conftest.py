@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from hessdiag.features import LAYER_MEASURES
-from hessdiag.study._binomial import holm, share_interval
 from hessdiag.study._correlations import measure_families
 from hessdiag.study._statements import STATEMENTS
-from hessdiag.study._tables import PLACES, REGIMES, StudyTables
 from hessdiag.study.figures._write import draw_figures
 from hessdiag.study.page._write import write_page
+from hessdiag.study.statistics import holm, share_interval
+from hessdiag.study.tables import PLACES, REGIMES, StudyTables
 
 DATA_SETS = ("wine", "iris", "digits", "china & <co>", "boston")
 STEPS = (0, 1, 2, 4, 8, 16, 64, 256, 1024)

@@ -18,8 +18,7 @@ from hessdiag.study._checkpoints import (
     rival_statistics,
 )
 from hessdiag.testing import network_state, state_changes, surroundings_state
-from hessdiag.zoo import Recipe
-from hessdiag.zoo._training import loss_and_error, make_net, recipe_split
+from hessdiag.zoo import Recipe, loss_and_error, make_net, recipe_split
 
 CLASSES = Recipe("wine", 24, 0.1, "mlp", 2, "tanh", 4, 0.0, seed=1)
 VALUES = replace(CLASSES, dataset="diabetes", activation="relu")

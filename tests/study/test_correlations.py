@@ -9,7 +9,7 @@ from scipy.stats import pearsonr, rankdata, spearmanr, ttest_1samp
 
 from hessdiag.study import correlate
 from hessdiag.study._correlations import TIMES, _rank_correlations, measure_families
-from hessdiag.study._tables import PLACES, REGIMES
+from hessdiag.study.tables import PLACES, REGIMES
 
 # "gn_gap" and "trace" are measures of layers, the latter a rival for the whole net.
 MEASURES = ("trace", "gn_gap", "weight_norm")

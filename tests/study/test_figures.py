@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from hessdiag.plotting._matplotlib import figure_bytes
+from hessdiag.plotting import figure_bytes
 from hessdiag.study.figures._correlations import draw_correlations
 from hessdiag.study.figures._coupling import draw_coupling
 from hessdiag.study.figures._early import draw_early
-from hessdiag.study.figures._evolution import draw_evolution, evolution_rows
+from hessdiag.study.figures._evolution import draw_evolution
 from hessdiag.study.figures._expressivity import draw_expressivity
 from hessdiag.study.figures._regimes import draw_regimes
 from hessdiag.study.figures._regularities import draw_regularities
-from hessdiag.study.figures._selection import correlation_rows, quartiles
 from hessdiag.study.figures._style import LOOKS, REGIME_LOOKS, _moved_apart, house_style
 from hessdiag.study.figures._write import draw_figures, write_figures
+from hessdiag.study.tables import correlation_rows, key_measures, quartiles
 
 NAMES = [
     *("regimes", "evolution", "regularities", "correlations"),
@@ -213,7 +213,7 @@ def test_columns_without_numbers_are_survived(study_tables, draw, table, columns
 
 def test_another_measure_stands_in_for_one_that_is_missing(study_tables):
     frame = study_tables.evolution.assign(gn_gap=np.nan)
-    assert [row[0] for row in evolution_rows(frame)][-2:] == ["negative_mass", "attainable_gap"]
+    assert key_measures(frame)[-2:] == ["negative_mass", "attainable_gap"]
 
 
 def test_few_data_sets_and_one_regime_are_enough(study_factory):

@@ -10,9 +10,8 @@ import pytest
 from hessdiag.study import Experiment, StudyDesign, correlate
 from hessdiag.study import _gather as gather
 from hessdiag.study._design import DATA_SETS
-from hessdiag.study._tables import REGIMES, StudyTables
-from hessdiag.zoo import _reference as shipped
-from hessdiag.zoo._reference import read_reference
+from hessdiag.study.tables import REGIMES, StudyTables
+from hessdiag.zoo import read_reference
 
 NAMES = ("satimage", "vehicle", "wisconsin")
 STEPS = (0, 8, 16)
@@ -110,8 +109,8 @@ class SpiedDiagnoser:
 def experiments_table(work, reference):
     with pytest.MonkeyPatch.context() as patch:
         SpiedDiagnoser.reference, SpiedDiagnoser.fits = reference, ()
-        patch.setattr(shipped, "read_reference", lambda: reference)
-        patch.setattr(shipped, "FitDiagnoser", SpiedDiagnoser)
+        patch.setattr("hessdiag.zoo._reference.read_reference", lambda: reference)
+        patch.setattr("hessdiag.zoo._reference.FitDiagnoser", SpiedDiagnoser)
         yield gather.experiments_table(*work[:2])
 
 

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from hessdiag.study.figures._words import (
+from hessdiag.study.page._findings import find
+from hessdiag.study.page._sentences import agreement_interval
+from hessdiag.study.page._write import _duration, write_page
+from hessdiag.study.wording import (
     PLACE_WORDS,
     measure_unit,
     measure_words,
@@ -18,9 +21,6 @@ from hessdiag.study.figures._words import (
     signed,
     wrapped,
 )
-from hessdiag.study.page._findings import find
-from hessdiag.study.page._sentences import agreement_interval
-from hessdiag.study.page._write import _duration, write_page
 
 HOSTILE = "<script>alert('x')</script>\"&'>"
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessdiag.study import Statement, tally_statements
-from hessdiag.study._binomial import holm, share_interval
+from hessdiag.study.statistics import holm, share_interval
 
 
 def tail(n, p, counts):

@@ -19,7 +19,7 @@ import pytest
 from hessdiag.cli import main
 from hessdiag.features import LayerTable
 from hessdiag.study import StudyDesign, StudyTables, run_study
-from hessdiag.study._tables import PLACES, REGIMES
+from hessdiag.study.tables import PLACES, REGIMES
 from hessdiag.zoo import load_reference_diagnoser
 
 TABLES = [field.name for field in fields(StudyTables) if field.name != "about"]

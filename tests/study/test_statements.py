@@ -7,7 +7,7 @@ import pytest
 from hessdiag.features import LAYER_MEASURES
 from hessdiag.study import STATEMENTS
 from hessdiag.study._runs import Runs, each_data_set, nearest_checkpoint
-from hessdiag.study._tables import PLACES, REGIMES
+from hessdiag.study.tables import PLACES, REGIMES
 
 STEPS = (0, 1, 10, 30, 60, 100)
 RAW = (

@@ -8,8 +8,7 @@ import torch
 
 from hessdiag.study._trajectory import train_trajectory
 from hessdiag.testing import surroundings_state
-from hessdiag.zoo import Recipe, train_recipe
-from hessdiag.zoo._training import make_net, recipe_split
+from hessdiag.zoo import Recipe, make_net, recipe_split, train_recipe
 
 # One batch an epoch, so that every step ends one; and two, with all that draws random numbers.
 ONE_BATCH = Recipe(

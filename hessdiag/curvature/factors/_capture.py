@@ -13,13 +13,25 @@ from hessdiag.curvature.factors._per_sample import per_sample_factor
 from hessdiag.curvature.factors._rules import find_rule
 from hessdiag.curvature.network import available_memory, hooked, received_by
 
-# Layers whose factors keep all positions.
+#: Layers whose factors keep all positions.
 POSITION_WISE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
 
 
 @contextlib.contextmanager
 def watching(modules):
-    """Record (received, its version, sent) at every call of the modules."""
+    """Record (received, its version, sent) at every call of the modules.
+
+    Parameters
+    ----------
+    modules : iterable of torch.nn.Module
+        What to watch.
+
+    Yields
+    ------
+    dict of int to list
+        By the id of each module, a tuple (what it received, the version of that tensor, what it
+        sent) for every call; None for a call that received or sent no tensor.
+    """
     records = {id(module): [] for module in modules}
 
     def record(module, args, kwargs, output):
@@ -36,7 +48,28 @@ def watching(modules):
 
 
 def capture_factors(working_copy, chunk, blocks, outputs_of, n_samples, weights=None):
-    """Build the factor of every block for one chunk of samples, as `each_factor` does."""
+    """Build the factor of every block for one chunk of samples, as `each_factor` does.
+
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net.
+    chunk : Chunk
+        Samples.
+    blocks : sequence of Block
+        The layers.
+    outputs_of : callable
+        Maps a batch of inputs to the outputs (n, D) that are differentiated.
+    n_samples : int
+        Samples of all chunks, for which a dense factor has to fit in memory.
+    weights : Tensor of shape (n, D, R) or None, default=None
+        Applied to the outputs.
+
+    Returns
+    -------
+    dict of str to (Factor or None)
+        Factors by layer name.
+    """
     return dict(each_factor(working_copy, chunk, blocks, outputs_of, n_samples, weights))
 
 
@@ -46,9 +79,28 @@ def each_factor(working_copy, chunk, blocks, outputs_of, n_samples, weights=None
     All sweeps come first; what they left for a block is let go once its factor is built, so that
     whoever is done with a factor before asking for the next never holds two.
 
-    `outputs_of` maps a batch of inputs to the outputs (n, D) that are differentiated. `weights`
-    (n, D, R), if given, are applied to the outputs: the factors are then of B' J. A factor is None
-    where it has no closed rule and a dense one of all `n_samples` would not fit in memory.
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net.
+    chunk : Chunk
+        Samples.
+    blocks : sequence of Block
+        The layers.
+    outputs_of : callable
+        Maps a batch of inputs to the outputs (n, D) that are differentiated.
+    n_samples : int
+        Samples of all chunks, for which a dense factor has to fit in memory.
+    weights : Tensor of shape (n, D, R) or None, default=None
+        Applied to the outputs: the factors are then of B' J.
+
+    Yields
+    ------
+    name : str
+        Name of a layer.
+    factor : Factor or None
+        Its factor; None where it has no closed rule and a dense one of all samples would not fit in
+        memory.
     """
     rules = {}
     for block in blocks:

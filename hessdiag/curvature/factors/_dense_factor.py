@@ -11,7 +11,13 @@ CACHED_ENTRIES = 1_000_000
 
 
 class DenseFactor(Factor):
-    """A Jacobian held as it is, (N, D, p)."""
+    """A Jacobian held as it is, (N, D, p).
+
+    Parameters
+    ----------
+    jacobian : Tensor of shape (N, D, p)
+        Derivatives of D outputs of N samples in p parameters.
+    """
 
     prefers_dense = True
 
@@ -21,22 +27,63 @@ class DenseFactor(Factor):
         self.n_samples, self.n_outputs, self.n_params = jacobian.shape
 
     def gram(self):
-        """Return J J' (N D, N D) in float64."""
+        """Return J J' (N D, N D) in float64.
+
+        Returns
+        -------
+        Tensor of shape (N * D, N * D)
+            The Gram matrix.
+        """
         rows = self.jacobian.reshape(-1, self.n_params).double()
         return rows @ rows.T
 
     def matvec(self, vectors):
-        """Return J v for vectors (k, p) as (k, N, D)."""
+        """Return J v for vectors (k, p) as (k, N, D).
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (k, p)
+            Vectors in the parameters.
+
+        Returns
+        -------
+        Tensor of shape (k, N, D)
+            Their images.
+        """
         rows = self.jacobian.reshape(-1, self.n_params)
         return (vectors @ rows.T).view(len(vectors), self.n_samples, self.n_outputs)
 
     def rmatvec(self, outputs):
-        """Return J' u for outputs (k, N, D) as (k, p)."""
+        """Return J' u for outputs (k, N, D) as (k, p).
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (k, N, D)
+            Vectors in the outputs.
+
+        Returns
+        -------
+        Tensor of shape (k, p)
+            Their images.
+        """
         rows = self.jacobian.reshape(-1, self.n_params)
         return outputs.reshape(len(outputs), -1) @ rows
 
     def gauss_newton(self, vectors, signs=None):
-        """Return J' diag(signs) J v for vectors (k, p) as (k, p), each entry of J read once."""
+        """Return J' diag(signs) J v for vectors (k, p) as (k, p), each entry of J read once.
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (k, p)
+            Vectors in the parameters.
+        signs : Tensor of shape (N, D) or None, default=None
+            Signs of the rows of J; None where all are positive.
+
+        Returns
+        -------
+        Tensor of shape (k, p)
+            Their images.
+        """
         rows = self.jacobian.reshape(-1, self.n_params)
         signs = None if signs is None else signs.to(self.dtype).reshape(-1)
         image = torch.zeros_like(vectors)
@@ -50,10 +97,27 @@ class DenseFactor(Factor):
         return image
 
     def dense(self):
-        """Return J (N, D, p)."""
+        """Return J (N, D, p).
+
+        Returns
+        -------
+        Tensor of shape (N, D, p)
+            The Jacobian.
+        """
         return self.jacobian
 
     def weighted(self, factors):
-        """Return the factor of B' J for B (N, D, R)."""
+        """Return the factor of B' J for B (N, D, R).
+
+        Parameters
+        ----------
+        factors : Tensor of shape (N, D, R)
+            Columns to apply to each sample's outputs.
+
+        Returns
+        -------
+        DenseFactor
+            A factor with R outputs.
+        """
         factors = factors.to(self.jacobian.dtype)
         return DenseFactor(torch.einsum("ncp,ncr->nrp", self.jacobian, factors))

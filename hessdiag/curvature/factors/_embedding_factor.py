@@ -11,8 +11,16 @@ from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES
 class EmbeddingFactor(Factor):
     """A Jacobian with J[n, c, v, e] = sum of S[n, c, t, e] over the positions t of token v.
 
-    `index` (N, T) holds the tokens, `sweeps` (N, D, T, E) how the outputs depend on what is looked
-    up; `n_rows` is the size of the vocabulary. Positions that do not count have sweeps of zero.
+    Positions that do not count have sweeps of zero.
+
+    Parameters
+    ----------
+    index : Tensor of int of shape (N, T)
+        Tokens.
+    sweeps : Tensor of shape (N, D, T, E)
+        How the outputs depend on what is looked up.
+    n_rows : int
+        Size of the vocabulary.
     """
 
     def __init__(self, index, sweeps, n_rows):
@@ -30,7 +38,13 @@ class EmbeddingFactor(Factor):
         return jacobian.scatter_add_(2, index[:, None, :, None].expand_as(sweeps), sweeps)
 
     def gram(self):
-        """Return J J' (N D, N D) in float64, from the rows of tokens that occur."""
+        """Return J J' (N D, N D) in float64, from the rows of tokens that occur.
+
+        Returns
+        -------
+        Tensor of shape (N * D, N * D)
+            The Gram matrix.
+        """
         tokens, index = torch.unique(self.index, return_inverse=True)
         n = self.n_samples * self.n_outputs
         gram = self.sweeps.new_zeros(n, n, dtype=torch.float64)
@@ -41,12 +55,34 @@ class EmbeddingFactor(Factor):
         return gram
 
     def matvec(self, vectors):
-        """Return J v for vectors (k, p) as (k, N, D)."""
+        """Return J v for vectors (k, p) as (k, N, D).
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (k, p)
+            Vectors in the parameters.
+
+        Returns
+        -------
+        Tensor of shape (k, N, D)
+            Their images.
+        """
         table = vectors.view(len(vectors), self.n_rows, self.width)
         return torch.einsum("ncte,knte->knc", self.sweeps, table[:, self.index])
 
     def rmatvec(self, outputs):
-        """Return J' u for outputs (k, N, D) as (k, p)."""
+        """Return J' u for outputs (k, N, D) as (k, p).
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (k, N, D)
+            Vectors in the outputs.
+
+        Returns
+        -------
+        Tensor of shape (k, p)
+            Their images.
+        """
         k = len(outputs)
         sent = torch.einsum("ncte,knc->knte", self.sweeps, outputs).reshape(k, -1, self.width)
         table = sent.new_zeros(k, self.n_rows, self.width)
@@ -58,17 +94,45 @@ class EmbeddingFactor(Factor):
         return False
 
     def dense(self):
-        """Return J (N, D, p)."""
+        """Return J (N, D, p).
+
+        Returns
+        -------
+        Tensor of shape (N, D, p)
+            The Jacobian.
+        """
         return self._scattered(self.sweeps, self.index, self.n_rows).flatten(2)
 
     def weighted(self, factors):
-        """Return the factor of B' J for B (N, D, R)."""
+        """Return the factor of B' J for B (N, D, R).
+
+        Parameters
+        ----------
+        factors : Tensor of shape (N, D, R)
+            Columns to apply to each sample's outputs.
+
+        Returns
+        -------
+        EmbeddingFactor
+            A factor with R outputs.
+        """
         sweeps = torch.einsum("ncte,ncr->nrte", self.sweeps, factors.to(self.dtype))
         return EmbeddingFactor(self.index, sweeps, self.n_rows)
 
     @staticmethod
     def joined(pieces):
-        """Join the factors of several chunks, padding positions with zeros."""
+        """Join the factors of several chunks, padding positions with zeros.
+
+        Parameters
+        ----------
+        pieces : sequence of EmbeddingFactor
+            Factors of one layer, on samples that follow each other.
+
+        Returns
+        -------
+        EmbeddingFactor
+            The factor on all samples.
+        """
         positions = max(piece.positions for piece in pieces)
         index, sweeps = [], []
         for piece in pieces:
@@ -79,7 +143,18 @@ class EmbeddingFactor(Factor):
 
     @staticmethod
     def added(parts):
-        """Add the factors of several calls on the same samples: more positions."""
+        """Add the factors of several calls on the same samples: more positions.
+
+        Parameters
+        ----------
+        parts : sequence of EmbeddingFactor
+            Factors of one layer, on the same samples.
+
+        Returns
+        -------
+        EmbeddingFactor
+            The factor of the sum of their Jacobians.
+        """
         index = torch.cat([part.index for part in parts], dim=1)
         sweeps = torch.cat([part.sweeps for part in parts], dim=2)
         return EmbeddingFactor(index, sweeps, parts[0].n_rows)

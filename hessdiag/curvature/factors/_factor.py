@@ -15,20 +15,56 @@ class Factor:
     """What factors have in common, unless they know better."""
 
     def gauss_newton(self, vectors, signs=None):
-        """Return J' diag(signs) J v for vectors (k, p) as (k, p)."""
+        """Return J' diag(signs) J v for vectors (k, p) as (k, p).
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (k, p)
+            Vectors in the parameters.
+        signs : Tensor of shape (N, D) or None, default=None
+            Signs of the rows of J; None where all are positive.
+
+        Returns
+        -------
+        Tensor of shape (k, p)
+            Their images.
+        """
         image = self.matvec(vectors)
         return self.rmatvec(image if signs is None else image * signs.to(image.dtype))
 
     def gram_products(self, outputs):
-        """Return J J' u for outputs (k, N, D) as (k, N, D)."""
+        """Return J J' u for outputs (k, N, D) as (k, N, D).
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (k, N, D)
+            Vectors in the outputs.
+
+        Returns
+        -------
+        Tensor of shape (k, N, D)
+            Their images.
+        """
         return self.matvec(self.rmatvec(outputs))
 
     def condensed(self):
-        """Return the form in which products cost least: this one."""
+        """Return the form in which products cost least: this one.
+
+        Returns
+        -------
+        Factor
+            A factor of the same Jacobian.
+        """
         return self
 
     def narrowed(self):
-        """Return a factor with the same Gram matrix and fewer parameters: this one."""
+        """Return a factor with the same Gram matrix and fewer parameters: this one.
+
+        Returns
+        -------
+        Factor
+            A factor of a Jacobian whose rows have the same inner products.
+        """
         return self
 
     @property

@@ -11,7 +11,20 @@ from hessdiag.curvature.factors._outer_factor import OuterFactor
 
 
 def rows_of(factor, part):
-    """Return the factor of some samples."""
+    """Return the factor of some samples.
+
+    Parameters
+    ----------
+    factor : Factor
+        Jacobian of a layer in factored form.
+    part : slice, or Tensor of int or bool
+        Which samples.
+
+    Returns
+    -------
+    Factor
+        A factor of the same kind.
+    """
     if isinstance(factor, EmbeddingFactor):
         return EmbeddingFactor(factor.index[part], factor.sweeps[part], factor.n_rows)
     if isinstance(factor, OuterFactor):
@@ -21,7 +34,18 @@ def rows_of(factor, part):
 
 
 def squared_row_norms(factor):
-    """Return |J[n, d]|^2 (N, D) in float64: the diagonal of the Gram matrix."""
+    """Return |J[n, d]|^2 (N, D) in float64: the diagonal of the Gram matrix.
+
+    Parameters
+    ----------
+    factor : Factor
+        Jacobian of a layer in factored form.
+
+    Returns
+    -------
+    Tensor of shape (N, D)
+        Squared norms, one for each output of each sample.
+    """
     if isinstance(factor, EmbeddingFactor):
         same = factor.index[:, :, None] == factor.index[:, None, :]
         return _pairwise(factor.sweeps, lambda rows: same[rows].double()[:, None])

@@ -37,6 +37,18 @@ def gram_pays(factor, n_products):
 
     For T positions, J J' takes (N D T)² O / 2 + (N T)² I / 2 multiplications, each product without
     it 2 N T O (I + D).
+
+    Parameters
+    ----------
+    factor : Factor
+        Jacobian of a layer in factored form.
+    n_products : int
+        Products that are due.
+
+    Returns
+    -------
+    bool
+        False for all but an `OuterFactor` of one group.
     """
     if not isinstance(factor, OuterFactor) or factor.groups > 1:
         return False
@@ -50,6 +62,17 @@ def gram_pays(factor, n_products):
 
 
 def form_gram(factor):
-    """Form J J' of an `OuterFactor` of one group, in its own precision."""
+    """Form J J' of an `OuterFactor` of one group, in its own precision.
+
+    Parameters
+    ----------
+    factor : OuterFactor
+        Jacobian of a layer, of one group.
+
+    Returns
+    -------
+    FormedGram
+        A factor that answers for ``gram`` and ``gram_products`` alone.
+    """
     matrix = factor.gram_of_group(0, factor.dtype)
     return FormedGram(matrix, factor.n_samples, factor.n_outputs, factor.n_params)

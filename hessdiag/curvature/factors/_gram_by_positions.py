@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Matrices of more entries than this are not formed at once.
+#: Matrices of more entries than this are not formed at once.
 MAX_BLOCK_ENTRIES = 30_000_000
 
 

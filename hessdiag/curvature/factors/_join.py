@@ -8,7 +8,18 @@ from hessdiag.curvature.factors._dense_factor import DenseFactor
 
 
 def join_factors(pieces):
-    """Join the factors of all chunks of samples, in closed form where they allow it."""
+    """Join the factors of all chunks of samples, in closed form where they allow it.
+
+    Parameters
+    ----------
+    pieces : sequence of (Factor or None)
+        Factors of one layer, on samples that follow each other.
+
+    Returns
+    -------
+    Factor or None
+        The factor on all samples; None where one of them is.
+    """
     if len(pieces) == 1 or any(piece is None for piece in pieces):
         return None if None in pieces else pieces[0]
     kind = type(pieces[0])

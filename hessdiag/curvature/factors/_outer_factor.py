@@ -8,7 +8,7 @@ from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._factor import Factor
 from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES, gram_by_positions
 
-# Dense Jacobians of more entries than this are not kept for products.
+#: Dense Jacobians of more entries than this are not kept for products.
 MAX_KEPT_ENTRIES = 50_000_000
 # Sides of Gram matrices beyond which looking for fewer columns costs more than it saves.
 MAX_NARROWED = 1024
@@ -25,6 +25,17 @@ class OuterFactor(Factor):
     S[n, c, g, t, o] a[n, g, t, i]; for the bias the same with a = 1. T positions share the weights
     (a convolution's pixels, a sequence's tokens); T = 1 for a plain linear layer, whose Gram matrix
     (S S') o (a a' + 1) needs no Jacobian at all.
+
+    Parameters
+    ----------
+    inputs : Tensor of shape (N, G, T, I)
+        What the layer receives, `a`.
+    sweeps : Tensor of shape (N, D, G, T, O)
+        How the outputs depend on what it sends, `S`.
+    pieces : sequence of {"weight", "bias"}
+        Its parameters, in the block's order.
+    transposed : bool, default=False
+        Whether the weights are of shape (I, O), as an embedding's.
     """
 
     def __init__(self, inputs, sweeps, pieces, transposed=False):
@@ -49,7 +60,13 @@ class OuterFactor(Factor):
         return self.positions == 1 and self.groups == 1 and not self.transposed
 
     def gram(self):
-        """Return J J' (N D, N D) in float64, by whichever way costs less."""
+        """Return J J' (N D, N D) in float64, by whichever way costs less.
+
+        Returns
+        -------
+        Tensor of shape (N * D, N * D)
+            The Gram matrix.
+        """
         n_rows = self.n_samples * self.n_outputs
         t = self.positions
         pairs = n_rows**2 * t * (t + 1) / 2
@@ -60,7 +77,20 @@ class OuterFactor(Factor):
         return self._gram_by_jacobian()
 
     def gram_of_group(self, g, dtype):
-        """Return what one group adds to J J' (N D, N D), by pairs of positions."""
+        """Return what one group adds to J J' (N D, N D), by pairs of positions.
+
+        Parameters
+        ----------
+        g : int
+            Number of the group.
+        dtype : torch.dtype
+            Precision of the sums.
+
+        Returns
+        -------
+        Tensor of shape (N * D, N * D)
+            Its share of the Gram matrix.
+        """
         weight, bias = "weight" in self.pieces, "bias" in self.pieces
         return gram_by_positions(self.sweeps[:, :, g], self.inputs[:, g], weight, bias, dtype)
 
@@ -82,7 +112,18 @@ class OuterFactor(Factor):
         return gram
 
     def matvec(self, vectors):
-        """Return J v for vectors (k, p) as (k, N, D)."""
+        """Return J v for vectors (k, p) as (k, N, D).
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (k, p)
+            Vectors in the parameters.
+
+        Returns
+        -------
+        Tensor of shape (k, N, D)
+            Their images.
+        """
         k, g = len(vectors), self.groups
         sent = 0.0
         for piece, part in zip(self.pieces, vectors.split(self.sizes, dim=1)):
@@ -105,7 +146,18 @@ class OuterFactor(Factor):
         return (sent @ self._flat_sweeps().mT).transpose(0, 1)
 
     def rmatvec(self, outputs):
-        """Return J' u for outputs (k, N, D) as (k, p)."""
+        """Return J' u for outputs (k, N, D) as (k, p).
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (k, N, D)
+            Vectors in the outputs.
+
+        Returns
+        -------
+        Tensor of shape (k, p)
+            Their images.
+        """
         k, g = len(outputs), self.groups
         sent = outputs.transpose(0, 1) @ self._flat_sweeps()
         if self._positions_last:
@@ -148,7 +200,13 @@ class OuterFactor(Factor):
         return sweeps.reshape(self.n_samples, self.n_outputs, -1)
 
     def dense(self):
-        """Return J (N, D, p)."""
+        """Return J (N, D, p).
+
+        Returns
+        -------
+        Tensor of shape (N, D, p)
+            The Jacobian.
+        """
         parts = []
         for piece in self.pieces:
             if piece == "weight":
@@ -171,7 +229,18 @@ class OuterFactor(Factor):
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
     def weighted(self, factors):
-        """Return the factor of B' J for B (N, D, R)."""
+        """Return the factor of B' J for B (N, D, R).
+
+        Parameters
+        ----------
+        factors : Tensor of shape (N, D, R)
+            Columns to apply to each sample's outputs.
+
+        Returns
+        -------
+        OuterFactor
+            A factor with R outputs.
+        """
         factors = factors.to(self.sweeps.dtype)
         n_samples, n_outputs = self.n_samples, self.n_outputs
         sweeps = factors.mT @ self.sweeps.reshape(n_samples, n_outputs, -1)
@@ -182,6 +251,11 @@ class OuterFactor(Factor):
         """Return the form in which products cost least.
 
         Products by positions cost N G T O (I + D) operations, those with a dense Jacobian N D p.
+
+        Returns
+        -------
+        OuterFactor or DenseFactor
+            A factor of the same Jacobian.
         """
         if self.prefers_dense:
             return DenseFactor(self.dense())
@@ -203,6 +277,11 @@ class OuterFactor(Factor):
         It is that of J Q for orthonormal columns Q whose span holds the rows of J but for rounding:
         units that are silent on all samples go, and where each sample has one position, so do all
         directions that neither what is received nor the sweeps ever take.
+
+        Returns
+        -------
+        OuterFactor
+            A factor of a Jacobian whose rows have the same inner products.
         """
         n, c, t = self.n_samples, self.n_outputs, self.positions
         if self.groups > 1:
@@ -241,7 +320,18 @@ class OuterFactor(Factor):
 
     @staticmethod
     def joined(parts):
-        """Join the factors of several chunks, padding positions with zeros where they differ."""
+        """Join the factors of several chunks, padding positions with zeros where they differ.
+
+        Parameters
+        ----------
+        parts : sequence of OuterFactor
+            Factors of one layer, on samples that follow each other.
+
+        Returns
+        -------
+        OuterFactor
+            The factor on all samples.
+        """
         positions = max(part.positions for part in parts)
 
         def padded(tensor, axis, have):
@@ -258,7 +348,18 @@ class OuterFactor(Factor):
 
     @staticmethod
     def added(parts):
-        """Add the factors of several calls on the same samples: more positions."""
+        """Add the factors of several calls on the same samples: more positions.
+
+        Parameters
+        ----------
+        parts : sequence of OuterFactor
+            Factors of one layer, on the same samples.
+
+        Returns
+        -------
+        OuterFactor
+            The factor of the sum of their Jacobians.
+        """
         inputs = torch.cat([part.inputs for part in parts], dim=2)
         sweeps = torch.cat([part.sweeps for part in parts], dim=3)
         return OuterFactor(inputs, sweeps, parts[0].pieces, parts[0].transposed)

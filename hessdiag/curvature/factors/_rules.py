@@ -17,9 +17,19 @@ KNOWN_PIECES = ("weight", "bias")
 
 
 def find_rule(module, pieces):
-    """Return the rule for a module whose parameters called `pieces` are wanted; None if none fits.
+    """Return the closed rule for a module, or None if none fits.
 
-    A rule takes (module, pieces, received (n, ...), sweeps (n, D, ...)) to a factor.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module.
+    pieces : sequence of str
+        The module's own names of the parameters that are wanted.
+
+    Returns
+    -------
+    callable or None
+        Takes (module, pieces, received (n, ...), sweeps (n, D, ...)) to a factor.
     """
     if any(name not in module._parameters for name in pieces):
         return None

@@ -10,7 +10,21 @@ import torch
 
 @dataclass(frozen=True)
 class Block:
-    """A group of parameters treated as one: its name, kind, and parameters by public name."""
+    """A group of parameters treated as one layer.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer.
+    kind : str
+        Class of its module.
+    parameter_names : tuple of str
+        Public names of the parameters.
+    parameters : tuple of torch.nn.Parameter
+        The parameters, in the same order.
+    module : torch.nn.Module or None
+        The one module that owns them all; None where there is none.
+    """
 
     name: str
     kind: str
@@ -25,7 +39,28 @@ class Block:
 
 
 def select_blocks(working_copy, forward_order, layers=None):
-    """Cut the trainable parameters into blocks, in forward order, and freeze all others."""
+    """Cut the trainable parameters into blocks, in forward order, and freeze all others.
+
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net; parameters outside of the blocks no longer require gradients.
+    forward_order : sequence of str
+        Names of modules, in the order of their first calls.
+    layers : None, str, sequence of str or dict, default=None
+        Names or patterns of layers; or a dict of block name to names or patterns of parameters;
+        None takes every module that owns trainable parameters.
+
+    Returns
+    -------
+    list of Block
+        The layers; a tied parameter belongs to the first of them.
+
+    Raises
+    ------
+    ValueError
+        If a name or pattern matches nothing, none is given, or a parameter is in two blocks.
+    """
     blocks = _default_blocks(working_copy, forward_order)
     if isinstance(layers, dict):
         blocks = _named_blocks(working_copy, layers)
@@ -134,7 +169,18 @@ def _named_blocks(working_copy, layers):
 
 
 def owner_of(parameter_name):
-    """Name the module that owns a parameter; a parametrization counts as its layer's."""
+    """Name the module that owns a parameter; a parametrization counts as its layer's.
+
+    Parameters
+    ----------
+    parameter_name : str
+        Public name of a parameter.
+
+    Returns
+    -------
+    str
+        Public name of the module; "" for the root.
+    """
     head, found, _ = ("." + parameter_name).partition(".parametrizations.")
     if found:
         return head.removeprefix(".")
@@ -142,5 +188,18 @@ def owner_of(parameter_name):
 
 
 def matches(name, pattern):
-    """Compare a name with a pattern, a plain name being its own pattern."""
+    """Compare a name with a pattern, a plain name being its own pattern.
+
+    Parameters
+    ----------
+    name : str
+        A name.
+    pattern : str
+        A name, or a pattern as of a shell.
+
+    Returns
+    -------
+    bool
+        Whether they match.
+    """
     return name == pattern or fnmatch.fnmatchcase(name, pattern)

@@ -28,14 +28,42 @@ class UnfittedNetworkError(NotInitializedError, NotFittedError):
 
 
 def module_attributes(net):
-    """Name the attributes of `net` that hold its modules and its criteria."""
+    """Name the attributes of `net` that hold its modules and its criteria.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The net.
+
+    Returns
+    -------
+    modules : list of str
+        Such as ``["module_"]``.
+    criteria : list of str
+        Such as ``["criterion_"]``.
+    """
     modules = [name + "_" for name in getattr(net, "_modules", [])] or ["module_"]
     criteria = [name + "_" for name in getattr(net, "_criteria", [])] or ["criterion_"]
     return modules, criteria
 
 
 def check_net(net):
-    """Check that `net` is a skorch net with initialized modules and trainable parameters."""
+    """Check that `net` is a skorch net with initialized modules and trainable parameters.
+
+    Parameters
+    ----------
+    net : object
+        What is to be a fitted net.
+
+    Raises
+    ------
+    TypeError
+        If it is no skorch net.
+    UnfittedNetworkError
+        If its modules are not initialized.
+    ValueError
+        If none of its parameters is trainable.
+    """
     if isinstance(net, (list, tuple)):
         raise TypeError(
             f"Expected one fitted skorch net, found a {type(net).__name__} of {len(net)} objects. "
@@ -72,7 +100,18 @@ def check_net(net):
 
 
 def check_parameters(net):
-    """Check that every parameter and buffer of `net` is finite; name the first that is not."""
+    """Check that every parameter and buffer of `net` is finite; name the first that is not.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The net.
+
+    Raises
+    ------
+    ValueError
+        If an entry is NaN or infinite.
+    """
     modules, _ = module_attributes(net)
     for attribute in modules:
         module = getattr(net, attribute)
@@ -92,7 +131,20 @@ def check_parameters(net):
 
 
 def check_data(net, X, y):
-    """Check that X and y have samples, and as many of the one as of the other."""
+    """Check that X and y have samples, and as many of the one as of the other.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The net that takes them.
+    X, y : as the net's ``fit`` takes them
+        Data.
+
+    Raises
+    ------
+    ValueError
+        If there is no sample, X and y differ in length, or targets are missing or words.
+    """
     n_inputs = _length(X)
     n_targets = None if y is None else _length(y)
     if y is None and not is_dataset(X):
@@ -139,7 +191,18 @@ def check_finite_data(tree, what):
 
 
 def tensors_of(tree):
-    """List the tensors of nested dicts, lists and tuples."""
+    """List the tensors of nested dicts, lists and tuples.
+
+    Parameters
+    ----------
+    tree : object
+        Tensors, in dicts, lists and tuples.
+
+    Returns
+    -------
+    list of Tensor
+        All of them, in order.
+    """
     if isinstance(tree, torch.Tensor):
         return [tree]
     if isinstance(tree, dict):

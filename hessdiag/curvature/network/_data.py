@@ -15,7 +15,17 @@ from hessdiag.curvature.network._checks import check_finite_data, tensors_of
 
 
 class Chunk:
-    """Some samples in a row: inputs, targets, how many."""
+    """Some samples in a row.
+
+    Parameters
+    ----------
+    X : Tensor, or dict, list or tuple of Tensor
+        Inputs.
+    y : Tensor, or dict, list or tuple of Tensor
+        Targets.
+    n_samples : int
+        How many there are.
+    """
 
     def __init__(self, X, y, n_samples):
         self.X = X
@@ -24,7 +34,22 @@ class Chunk:
 
 
 def sample_indices(n_samples, max_samples, random_state):
-    """Choose the samples to examine, in their order; None where all are taken."""
+    """Choose the samples to examine, in their order; None where all are taken.
+
+    Parameters
+    ----------
+    n_samples : int
+        Samples that there are.
+    max_samples : int or None
+        Samples to take; None takes all.
+    random_state : int, RandomState or None
+        Seed of the draw; None stands for 0.
+
+    Returns
+    -------
+    ndarray of int of shape (max_samples,) or None
+        Sorted places of the samples.
+    """
     if max_samples is None or max_samples >= n_samples:
         return None
     if random_state is None:
@@ -36,7 +61,29 @@ def sample_indices(n_samples, max_samples, random_state):
 
 
 def load_chunks(working_copy, X, y, indices=None, batch_size=None):
-    """Load X and y through the net's own dataset and iterator into chunks of tensors."""
+    """Load X and y through the net's own dataset and iterator into chunks of tensors.
+
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net; tensors come to its device, floating ones to its precision.
+    X, y : as the net's ``fit`` takes them
+        Data.
+    indices : ndarray of int or None, default=None
+        Places of the samples to take; None takes all.
+    batch_size : int or None, default=None
+        Samples of a chunk; None takes all in one.
+
+    Returns
+    -------
+    list of Chunk
+        The samples, in their order.
+
+    Raises
+    ------
+    ValueError
+        If there is no sample, an entry is NaN or infinite, or the iterator shuffles.
+    """
     net = working_copy.net
     dataset = net.get_dataset(X, y)
     if indices is not None:
@@ -76,7 +123,18 @@ def load_chunks(working_copy, X, y, indices=None, batch_size=None):
 
 
 def concatenate(trees):
-    """Join trees of tensors along the first axis; None where their shapes do not allow it."""
+    """Join trees of tensors along the first axis; None where their shapes do not allow it.
+
+    Parameters
+    ----------
+    trees : sequence
+        Trees of tensors of the same structure: dicts, lists and tuples.
+
+    Returns
+    -------
+    object or None
+        One tree of that structure.
+    """
     first = trees[0]
     if len(trees) == 1:
         return first
@@ -94,7 +152,25 @@ def concatenate(trees):
 
 
 def take(tree, index):
-    """Index all tensors of a tree along the first axis."""
+    """Index all tensors of a tree along the first axis.
+
+    Parameters
+    ----------
+    tree : Tensor, or dict, list or tuple of Tensor
+        Samples along the first axis.
+    index : int, slice, Tensor or None
+        What to take, as in indexing; None adds an axis in front.
+
+    Returns
+    -------
+    Tensor, or dict, list or tuple of Tensor
+        A tree of the same structure.
+
+    Raises
+    ------
+    TypeError
+        If something in the tree cannot be indexed by sample.
+    """
     if isinstance(tree, torch.Tensor):
         return tree[index]
     if isinstance(tree, dict):

@@ -8,7 +8,22 @@ from hessdiag.curvature.network._checks import tensors_of
 
 
 def check_deterministic(working_copy, chunk, outputs):
-    """Run a chunk again and compare with its outputs; name the culprit where they differ."""
+    """Run a chunk again and compare with its outputs; name the culprit where they differ.
+
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net.
+    chunk : Chunk
+        Samples.
+    outputs : Tensor, or dict, list or tuple of Tensor
+        What the net sent for them before.
+
+    Raises
+    ------
+    ValueError
+        If what it sends now is different; the error names the first layer where it is.
+    """
     with torch.no_grad():
         again = working_copy(chunk.X)
     pairs = zip(tensors_of(outputs), tensors_of(again))

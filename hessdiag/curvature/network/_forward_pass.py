@@ -9,9 +9,25 @@ from hessdiag.curvature.network._hooks import hooked
 
 
 def run_and_note(working_copy, chunk):
-    """Run one chunk without gradients; return outputs, names in call order, {name: width sent}.
+    """Run one chunk without gradients, and note what every module sends.
 
-    Last comes {name: entries sent per sample, over all calls}.
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net.
+    chunk : Chunk
+        Samples.
+
+    Returns
+    -------
+    outputs : Tensor, or dict, list or tuple of Tensor
+        What the net sends.
+    order : list of str
+        Names of modules, in the order of their first calls.
+    widths : dict of str to (int or None)
+        Features or channels of what each module sends; None where it sends no tensor.
+    entries : dict of str to float
+        Numbers that it sends per sample, over all its calls.
     """
     names = {id(module): name for name, module in working_copy.modules_by_name().items()}
     order, widths, entries = [], {}, {}
@@ -37,7 +53,20 @@ def run_and_note(working_copy, chunk):
 
 
 def entries_of_graph(working_copy, chunk):
-    """Count the entries that the modules send when one chunk passes: what a graph keeps."""
+    """Count the entries that the modules send when one chunk passes: what a graph keeps.
+
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net.
+    chunk : Chunk
+        Samples.
+
+    Returns
+    -------
+    int
+        Numbers that all leaf modules send together.
+    """
     count = [0]
 
     def add(module, args, kwargs, output):

@@ -10,6 +10,21 @@ def hooked(modules, before=None, after=None):
     """Call before(module, args, kwargs) and after(module, args, kwargs, output) with every call.
 
     Hooks that modules have already come second; those put here are gone at the end.
+
+    Parameters
+    ----------
+    modules : iterable of torch.nn.Module
+        What to watch.
+    before : callable or None, default=None
+        Called as ``before(module, args, kwargs)``.
+    after : callable or None, default=None
+        Called as ``after(module, args, kwargs, output)``; what it returns, if anything, replaces
+        the output.
+
+    Yields
+    ------
+    None
+        Hooks are there as long as the context is open.
     """
     handles = []
     try:
@@ -27,5 +42,18 @@ def hooked(modules, before=None, after=None):
 
 
 def received_by(args, kwargs):
-    """Return the first thing that a module was called with; None where there is none."""
+    """Return the first thing that a module was called with; None where there is none.
+
+    Parameters
+    ----------
+    args : tuple
+        Positional arguments of a call.
+    kwargs : dict
+        Its keyword arguments.
+
+    Returns
+    -------
+    object or None
+        The first positional argument, or the one called ``input`` or ``x``.
+    """
     return args[0] if args else kwargs.get("input", kwargs.get("x"))

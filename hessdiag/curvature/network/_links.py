@@ -19,6 +19,7 @@ class Link:
         self.inverse = inverse
 
 
+#: The link that leaves outputs as they are.
 IDENTITY = Link("identity", lambda outputs: outputs, lambda outputs: outputs)
 LOG = Link(
     "log",
@@ -30,7 +31,23 @@ LOGIT = Link("logit", lambda p: torch.log(p) - torch.log1p(-p), torch.sigmoid)
 
 
 def find_link(criterion, outputs, takes_log):
-    """Choose the link that belongs to a criterion, where the outputs are what it expects."""
+    """Choose the link that belongs to a criterion, where the outputs are what it expects.
+
+    Parameters
+    ----------
+    criterion : torch.nn.Module or None
+        The net's criterion.
+    outputs : Tensor of shape (N, ...)
+        Outputs of the net.
+    takes_log : bool
+        Whether skorch takes the logarithm of outputs before `NLLLoss` sees them.
+
+    Returns
+    -------
+    Link
+        Maps outputs to the coordinates that are examined, and back; the identity where the outputs
+        are not what the criterion expects.
+    """
     outputs = outputs.detach().double()
     link = IDENTITY
     if isinstance(criterion, torch.nn.NLLLoss) and outputs.ndim >= 2:

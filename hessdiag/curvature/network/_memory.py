@@ -10,7 +10,18 @@ import torch
 
 
 def available_memory(device=None):
-    """Return half of the bytes that are free now, on the device or in main memory."""
+    """Return half of the bytes that are free now, on the device or in main memory.
+
+    Parameters
+    ----------
+    device : torch.device, str or None, default=None
+        Where; None stands for main memory.
+
+    Returns
+    -------
+    float
+        Bytes.
+    """
     if device is not None and torch.device(device).type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return 0.5 * free
@@ -30,12 +41,42 @@ def give_back_freed():
 
 
 def second_graph_bytes(scalar, parameters, known=()):
-    """Count the bytes that the graph of a scalar and of its gradient keeps beside what is known."""
+    """Count the bytes that the graph of a scalar and of its gradient keeps beside what is known.
+
+    Parameters
+    ----------
+    scalar : callable
+        Evaluates a 0-d tensor.
+    parameters : sequence of Tensor
+        What it is differentiated in; they are held anyway.
+    known : sequence of Tensor, default=()
+        Other tensors that are held anyway.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     return _graph_bytes(scalar, parameters, known, True)
 
 
 def first_graph_bytes(scalar, parameters, known=()):
-    """Count the bytes that a graph keeps for one backward pass beside what is known."""
+    """Count the bytes that a graph keeps for one backward pass beside what is known.
+
+    Parameters
+    ----------
+    scalar : callable
+        Evaluates a 0-d tensor.
+    parameters : sequence of Tensor
+        What it is differentiated in; they are held anyway.
+    known : sequence of Tensor, default=()
+        Other tensors that are held anyway.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
     return _graph_bytes(scalar, parameters, known, False)
 
 

@@ -44,17 +44,59 @@ class OutputCurvature:
 
 
 def flatten_outputs(outputs):
-    """View outputs (N, ...) as (N, D)."""
+    """View outputs (N, ...) as (N, D).
+
+    Parameters
+    ----------
+    outputs : Tensor of shape (N, ...)
+        Outputs.
+
+    Returns
+    -------
+    Tensor of shape (N, D)
+        The same numbers.
+    """
     return outputs.reshape(len(outputs), -1)
 
 
 def output_hessians_fit(outputs):
-    """Say whether the second derivatives of a scalar in each sample's outputs can be formed."""
+    """Say whether the second derivatives of a scalar in each sample's outputs can be formed.
+
+    Parameters
+    ----------
+    outputs : Tensor of shape (N, ...)
+        Outputs.
+
+    Returns
+    -------
+    bool
+        Whether their N D² entries are not too many.
+    """
     return outputs.numel() ** 2 // len(outputs) <= MAX_HESSIAN_ENTRIES
 
 
 def output_curvature(scalar, outputs):
-    """Differentiate `scalar` (outputs -> 0-d tensor) twice in the outputs (N, ...), in float64."""
+    """Differentiate `scalar` (outputs -> 0-d tensor) twice in the outputs (N, ...), in float64.
+
+    Parameters
+    ----------
+    scalar : callable
+        Maps outputs (N, ...) to a 0-d tensor.
+    outputs : Tensor of shape (N, ...)
+        Where to differentiate.
+
+    Returns
+    -------
+    OutputCurvature
+        Loss, residuals, Hessians and their factors.
+
+    Raises
+    ------
+    NotSeparableError
+        If the outputs of different samples interact in the scalar.
+    OutputHessiansTooLargeError
+        If the Hessians have too many entries.
+    """
     n_samples = len(outputs)
     leaf, loss, gradient = _differentiate(scalar, outputs)
     n_outputs = leaf.numel() // n_samples
@@ -84,6 +126,18 @@ def check_uncoupled_scalar(scalar, outputs):
 
     With one number s_n for each sample, drawn at random, ``H (s v) = s (H v)`` for every v if, and
     but for chance only if, H is block-diagonal.
+
+    Parameters
+    ----------
+    scalar : callable
+        Maps outputs (N, ...) to a 0-d tensor.
+    outputs : Tensor of shape (N, ...)
+        Where to differentiate.
+
+    Raises
+    ------
+    NotSeparableError
+        If they do not vanish.
     """
     leaf, _, gradient = _differentiate(scalar, outputs)
     _check_uncoupled(gradient, leaf)

@@ -8,10 +8,16 @@ from hessdiag.curvature.network._data import Chunk, concatenate, take
 
 
 class Samples:
-    """Chunks of samples in a row, all of them joined (`X`, `y`), and how many come before each.
+    """Samples in chunks that follow each other.
 
-    `X` or `y` is None where batches cannot be joined. Cutting and taking give other samples; these
-    stay as they are.
+    Attributes `X` and `y` are all chunks joined, None where batches cannot be joined; `offsets`
+    says how many samples come before each chunk, and how many there are. Cutting and taking give
+    other samples; these stay as they are.
+
+    Parameters
+    ----------
+    chunks : iterable of Chunk
+        The chunks.
     """
 
     def __init__(self, chunks):
@@ -31,11 +37,33 @@ class Samples:
         return max(chunk.n_samples for chunk in self.chunks)
 
     def cut(self, size):
-        """Return the same samples in chunks of so many."""
+        """Return the same samples in chunks of so many.
+
+        Parameters
+        ----------
+        size : int
+            Samples of a chunk, at most.
+
+        Returns
+        -------
+        Samples
+            The same samples, in other chunks.
+        """
         n = self.n_samples
         parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
         return Samples(Chunk(take(self.X, s), take(self.y, s), s.stop - s.start) for s in parts)
 
     def take(self, indices):
-        """Return some of the samples, in one chunk."""
+        """Return some of the samples, in one chunk.
+
+        Parameters
+        ----------
+        indices : Tensor of int of shape (n,)
+            Places of the samples.
+
+        Returns
+        -------
+        Samples
+            These samples.
+        """
         return Samples([Chunk(take(self.X, indices), take(self.y, indices), len(indices))])

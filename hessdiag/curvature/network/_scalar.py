@@ -8,7 +8,20 @@ from hessdiag.curvature.network._checks import tensors_of
 
 
 class Scalar:
-    """A function (outputs, y, X) -> 0-d tensor, with errors that say what was given."""
+    """A function (outputs, y, X) -> 0-d tensor, with errors that say what was given.
+
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net.
+    scalar : "loss" or callable
+        The net's own loss, or a function (output, y) -> 0-d tensor.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
 
     def __init__(self, working_copy, scalar):
         if scalar != "loss" and not callable(scalar):
@@ -49,7 +62,27 @@ class Scalar:
         return value
 
     def check(self, outputs, y, X):
-        """Evaluate once, and check that the result is one number."""
+        """Evaluate once, and check that the result is one number.
+
+        Parameters
+        ----------
+        outputs : Tensor, or dict, list or tuple of Tensor
+            Outputs of the net.
+        y : Tensor, or dict, list or tuple of Tensor
+            Targets.
+        X : Tensor, or dict, list or tuple of Tensor
+            Inputs.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The value.
+
+        Raises
+        ------
+        ValueError
+            If it is not one number, or the function fails on what it is given.
+        """
         value = self(outputs, y, X)
         if not isinstance(value, torch.Tensor) or value.ndim:
             found = (
@@ -76,7 +109,20 @@ class Scalar:
 
 
 def match_floats(tree, dtype):
-    """Bring the floating tensors of a tree to a dtype."""
+    """Bring the floating tensors of a tree to a dtype.
+
+    Parameters
+    ----------
+    tree : object
+        Tensors, in dicts, lists and tuples.
+    dtype : torch.dtype
+        Precision.
+
+    Returns
+    -------
+    object
+        A tree of the same structure.
+    """
     if isinstance(tree, torch.Tensor):
         return tree.to(dtype) if tree.is_floating_point() else tree
     if isinstance(tree, dict):

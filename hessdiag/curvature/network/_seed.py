@@ -8,7 +8,23 @@ import numpy as np
 
 
 def draw_seed(random_state):
-    """Return an integer seed: that given, 0 for None, or one drawn from a generator."""
+    """Return an integer seed: that given, 0 for None, or one drawn from a generator.
+
+    Parameters
+    ----------
+    random_state : None, int, RandomState or Generator
+        Seed, or what to draw one from.
+
+    Returns
+    -------
+    int
+        The seed.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
     if random_state is None:
         return 0
     if isinstance(random_state, Integral):

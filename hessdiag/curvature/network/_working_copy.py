@@ -24,6 +24,20 @@ class WorkingCopy(torch.nn.Module):
 
     As a module it maps a batch of inputs to the net's own ``infer``, so that
     ``torch.func.functional_call`` can swap its parameters.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Fitted net; it is not changed.
+    device : torch.device, str or None, default=None
+        Where to compute; None stays where the net is.
+    dtype : torch.dtype, {"float32", "float64"} or None, default=None
+        Precision; None takes the net's own, but never a half precision.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is another.
     """
 
     def __init__(self, net, device=None, dtype=None):
@@ -62,40 +76,106 @@ class WorkingCopy(torch.nn.Module):
         self.training = False
 
     def forward(self, x):
-        """Infer as the net itself does."""
+        """Infer as the net itself does.
+
+        Parameters
+        ----------
+        x : Tensor, or dict, list or tuple of Tensor
+            Inputs.
+
+        Returns
+        -------
+        Tensor, or tuple of Tensor
+            Outputs.
+        """
         return self.net.infer(x)
 
     def public_name(self, name):
-        """Turn the name of a parameter or module in this copy into the one that users know."""
+        """Turn the name of a parameter or module in this copy into the one that users know.
+
+        Parameters
+        ----------
+        name : str
+            Name in this copy, such as "module_.0.weight".
+
+        Returns
+        -------
+        str
+            Name in the net's module, such as "0.weight".
+        """
         head, _, tail = name.partition(".")
         if head == "module_":
             return tail
         return f"{head.removesuffix('_')}.{tail}" if tail else head.removesuffix("_")
 
     def parameters_by_name(self):
-        """Map public names to parameters; all names of tied parameters are listed."""
+        """Map public names to parameters; all names of tied parameters are listed.
+
+        Returns
+        -------
+        dict of str to torch.nn.Parameter
+            Parameters by public name.
+        """
         return {
             self.public_name(name): parameter
             for name, parameter in self.named_parameters(remove_duplicate=False)
         }
 
     def modules_by_name(self):
-        """Map public names to modules, each once; the root module is called ''."""
+        """Map public names to modules, each once; the root module is called ''.
+
+        Returns
+        -------
+        dict of str to torch.nn.Module
+            Modules by public name.
+        """
         return {
             self.public_name(name): module for name, module in self.named_modules() if name != ""
         }
 
     def root_kind(self):
-        """Name the class of the net's (first) module."""
+        """Name the class of the net's (first) module.
+
+        Returns
+        -------
+        str
+            Name of a class.
+        """
         return type(getattr(self, self.module_names[0])).__name__
 
     def loss(self, outputs, y, X):
-        """Evaluate the net's own loss through skorch."""
+        """Evaluate the net's own loss through skorch.
+
+        Parameters
+        ----------
+        outputs : Tensor, or tuple of Tensor
+            Outputs of the net.
+        y : Tensor, or dict, list or tuple of Tensor
+            Targets.
+        X : Tensor, or dict, list or tuple of Tensor
+            Inputs.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss.
+        """
         return self.net.get_loss(outputs, y, X=X, training=False)
 
     @contextlib.contextmanager
     def criterion_in(self, dtype):
-        """Hold the criterion's buffers in another dtype for a while."""
+        """Hold the criterion's buffers in another dtype for a while.
+
+        Parameters
+        ----------
+        dtype : torch.dtype
+            Precision.
+
+        Yields
+        ------
+        None
+            The precision holds as long as the context is open.
+        """
         criteria = [self.net.__dict__[name] for name in self.criterion_names]
         criteria = [c for c in criteria if isinstance(c, torch.nn.Module)]
         for criterion in criteria:
@@ -109,7 +189,18 @@ class WorkingCopy(torch.nn.Module):
 
 @contextlib.contextmanager
 def untouched_surroundings(device=None):
-    """Compute with autograd on and math attention, and put all random states back at the end."""
+    """Compute with autograd on and math attention, and put all random states back at the end.
+
+    Parameters
+    ----------
+    device : torch.device, str or None, default=None
+        Where the work is done.
+
+    Yields
+    ------
+    None
+        The settings hold as long as the context is open.
+    """
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     on_cuda = device is not None and torch.device(device).type == "cuda"
     devices = range(torch.cuda.device_count()) if on_cuda or torch.cuda.is_initialized() else []

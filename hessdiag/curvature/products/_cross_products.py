@@ -16,12 +16,33 @@ class CrossProducts(HessianProducts):
 
     The graph is that of `HessianProducts`: all blocks share it, and it is kept where the samples
     pass through the net in one chunk.
+
+    Parameters
+    ----------
+    scalars : sequence of callable
+        Each evaluates one 0-d tensor, one for each chunk of samples.
+    blocks : sequence of Block
+        The layers.
     """
 
     def columns(self, name, vectors, among):
-        """Return {other: H_(other, name) v (k, p_other)} for v (k, p) in one block's parameters.
+        """Return products of one block's vectors with the Hessian's rows in other blocks.
 
         The backward sweep goes no further than the blocks named in `among`.
+
+        Parameters
+        ----------
+        name : str
+            The block that the vectors belong to.
+        vectors : Tensor of shape (k, p)
+            Vectors in its parameters.
+        among : sequence of str
+            Blocks whose rows are wanted.
+
+        Returns
+        -------
+        dict of str to Tensor of shape (k, p_other)
+            Products ``H_(other, name) v`` by block.
         """
         k, weights = len(vectors), split_by_parameter(self.blocks[name], vectors)
         others = [self.blocks[other] for other in among]
@@ -37,7 +58,22 @@ class CrossProducts(HessianProducts):
         }
 
     def squared_norms(self, name, vectors, among):
-        """Return ||H_(other, name) v||^2 (k, number of others) in float64, over all samples."""
+        """Return the squared norms of `columns` in float64, over all samples.
+
+        Parameters
+        ----------
+        name : str
+            The block that the vectors belong to.
+        vectors : Tensor of shape (k, p)
+            Vectors in its parameters.
+        among : sequence of str
+            Blocks whose rows are wanted.
+
+        Returns
+        -------
+        ndarray of shape (k, len(among))
+            ``||H_(other, name) v||^2``.
+        """
         images = self.columns(name, vectors, among)
         squares = [images[other].double().square().sum(dim=1) for other in among]
         return torch.stack(squares, dim=1).cpu().numpy()

@@ -18,7 +18,15 @@ from hessdiag.curvature.products._hessian_products import (
 
 
 class OutputProducts:
-    """Gradient of a scalar in the outputs (N, D), and products with its second derivatives."""
+    """Gradient of a scalar in the outputs (N, D), and products with its second derivatives.
+
+    Parameters
+    ----------
+    scalar : callable
+        Maps outputs (N, D) to a 0-d tensor.
+    outputs : Tensor of shape (N, ...)
+        Where to differentiate.
+    """
 
     def __init__(self, scalar, outputs):
         self._leaf = flatten_outputs(outputs).detach().double().clone().requires_grad_(True)
@@ -31,7 +39,20 @@ class OutputProducts:
         self.residuals = gradient.detach()
 
     def products(self, vectors, start):
-        """Multiply vectors (k, n, D) at the samples from `start` on; samples are separate."""
+        """Multiply vectors (k, n, D) at the samples from `start` on; samples are separate.
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (k, n, D)
+            Vectors in the outputs of n samples that follow each other.
+        start : int
+            Place of the first of them.
+
+        Returns
+        -------
+        Tensor of shape (k, n, D)
+            Their images.
+        """
         k, n = vectors.shape[:2]
         padded = self._leaf.new_zeros(k, *self._leaf.shape)
         padded[:, start : start + n] = vectors
@@ -42,8 +63,16 @@ class OutputProducts:
 class GaussNewtonProducts(ProductsByChunks):
     """Products of vectors with the blocks' Gauss-Newton matrices, one chunk after the other.
 
-    `outputs_of` maps a chunk's inputs to outputs (n, D); `chunks` are pairs of a chunk and the
-    number of samples before it.
+    Parameters
+    ----------
+    outputs_of : callable
+        Maps a chunk's inputs to outputs (n, D).
+    chunks : sequence of (Chunk, int)
+        Chunks, and the number of samples before each.
+    output_products : OutputProducts
+        Products with the scalar's second derivatives in the outputs.
+    blocks : sequence of Block
+        The layers.
     """
 
     def __init__(self, outputs_of, chunks, output_products, blocks):

@@ -34,7 +34,18 @@ class ProductsByChunks:
         return [p for block in self.blocks.values() for p in block.parameters]
 
     def products(self, vectors):
-        """Return {name: A v} for {name: v of shape (k, p)}."""
+        """Return {name: A v} for {name: v of shape (k, p)}.
+
+        Parameters
+        ----------
+        vectors : dict of str to Tensor of shape (k, p)
+            Vectors in the parameters of some blocks, by name.
+
+        Returns
+        -------
+        dict of str to Tensor of shape (k, p)
+            Their images.
+        """
         totals = {name: torch.zeros_like(v) for name, v in vectors.items()}
         for chunk in self.chunks:
             graphs = self._graphs(chunk)
@@ -45,7 +56,20 @@ class ProductsByChunks:
         return totals
 
     def dense(self, name, batch_size=64):
-        """Return the matrix (p, p) of one block, by products with the identity."""
+        """Return the matrix (p, p) of one block, by products with the identity.
+
+        Parameters
+        ----------
+        name : str
+            The block.
+        batch_size : int, default=64
+            Columns that are taken at once.
+
+        Returns
+        -------
+        Tensor of shape (p, p)
+            The matrix, made symmetric.
+        """
         block = self.blocks[name]
         first, p = block.parameters[0], block.n_params
         total = torch.zeros(p, p, dtype=first.dtype, device=first.device)
@@ -80,8 +104,14 @@ class ProductsByChunks:
 class HessianProducts(ProductsByChunks):
     """Products of vectors with the second derivatives of a sum of scalars, block by block.
 
-    `scalars` is a list of callables that each return one 0-d tensor, one per chunk of samples.
-    `keeps_derivatives` says whether smooth functions are recorded with derivatives that are kept.
+    Parameters
+    ----------
+    scalars : sequence of callable
+        Each evaluates one 0-d tensor, one for each chunk of samples.
+    blocks : sequence of Block
+        The layers.
+    keeps_derivatives : bool, default=True
+        Whether smooth functions are recorded with derivatives that are kept.
     """
 
     def __init__(self, scalars, blocks, keeps_derivatives=True):
@@ -99,11 +129,35 @@ class HessianProducts(ProductsByChunks):
         return self.chunks
 
     def products(self, vectors):
-        """Return {name: H v} for {name: v of shape (k, p)}."""
+        """Return {name: H v} for {name: v of shape (k, p)}.
+
+        Parameters
+        ----------
+        vectors : dict of str to Tensor of shape (k, p)
+            Vectors in the parameters of some blocks, by name.
+
+        Returns
+        -------
+        dict of str to Tensor of shape (k, p)
+            Their images.
+        """
         return self._or_plainly(super().products, vectors)
 
     def dense(self, name, batch_size=64):
-        """Return the local Hessian (p, p) of one block, by products with the identity."""
+        """Return the local Hessian (p, p) of one block, by products with the identity.
+
+        Parameters
+        ----------
+        name : str
+            The block.
+        batch_size : int, default=64
+            Columns that are taken at once.
+
+        Returns
+        -------
+        Tensor of shape (p, p)
+            The matrix, made symmetric.
+        """
         return self._or_plainly(super().dense, name, batch_size)
 
     def _or_plainly(self, work, *args):

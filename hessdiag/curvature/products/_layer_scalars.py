@@ -16,7 +16,20 @@ from hessdiag.curvature.products._hessian_products import HessianProducts
 
 
 class LayerScalars:
-    """One function (output, y) -> 0-d tensor for each layer, by its name or a pattern."""
+    """One function (output, y) -> 0-d tensor for each layer, by its name or a pattern.
+
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net.
+    functions : mapping of str to callable
+        Functions (output, y) -> 0-d tensor, by names or patterns of layers.
+
+    Raises
+    ------
+    ValueError
+        If the mapping is empty, or holds something else.
+    """
 
     is_loss, criterion = False, None
     name = "a function of each layer's own output"
@@ -37,7 +50,18 @@ class LayerScalars:
                 )
 
     def match(self, blocks):
-        """Choose every block's function: by its name, or by the first pattern that matches."""
+        """Choose every block's function: by its name, or by the first pattern that matches.
+
+        Parameters
+        ----------
+        blocks : sequence of Block
+            The layers.
+
+        Raises
+        ------
+        ValueError
+            If a name or pattern matches none of them, or one is left without a function.
+        """
         names = [block.name for block in blocks]
         listed = ", ".join(names)
         for pattern in self.functions:
@@ -61,7 +85,25 @@ class LayerScalars:
             )
 
     def products(self, problem, blocks):
-        """Return products with every block's Hessian of its function, from one forward pass."""
+        """Return products with every block's Hessian of its function, from one forward pass.
+
+        Parameters
+        ----------
+        problem : LocalCurvature
+            What is to be computed with.
+        blocks : sequence of Block
+            The layers.
+
+        Returns
+        -------
+        LayerProducts
+            Its method ``products`` multiplies {name: vectors (k, p)}.
+
+        Raises
+        ------
+        ValueError
+            If a layer has no output of its own, or its function fails.
+        """
         owners = {block.name: self._module_of(block, problem.widths) for block in blocks}
         calls = _record_calls(self.working_copy, owners.values(), problem.X)
         scalars = {}

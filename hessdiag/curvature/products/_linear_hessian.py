@@ -16,7 +16,7 @@ from hessdiag.curvature.factors import watching
 from hessdiag.curvature.products._hessian_products import vector_jacobian_products
 from hessdiag.curvature.products._smooth_functions import KeptDerivatives
 
-# Columns of H_n per backward pass: vectorized passes of this width keep memory moderate.
+#: Columns of H_n per backward pass: vectorized passes of this width keep memory moderate.
 COLUMNS_AT_ONCE = 32
 # Outer products a a' of more entries than this are not formed for all samples at once.
 MAX_OUTER_ENTRIES = 5_000_000
@@ -85,7 +85,19 @@ class LinearHessian:
 def linear_hessians(problem, blocks, factors):
     """Build the `LinearHessian` of each block, from its weighted factor (of B' J).
 
-    All blocks' factors must be `OuterFactor` of one position and one group.
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+    blocks : sequence of Block
+        Linear layers, each called once.
+    factors : dict of str to OuterFactor
+        Their weighted factors (of B' J), of one position and one group.
+
+    Returns
+    -------
+    dict of str to LinearHessian
+        Hessians by layer name, with methods ``products`` and ``dense``.
     """
     kept = KeptDerivatives() if problem.keeps_derivatives else contextlib.nullcontext()
     try:

@@ -13,15 +13,15 @@ from hessdiag.study.figures._forest import (
     set_rivals_apart,
     size_words,
 )
-from hessdiag.study.figures._selection import (
+from hessdiag.study.figures._study_figure import StudyFigure
+from hessdiag.study.figures._style import QUIET, WIDTH, leave_margin, note
+from hessdiag.study.tables import (
     N_STRONGEST,
     correlation_row,
     correlation_rows,
     times,
 )
-from hessdiag.study.figures._study_figure import StudyFigure
-from hessdiag.study.figures._style import QUIET, WIDTH, leave_margin, note
-from hessdiag.study.figures._words import GIVEN_WORDS, count_words, pair_words, wrapped
+from hessdiag.study.wording import GIVEN_WORDS, count_words, pair_words, wrapped
 
 
 def draw_correlations(tables):

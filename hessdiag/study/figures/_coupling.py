@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.plotting import new_figure
-from hessdiag.study.figures._selection import ends, finite, present_regimes, quartiles
 from hessdiag.study.figures._study_figure import StudyFigure
 from hessdiag.study.figures._style import (
     INK,
@@ -17,22 +16,8 @@ from hessdiag.study.figures._style import (
     note,
     regime_legend,
 )
-from hessdiag.study.figures._words import count_words, number
-
-_PLACES = ("first", "middle", "last")
-
-
-def phi_rows(coupling):
-    """One row per experiment and checkpoint, with its share of curvature between layers."""
-    rows = finite(coupling, "phi")
-    return rows.drop_duplicates(["experiment", "step"])
-
-
-def pairs_at_end(coupling):
-    """Pairs of different layers at the last checkpoint of each experiment."""
-    rows = finite(coupling, "coupling")
-    rows = ends(rows)
-    return rows[rows["distance"] > 0] if len(rows) else rows
+from hessdiag.study.tables import LAYER_PLACES, pairs_at_end, phi_rows, present_regimes, quartiles
+from hessdiag.study.wording import count_words, number
 
 
 def draw_coupling(tables):
@@ -132,8 +117,8 @@ def _draw_distance(axis, pairs):
 def place_medians(pairs):
     """Median coupling of layers at two places, over data sets, and the number of data sets."""
     found = {}
-    for first in _PLACES[:2]:
-        for second in _PLACES[1:]:
+    for first in LAYER_PLACES[:2]:
+        for second in LAYER_PLACES[1:]:
             both = pairs[(pairs["place_a"] == first) & (pairs["place_b"] == second)]
             values = both.groupby("dataset")["coupling"].median()
             if len(values):
@@ -148,7 +133,7 @@ def _draw_places(axis, pairs):
         note(axis, "no pair of layers measured")
         return
     largest = max(value for value, _ in found.values()) or 1.0
-    columns, rows = _PLACES[:2], _PLACES[1:]
+    columns, rows = LAYER_PLACES[:2], LAYER_PLACES[1:]
     for (first, second), (value, n_sets) in found.items():
         x, y = columns.index(first), rows.index(second)
         size = 1500 * max(value, 0.0) / largest

@@ -6,15 +6,15 @@ import numpy as np
 
 from hessdiag.plotting import new_figure
 from hessdiag.study.figures._forest import size_words
-from hessdiag.study.figures._selection import (
+from hessdiag.study.figures._study_figure import StudyFigure
+from hessdiag.study.figures._style import INK, LOOKS, WIDTH, label_ends, leave_margin, note
+from hessdiag.study.tables import (
     best_of_families,
     correlation_row,
     correlation_rows,
     times,
 )
-from hessdiag.study.figures._study_figure import StudyFigure
-from hessdiag.study.figures._style import INK, LOOKS, WIDTH, label_ends, leave_margin, note
-from hessdiag.study.figures._words import (
+from hessdiag.study.wording import (
     FAMILY_WORDS,
     GIVEN_WORDS,
     measure_words,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from hessdiag.plotting import new_figure
-from hessdiag.study._tables import PLACES
-from hessdiag.study.figures._selection import finite, has_values, present_regimes, quartiles
 from hessdiag.study.figures._study_figure import StudyFigure
 from hessdiag.study.figures._style import (
     INK,
@@ -19,38 +17,26 @@ from hessdiag.study.figures._style import (
     step_axis,
     step_positions,
 )
-from hessdiag.study.figures._words import PLACE_WORDS, count_words
+from hessdiag.study.tables import PLACES, finite, key_measures, present_regimes, quartiles
+from hessdiag.study.wording import PLACE_WORDS, count_words
 
-# Name, words with unit, and whether the scale is logarithmic. The first of a row that the table
-# has is drawn.
-_ROWS = (
-    (("effective_dimension", "effective dimension\n(directions)", True),),
-    (("max_eigenvalue", "largest eigenvalue\n(loss / parameter²)", True),),
-    (("trace", "trace\n(loss / parameter²)", True),),
-    (("participation_ratio", "participation ratio\n(directions)", True),),
-    (
-        ("gn_gap", "curvature that Gauss-\nNewton misses (share)", False),
-        ("negative_mass", "negative curvature\n(share of the mass)", False),
-    ),
-    (
-        ("attainable_gap", "what a wide layer knows\nbeyond the net (R²)", False),
-        ("alo_gap_1", "estimated gap\n(null losses)", False),
-    ),
-)
-
-
-def evolution_rows(evolution):
-    """Choose the measures to draw: name, words with unit, whether on a logarithmic scale."""
-    return [
-        next((row for row in choices if has_values(evolution, row[0])), choices[0])
-        for choices in _ROWS
-    ]
+# Words with unit, and whether the scale is logarithmic.
+_ROWS = {
+    "effective_dimension": ("effective dimension\n(directions)", True),
+    "max_eigenvalue": ("largest eigenvalue\n(loss / parameter²)", True),
+    "trace": ("trace\n(loss / parameter²)", True),
+    "participation_ratio": ("participation ratio\n(directions)", True),
+    "gn_gap": ("curvature that Gauss-\nNewton misses (share)", False),
+    "negative_mass": ("negative curvature\n(share of the mass)", False),
+    "attainable_gap": ("what a wide layer knows\nbeyond the net (R²)", False),
+    "alo_gap_1": ("estimated gap\n(null losses)", False),
+}
 
 
 def draw_evolution(tables):
     """Draw key measures against steps, a row for each and a column for each place."""
     frame = tables.evolution
-    rows = evolution_rows(frame)
+    rows = [(name, *_ROWS[name]) for name in key_measures(frame)]
     figure = new_figure(WIDTH, 1.45 * len(rows) + 0.6)
     leave_margin(figure)
     axes = figure.subplots(len(rows), len(PLACES), sharey="row", squeeze=False)

@@ -14,15 +14,15 @@ from hessdiag.study.figures._forest import (
     forest_heights,
     set_rivals_apart,
 )
-from hessdiag.study.figures._selection import (
+from hessdiag.study.figures._study_figure import StudyFigure
+from hessdiag.study.figures._style import INK, LOOKS, PAPER, QUIET, WIDTH, leave_margin, note
+from hessdiag.study.tables import (
     N_STRONGEST,
     expressive_rows,
     finite,
     has_values,
 )
-from hessdiag.study.figures._study_figure import StudyFigure
-from hessdiag.study.figures._style import INK, LOOKS, PAPER, QUIET, WIDTH, leave_margin, note
-from hessdiag.study.figures._words import (
+from hessdiag.study.wording import (
     FAMILY_WORDS,
     PLACE_WORDS,
     count_words,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from hessdiag.study.figures._style import GRID, INK, PAPER, Look
+from hessdiag.study.tables import SIGNIFICANT
 
 MEASURE = Look("#0072b2", "-", "o")
 RIVAL = Look("#d55e00", "-", "s")
 
 RIVAL_WORDS = "RIVALS, of the whole network"
-
-#: Corrected p-value from which on a mark is hollow.
-SIGNIFICANT = 0.05
 
 
 def forest_heights(n_measures, n_rivals):

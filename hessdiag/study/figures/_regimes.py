@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hessdiag.plotting import new_figure
-from hessdiag.study.figures._selection import finite, has_values, present_regimes, quartiles
 from hessdiag.study.figures._study_figure import StudyFigure
 from hessdiag.study.figures._style import (
     INK,
@@ -21,7 +20,8 @@ from hessdiag.study.figures._style import (
     step_axis,
     step_positions,
 )
-from hessdiag.study.figures._words import count_words
+from hessdiag.study.tables import finite, has_values, present_regimes, quartiles
+from hessdiag.study.wording import count_words
 
 _LOSSES = (("train_loss", "Training loss"), ("held_out_loss", "Held-out loss"))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hessdiag.plotting import new_figure
-from hessdiag.study.figures._selection import finite
 from hessdiag.study.figures._study_figure import StudyFigure
 from hessdiag.study.figures._style import INK, PAPER, QUIET, WIDTH, Look, leave_margin, note
-from hessdiag.study.figures._words import count_words, wrapped
+from hessdiag.study.tables import finite
+from hessdiag.study.wording import count_words, wrapped
 
 VERDICT_LOOKS = {
     "holds": Look("#009e73", "-", "o"),

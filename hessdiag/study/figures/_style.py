@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessdiag.plotting import DIAGNOSIS_COLOURS, import_matplotlib, power_of_ten
-from hessdiag.study.figures._selection import present_regimes
+from hessdiag.study.tables import present_regimes
 
 INK = "#000000"
 QUIET = "#525c6b"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hessdiag.study.figures._words import measure_unit, measure_words
+from hessdiag.study.wording import measure_unit, measure_words
 
 _TABLES = {
     "experiments": "A row for each experiment: data set, regime, network, losses, diagnosis.",

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.study._claims import EXPECTED
-from hessdiag.study._tables import PLACES
-from hessdiag.study.figures._coupling import pairs_at_end, phi_rows
-from hessdiag.study.figures._evolution import evolution_rows
-from hessdiag.study.figures._forest import SIGNIFICANT
-from hessdiag.study.figures._selection import (
-    ends,
-    finite,
-    present_regimes,
-    starts,
-)
-from hessdiag.study.figures._words import (
-    count_words,
-    percent,
-    quoted_words,
-)
 from hessdiag.study.page._findings_of_correlations import of_correlations, of_early, of_expressivity
 from hessdiag.study.page._sentences import (
     agreement_interval,
-    by_regime,
     listed,
     quartile_words,
     share_words,
 )
+from hessdiag.study.tables import (
+    EXPECTED_DIAGNOSES,
+    PLACES,
+    SIGNIFICANT,
+    by_regime,
+    ends,
+    finite,
+    key_measures,
+    pairs_at_end,
+    phi_rows,
+    present_regimes,
+    starts,
+)
+from hessdiag.study.wording import count_words, percent, quoted_words
 
-# Norm of weights below which a layer passes nothing on.
 _VANISHED = 1e-3
 
 
@@ -85,7 +81,7 @@ def _of_regimes(experiments, evolution):
         )
     rows = experiments[experiments["diagnosis_unseen"].notna()]
     if len(rows):
-        agrees = rows["diagnosis_unseen"] == rows["regime"].map(EXPECTED)
+        agrees = rows["diagnosis_unseen"] == rows["regime"].map(EXPECTED_DIAGNOSES)
         share, low, high = agreement_interval(agrees, rows["dataset"])
         sentences.append(
             "A diagnoser that has seen no network of the data set at hand, and no held-out data, "
@@ -147,7 +143,7 @@ def _of_separation(evolution):
     """Say which of the measures drawn tells lavish from sound runs most often."""
     found = []
     last = ends(evolution)
-    for measure, _, _ in evolution_rows(evolution):
+    for measure in key_measures(evolution):
         for place in PLACES:
             table = by_regime(last[last["place"] == place], measure)
             if {"sound", "lavish"} <= set(table):

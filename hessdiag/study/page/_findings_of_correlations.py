@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.study.figures._forest import SIGNIFICANT
-from hessdiag.study.figures._selection import (
+from hessdiag.study.page._sentences import listed, named
+from hessdiag.study.tables import (
+    SIGNIFICANT,
     best_of_families,
     correlation_row,
     correlation_rows,
@@ -15,8 +16,7 @@ from hessdiag.study.figures._selection import (
     times,
     within,
 )
-from hessdiag.study.figures._words import count_words, number, p_words, quoted_words, signed
-from hessdiag.study.page._sentences import listed, named
+from hessdiag.study.wording import count_words, number, p_words, quoted_words, signed
 
 
 def of_correlations(correlations):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.study._binomial import share_interval
-from hessdiag.study.figures._selection import finite
-from hessdiag.study.figures._words import (
+from hessdiag.study.statistics import share_interval
+from hessdiag.study.wording import (
     count_words,
     number,
     percent,
@@ -49,12 +48,6 @@ def agreement_interval(agrees, data_sets):
     shares = hits[draws].sum(axis=1) / sizes[draws].sum(axis=1)
     low, high = np.percentile(shares, [2.5, 97.5])
     return hits.sum() / sizes.sum(), low, high
-
-
-def by_regime(frame, column, index="dataset"):
-    """Turn a column into a table of data sets by regimes."""
-    rows = finite(frame, column)
-    return rows.pivot_table(index=index, columns="regime", values=column, aggfunc="median")
 
 
 def listed(words):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from hessdiag.study.figures._selection import (
+from hessdiag.study.tables import (
     N_STRONGEST,
     correlation_row,
     correlation_rows,
     times,
 )
-from hessdiag.study.figures._words import (
+from hessdiag.study.wording import (
     FAMILY_WORDS,
     PLACE_WORDS,
     TARGET_WORDS,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from pathlib import Path
 
 from hessdiag.optional import import_optional
-from hessdiag.study.figures._selection import finite, times
-from hessdiag.study.figures._style import GRID, PAPER, QUIET, house_style
-from hessdiag.study.figures._words import count_words
+from hessdiag.study.figures import inline_svg
 from hessdiag.study.page._columns import table_views
 from hessdiag.study.page._findings import find
 from hessdiag.study.page._tables import (
@@ -18,10 +15,12 @@ from hessdiag.study.page._tables import (
     experiment_rows,
     regularity_rows,
 )
+from hessdiag.study.tables import finite, times
+from hessdiag.study.wording import count_words
 from hessdiag.version import __version__
 
-# Colours of the drawings that are the page's own; those of the data are the same everywhere.
-_COLOURS = {GRID: "var(--hd-line)", PAPER: "var(--hd-card)", QUIET: "var(--hd-quiet)"}
+# What the page colours by itself; the colours of the data are the same everywhere.
+_COLOURS = {"grid": "var(--hd-line)", "paper": "var(--hd-card)", "quiet": "var(--hd-quiet)"}
 
 
 def write_page(tables, figures, path):
@@ -63,7 +62,7 @@ def write_page(tables, figures, path):
                     "title": figure.title,
                     "sentences": [_keep_together(s) for s in findings.get(figure.name, [])],
                     "caption": _keep_together(figure.caption),
-                    "svg": _draw_figure(figure),
+                    "svg": inline_svg(figure, _COLOURS),
                 }
                 for figure in figures
             ],
@@ -116,27 +115,6 @@ def _summary(tables, findings):
             f"{claims.get('not supported', 0)}, and leave {claims.get('open', 0)} open."
         )
     return " ".join(sentences)
-
-
-def _draw_figure(figure):
-    """Turn a figure into an element of the page, with the page's colours and fonts."""
-    # Imported late, since it needs the packages for drawing and for pages.
-    markupsafe = import_optional("markupsafe", extra="reports", purpose="The study's page")
-    from hessdiag.reporting import inline_figure
-
-    drawing = figure.figure
-    patches = [drawing.patch, *(part.patch for part in [*drawing.axes, *drawing.subfigs])]
-    visible = [patch.get_visible() for patch in patches]
-    try:
-        for patch in patches:
-            patch.set_visible(False)
-        with house_style():
-            svg = str(inline_figure(drawing, f"{figure.name}-", figure.alt))
-    finally:
-        for patch, was_visible in zip(patches, visible):
-            patch.set_visible(was_visible)
-    svg = re.sub("|".join(_COLOURS), lambda found: _COLOURS[found.group()], svg)
-    return markupsafe.Markup(svg)
 
 
 def _duration(seconds):

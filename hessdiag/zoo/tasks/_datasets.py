@@ -5,27 +5,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 from functools import lru_cache
 
-from hessdiag.zoo.tasks._dataset import Dataset
 from hessdiag.zoo.tasks._rare import RARE_TASKS
 from hessdiag.zoo.tasks._real import DEMO_DATASET, REAL_TASKS
 from hessdiag.zoo.tasks._signals import SIGNAL_TASKS
 from hessdiag.zoo.tasks._sklearn import SKLEARN_TASKS
-from hessdiag.zoo.tasks._splits import Split, flip_labels, split_dataset
 from hessdiag.zoo.tasks._subsets import SUBSET_TASKS
 from hessdiag.zoo.tasks._synthetic import SYNTHETIC_TASKS
 from hessdiag.zoo.tasks._teacher import TEACHER_TASKS
 
-__all__ = [
-    "DEMO_DATASET",
-    "Dataset",
-    "Split",
-    "flip_labels",
-    "list_datasets",
-    "list_tasks",
-    "load_dataset",
-    "split_dataset",
-]
-
+#: Every task by its name.
 TASKS = {
     **REAL_TASKS,
     **SUBSET_TASKS,

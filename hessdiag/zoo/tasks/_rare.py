@@ -73,5 +73,16 @@ RARE_TASKS |= {
 
 
 def has_rare_class(name):
-    """Say whether a task is one of those with a rare class: these, and generated ones."""
+    """Say whether a task is one of those with a rare class: these, and generated ones.
+
+    Parameters
+    ----------
+    name : str
+        Name of a task.
+
+    Returns
+    -------
+    bool
+        Whether it has one.
+    """
     return name in RARE_TASKS or name in RARE_CLUSTERS

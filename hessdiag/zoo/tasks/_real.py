@@ -15,7 +15,7 @@ from hessdiag.zoo.tasks._dataset import (
     make_regression_dataset,
 )
 
-# The demo trains on this set, so that no zoo, and no reference table, may ever contain it.
+#: The demo trains on this set, so that no zoo, and no reference table, may ever contain it.
 DEMO_DATASET = "texture"
 
 # Beyond this many classes a Gram matrix of samples x classes leaves too few samples to look at;

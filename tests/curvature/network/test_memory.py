@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from hessdiag.curvature.network import available_memory, first_graph_bytes, second_graph_bytes
-from hessdiag.testing._allocated import AllocatedBytes
+from hessdiag.testing import AllocatedBytes
 
 N, IN, OUT = 7, 5, 3
 X = torch.randn(N, IN, dtype=torch.float64)

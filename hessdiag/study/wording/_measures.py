@@ -1,14 +1,12 @@
-"""Names and numbers of the study in words, the same in figures and on the page."""
+"""Names of measures, places and units in words, the same in figures and on the page."""
 
 from __future__ import annotations
 
-import math
 import re
-from textwrap import wrap
 
 from hessdiag.features import in_words
-from hessdiag.plotting import power_of_ten
 
+#: Places of layers in words.
 PLACE_WORDS = {
     "first": "first layer",
     "middle": "middle layers",
@@ -16,6 +14,7 @@ PLACE_WORDS = {
     "network": "whole network",
 }
 
+#: Families of measures in words.
 FAMILY_WORDS = {
     "shape": "shape of the spectrum",
     "scale": "size of the curvature",
@@ -27,8 +26,10 @@ FAMILY_WORDS = {
     "rival": "rival",
 }
 
+#: What a correlation holds fixed, in words.
 GIVEN_WORDS = {"nothing": "on its own", "train_loss": "given training loss"}
 
+#: What measures are correlated with, in words.
 TARGET_WORDS = {"held_out_loss": "held-out loss", "gap": "generalization gap"}
 
 # Raw measures and rivals; those of a diagnosis have their words in `hessdiag.features`.
@@ -70,11 +71,20 @@ _UNITS = (
     (r".*(fraction|share|mass|error|error_gap)(_[0-9.]+)?|gn_gap|p_[a-z_]+", "share"),
 )
 
-_NOT_KNOWN = "not known"
-
 
 def measure_words(name):
-    """Say a measure or a rival in words; a name without words becomes readable at least."""
+    """Say a measure or a rival in words.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the tables.
+
+    Returns
+    -------
+    words : str
+        A name without words has its underscores replaced.
+    """
     if name in _WORDS:
         return _WORDS[name]
     try:
@@ -84,7 +94,18 @@ def measure_words(name):
 
 
 def measure_unit(name):
-    """Name the unit of a measure; shares, ratios and cosines have none."""
+    """Name the unit of a measure.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the tables.
+
+    Returns
+    -------
+    unit : str
+        Ratios and cosines have ``"no unit"``.
+    """
     name = str(name)
     for pattern, unit in _UNITS:
         if re.fullmatch(pattern, name):
@@ -93,62 +114,32 @@ def measure_unit(name):
 
 
 def pair_words(measure, place):
-    """Say which measure of which layer."""
+    """Say which measure of which layer, as a label.
+
+    Parameters
+    ----------
+    measure, place : str
+        Their names in the tables.
+
+    Returns
+    -------
+    words : str
+        The measure, a comma, the place.
+    """
     return f"{measure_words(measure)}, {PLACE_WORDS.get(place, place)}"
 
 
 def quoted_words(measure, place):
-    """Say which measure of which layer within a sentence."""
+    """Say which measure of which layer, within a sentence.
+
+    Parameters
+    ----------
+    measure, place : str
+        Their names in the tables.
+
+    Returns
+    -------
+    words : str
+        The measure in quotation marks, and the place.
+    """
     return f"“{measure_words(measure)}” of the {PLACE_WORDS.get(place, place)}"
-
-
-def number(value, digits=3):
-    """Write a number with as many digits as matter, and a minus sign that looks like one."""
-    value = float(value)
-    if not math.isfinite(value):
-        return _NOT_KNOWN
-    size = abs(value)
-    if size and not 1e-3 <= size < 1e5:
-        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa} × {power_of_ten(int(exponent))}".replace("-", "−", 1)
-    if size >= 10 ** (digits - 1):
-        return f"{value:,.0f}".replace("-", "−")
-    return f"{value:.{digits}g}".replace("-", "−")
-
-
-def signed(value):
-    """Write a correlation: always with its sign, two decimals."""
-    value = float(value)
-    return f"{value:+.2f}".replace("-", "−") if math.isfinite(value) else _NOT_KNOWN
-
-
-def percent(share):
-    """Write a share as whole percents."""
-    share = float(share)
-    return f"{100 * share:.0f} %" if math.isfinite(share) else _NOT_KNOWN
-
-
-def p_words(value):
-    """Write a p-value; small ones as a bound."""
-    value = float(value)
-    if not math.isfinite(value):
-        return _NOT_KNOWN
-    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-
-
-def rho_words(row):
-    """Write a rank correlation with its interval."""
-    return f"ρ = {signed(row.rho)} (95 % interval {signed(row.low)} to {signed(row.high)})"
-
-
-def count_words(n, noun):
-    """Write a number of things: 1 data set, 2 data sets."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-def wrapped(text, width, lines=3):
-    """Break a text into lines of a width; what is beyond the last line becomes an ellipsis."""
-    found = wrap(" ".join(str(text).split()), width) or [""]
-    if len(found) > lines:
-        found = [*found[: lines - 1], found[lines - 1][: width - 1].rstrip() + "…"]
-    return "\n".join(found)

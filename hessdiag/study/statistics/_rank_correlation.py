@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import rankdata
 from scipy.stats import t as student_t
 
+#: Bootstrap samples over groups that an interval is made of.
 N_BOOTSTRAP = 2000
 
 

@@ -30,7 +30,7 @@ def share_interval(n_held, n, confidence=0.95):
 
     Examples
     --------
-    >>> from hessdiag.study._binomial import share_interval
+    >>> from hessdiag.study.statistics import share_interval
     >>> [round(x, 3) for x in share_interval(9, 10)]
     [0.9, 0.555, 0.997]
     """
@@ -60,7 +60,7 @@ def holm(p_values):
 
     Examples
     --------
-    >>> from hessdiag.study._binomial import holm
+    >>> from hessdiag.study.statistics import holm
     >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
     [0.03, 0.06, 0.06]
     """

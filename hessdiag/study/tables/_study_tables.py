@@ -9,13 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from hessdiag.optional import import_optional
-from hessdiag.zoo import write_atomically
-
-#: Order of the regimes wherever they are listed.
-REGIMES = ("starved", "sound", "lavish")
-
-#: Order of the places of a layer; "network" is all layers together.
-PLACES = ("first", "middle", "last", "network")
+from hessdiag.resumable import write_atomically
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,62 @@
+"""Names that have moved still work from their old homes, with a warning that names the new one."""
+
+import importlib
+
+import pytest
+
+from hessdiag.moved import moved_names
+
+MOVED = {
+    "hessdiag.curvature": (
+        "hessdiag.examination",
+        (
+            "LeaveOneOut",
+            "WeightedGram",
+            "arc_cosine_kernel",
+            "gram_statistics",
+            "leave_one_out",
+            "left_out_residuals",
+            "output_hessian_roots",
+            "weighted_gram",
+            "weighted_gram_from_jacobian",
+            "wide_kernel_statistics",
+        ),
+    ),
+    "hessdiag.spectra": ("hessdiag.examination", ("examine",)),
+    "hessdiag.zoo": (
+        "hessdiag.evaluation",
+        ("evaluate_zoo", "format_advice", "format_evaluation", "try_advice"),
+    ),
+}
+CASES = [(old, new, name) for old, (new, names) in MOVED.items() for name in names]
+
+
+@pytest.mark.parametrize(("old", "new", "name"), CASES)
+def test_old_home_knows_the_new_one(old, new, name):
+    with pytest.warns(FutureWarning, match=f"Expected {name} from its home {new}"):
+        found = getattr(importlib.import_module(old), name)
+    assert found is getattr(importlib.import_module(new), name)
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_what_has_moved_is_not_listed_any_more(old):
+    package = importlib.import_module(old)
+    assert not set(MOVED[old][1]) & {*package.__all__, *dir(package)}
+    with pytest.raises(AttributeError, match=rf"module '{old}' has no attribute 'nothing'"):
+        _ = package.nothing
+
+
+def test_an_import_statement_warns_where_it_stands():
+    with pytest.warns(FutureWarning, match=r"found it asked for from hessdiag\.spectra") as caught:
+        from hessdiag.spectra import examine
+    assert {warning.filename for warning in caught} == {__file__}
+    assert callable(examine)
+
+
+def test_home_is_imported_when_it_is_asked_for():
+    find = moved_names("here", {"name": "no.such.home"})
+    with (
+        pytest.warns(FutureWarning, match=r"Import it from no\.such\.home"),
+        pytest.raises(ModuleNotFoundError),
+    ):
+        find("name")
