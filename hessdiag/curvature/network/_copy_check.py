@@ -13,8 +13,20 @@ from hessdiag.curvature.network._scalar import match_floats
 def check_copy(net, working_copy, X):
     """Compare the copy with its original on some samples; refuse what it takes from the original.
 
-    Raises a ValueError if outputs differ, or if the copy's outputs depend on parameters of the
-    original, as where a function that the net calls holds a module or a tensor of its own.
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The original; it is run once, in evaluation mode, and left as it was.
+    working_copy : WorkingCopy
+        Its copy.
+    X : tree of tensors
+        Inputs of the samples.
+
+    Raises
+    ------
+    ValueError
+        If outputs differ, or if the copy's depend on parameters of the original, as where a
+        function that the net calls holds a module or a tensor of its own.
     """
     outputs = working_copy(X)
     _check_leaves(net, working_copy, outputs)

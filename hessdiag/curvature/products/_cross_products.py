@@ -23,6 +23,8 @@ class CrossProducts(HessianProducts):
         Each evaluates one 0-d tensor, one for each chunk of samples.
     blocks : sequence of Block
         The layers.
+    keeps_derivatives : bool, default=True
+        Whether smooth functions are recorded with derivatives that are kept.
     """
 
     def columns(self, name, vectors, among):
