@@ -146,10 +146,15 @@ def _diagnose(arguments):
 
     unknown = sorted(set(arguments.fail_on) - set(DIAGNOSES))
     if unknown:
-        raise ValueError(f"Expected --fail-on among {DIAGNOSES}, found {unknown}.")
+        raise ValueError(
+            f"Expected --fail-on among {', '.join(DIAGNOSES)}, found {', '.join(unknown)}. "
+            "Name diagnoses as they are spelled here."
+        )
     floor = arguments.min_confidence
     if floor is not None and not 0 <= floor <= 1:
-        raise ValueError(f"Expected --min-confidence between 0 and 1, found {floor:g}.")
+        raise ValueError(
+            f"Expected --min-confidence between 0 and 1, found {floor:g}. Give a share of 1."
+        )
     cases = [load_case(folder) for folder in arguments.cases]
     diagnoser = load_reference_diagnoser()
     diagnoser.set_params(min_confidence=floor)
@@ -162,7 +167,10 @@ def _diagnose(arguments):
                 raise ValueError(f"{case.name}: {error}") from error
             print(f"hessdiag: {case.name} was skipped: {error}", file=sys.stderr)
     if not reports:
-        raise ValueError("None of the networks could be examined; the lines above say why.")
+        raise ValueError(
+            "Expected at least one network that can be examined, found none. The lines above "
+            "say why, and what to do."
+        )
     print(render_text(reports))
     if arguments.html:
         write_html(reports, arguments.html)
@@ -279,8 +287,8 @@ def _study(arguments):
         compress=arguments.compress,
     )
     counts = tables.regularities["verdict"].value_counts()
-    told = ", ".join(f"{counts.get(name, 0)} {name}" for name in ("holds", "fails", "open"))
-    print(f"{len(tables.experiments)} experiments; statements: {told}.")
+    verdicts = ", ".join(f"{counts.get(name, 0)} {name}" for name in ("holds", "fails", "open"))
+    print(f"{len(tables.experiments)} experiments; statements: {verdicts}.")
     for row in tables.claims.itertuples():
         print(f"{row.verdict:>13}: {row.claim}")
     print(f"Page: {(Path(arguments.out) / 'index.html').resolve()}")

@@ -31,6 +31,7 @@ def import_optional(module, extra, purpose):
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"{purpose} needs the package {module.partition('.')[0]!r}, which is not installed. "
+            f"Expected the package {module.partition('.')[0]!r}, which {purpose} needs, found that "
+            "it is not installed. "
             f'Install it with: pip install "hessdiag[{extra}]"'
         ) from error

@@ -51,7 +51,8 @@ def coverage_accuracy_curve(y_true, probabilities, classes):
     if len(y_true) == 0 or probabilities.shape != (len(y_true), len(classes)):
         raise ValueError(
             f"Expected probabilities of shape ({len(y_true)}, {len(classes)}), a row for each of "
-            f"one or more networks and a column for each class, found {probabilities.shape}."
+            f"one or more networks and a column for each class, found {probabilities.shape}. "
+            "Pass them as from predict_proba, with its classes_."
         )
     confidence = probabilities.max(axis=1)
     right = classes[probabilities.argmax(axis=1)] == y_true

@@ -352,8 +352,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         """Check the labels against the cases and the three words."""
         if y is None:
             raise ValueError(
-                "FitDiagnoser requires y to be passed, but the target y is None. "
-                "Give the diagnosis of each network."
+                "Expected diagnoses y, found none: FitDiagnoser requires y to be passed, but the "
+                "target y is None. Give the diagnosis of each network."
             )
         if len(X) != len(y):
             raise ValueError(

@@ -149,7 +149,9 @@ class LayerSpectraDisplay:
             If `curvature` is not one of the two, or there is no layer.
         """
         if curvature not in ("hessian", "ggn"):
-            raise ValueError(f"Expected curvature 'hessian' or 'ggn', found {curvature!r}.")
+            raise ValueError(
+                f"Expected curvature 'hessian' or 'ggn', found {curvature!r}. Pass one of the two."
+            )
         kinds = None
         if hasattr(spectra, "layers") and hasattr(spectra, "network"):
             kinds = [layer.kind for layer in spectra.layers]
@@ -281,7 +283,8 @@ class LayerSpectraDisplay:
             unknown = [name for name in layers if name not in self._panels]
             if unknown or not layers:
                 raise ValueError(
-                    f"Expected layers among {list(self._panels)}, found {unknown or layers}."
+                    f"Expected layers among {list(self._panels)}, found {unknown or layers}. Name "
+                    "some of these, or pass layers=None for all."
                 )
             chosen = tuple(name for name in self._panels if name in layers)
             left_out = len(self._panels) - len(chosen)
@@ -289,7 +292,9 @@ class LayerSpectraDisplay:
             return chosen, words
         names = list(self._panels)
         if max_layers < 1:
-            raise ValueError(f"Expected max_layers of at least 1, found {max_layers}.")
+            raise ValueError(
+                f"Expected max_layers of at least 1, found {max_layers}. Pass how many to draw."
+            )
         if len(names) <= max_layers:
             return tuple(names), ""
         ends = list(dict.fromkeys([names[-1], names[0]]))

@@ -44,7 +44,10 @@ def check_reports(reports):
         )
     reports = list(reports)
     if not reports:
-        raise ValueError("Expected at least one DiagnosisReport, found an empty list.")
+        raise ValueError(
+            "Expected at least one DiagnosisReport, found an empty list. "
+            "Make reports with FitDiagnoser.explain(case)."
+        )
     for index, report in enumerate(reports):
         if not (hasattr(report, "diagnosis") and hasattr(report, "layers")):
             raise TypeError(

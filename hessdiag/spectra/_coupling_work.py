@@ -51,10 +51,13 @@ def _check(problem, settings, n_probes, max_params):
     if n_probes is not None and not (isinstance(n_probes, Integral) and n_probes >= 2):
         raise ValueError(
             "Expected n_probes to be None or an integer from 2 on, as one probe has no standard "
-            f"error, found {n_probes!r}."
+            f"error, found {n_probes!r}. Pass 2 or more."
         )
     if not isinstance(max_params, Integral) or max_params < 0:
-        raise ValueError(f"Expected max_params to be an integer from 0 on, found {max_params!r}.")
+        raise ValueError(
+            f"Expected max_params to be an integer from 0 on, found {max_params!r}. "
+            "Pass 0 for none."
+        )
     return DEFAULT_PROBES if n_probes is None else int(n_probes)
 
 

@@ -22,7 +22,8 @@ def random_probes(n_probes, size, generator, dtype, device, distribution="radema
         probes = torch.randn(n_probes, size, generator=generator, dtype=dtype)
     else:
         raise ValueError(
-            f"Expected distribution 'rademacher' or 'gaussian', found {distribution!r}."
+            f"Expected distribution 'rademacher' or 'gaussian', found {distribution!r}. "
+            "Pass one of the two."
         )
     return (probes / probes.norm(dim=1, keepdim=True)).to(device)
 
@@ -92,11 +93,11 @@ class _Run:
         self.alive &= ~broken
         self.alive &= np.isfinite(alpha_values) & np.isfinite(beta_values)
         if self.tolerance is not None and len(self.alphas) > 2:
-            self.alive &= ~np.array([self._settled(k) for k in range(len(alpha_values))])
+            self.alive &= ~np.array([self._has_converged(k) for k in range(len(alpha_values))])
         self.beta = torch.where(beta > 0, beta, torch.ones_like(beta))
         self.current = residual / self.beta[:, None].to(residual.dtype)
 
-    def _settled(self, k):
+    def _has_converged(self, k):
         """Bound the error of the largest Ritz value by its residual, |beta_m s_m|."""
         if not self.alive[k]:
             return True

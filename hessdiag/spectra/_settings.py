@@ -52,15 +52,18 @@ class SpectrumSettings:
         for name in ("n_lanczos_steps", "n_probes"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"Expected {name} to be an integer from 1 on, found {value!r}.")
+                raise ValueError(
+                    f"Expected {name} to be an integer from 1 on, found {value!r}. Pass 1 or more."
+                )
         if self.tolerance is not None and not self.tolerance > 0:
             raise ValueError(
-                f"Expected tolerance to be None or a positive number, found {self.tolerance!r}."
+                f"Expected tolerance to be None or a positive number, found {self.tolerance!r}. "
+                "Pass None to go without."
             )
         if self.max_memory is not None and not self.max_memory > 0:
             raise ValueError(
                 "Expected max_memory to be None or a positive number of bytes, found "
-                f"{self.max_memory!r}."
+                f"{self.max_memory!r}. Pass None to go without a bound."
             )
 
     def memory_limit(self):
@@ -83,4 +86,6 @@ def _check_choice(name, value, allowed):
     """Check a keyword against the values it may take."""
     if value not in allowed:
         listed = ", ".join(repr(a) for a in allowed)
-        raise ValueError(f"Expected {name} to be one of {listed}, found {value!r}.")
+        raise ValueError(
+            f"Expected {name} to be one of {listed}, found {value!r}. Pass one of these."
+        )

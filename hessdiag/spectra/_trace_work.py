@@ -114,15 +114,19 @@ class TraceWork:
 def _check(settings, method):
     """Check what traces alone ask for."""
     if method not in ("auto", "hutchinson"):
-        raise ValueError(f"Expected method to be one of 'auto', 'hutchinson', found {method!r}.")
+        raise ValueError(
+            f"Expected method to be one of 'auto', 'hutchinson', found {method!r}. "
+            "Pass one of these."
+        )
     if settings.n_probes < 2:
         raise ValueError(
             "Expected at least 2 probes, as one has no standard error, found "
-            f"{settings.n_probes!r}."
+            f"{settings.n_probes!r}. Pass 2 or more."
         )
     if settings.curvature == "ggn" and method == "hutchinson":
         raise ValueError(
-            f"Expected method='auto' for curvature='ggn', whose traces are exact, found {method!r}."
+            f"Expected method='auto' for curvature='ggn', whose traces are exact, found "
+            f"{method!r}. Leave method as it is by default."
         )
 
 

@@ -93,7 +93,9 @@ def choose_regimes(dataset, recipes, curves):
     curves = np.asarray(curves, dtype=float)
     widths = sorted({recipe.width for recipe in recipes})
     if len(widths) < 3:
-        raise ValueError(f"Expected at least 3 widths in the pilot of {dataset}, found {widths}.")
+        raise ValueError(
+            f"Expected at least 3 widths in the pilot of {dataset}, found {widths}. Train more."
+        )
     last, best = {}, {}
     for key in {(r.width, r.weight_decay) for r in recipes}:
         rows = [i for i, r in enumerate(recipes) if (r.width, r.weight_decay) == key]

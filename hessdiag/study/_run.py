@@ -113,7 +113,8 @@ def _check_design(design, folder):
     unknown = sorted(set(design.data_sets) - set(DATA_SETS))
     if unknown:
         raise ValueError(
-            f"Unknown data sets {', '.join(unknown)}. Expected names among {', '.join(DATA_SETS)}."
+            f"Expected data sets among {', '.join(DATA_SETS)}, found {', '.join(unknown)}. "
+            "Name some of these."
         )
     repeated = sorted({n for n in design.data_sets if list(design.data_sets).count(n) > 1})
     if repeated:

@@ -201,4 +201,6 @@ class _BoundCheck:
 def _check_word(name, value, words):
     """Refuse a word that is not among those known."""
     if value not in words:
-        raise ValueError(f"Expected {name} to be one of {words}, found {value!r}.")
+        raise ValueError(
+            f"Expected {name} to be one of {words}, found {value!r}. Pass one of these."
+        )

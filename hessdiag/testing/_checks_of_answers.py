@@ -139,7 +139,7 @@ def check_feature_names_out_match_width(estimator, trial):
         f"{len(names)} names for a table of shape {table.shape}."
     )
     assert len(set(names)) == len(names), "Names of columns repeat."
-    assert all(isinstance(name, str) for name in names), "Names must be strings."
+    assert all(isinstance(name, str) for name in names), "Expected names that are strings."
 
 
 @case_check(table_transformer)

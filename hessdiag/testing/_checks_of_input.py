@@ -172,6 +172,6 @@ def _message(error, function, X, *rest):
         return str(raised)
     except Exception as raised:
         raise AssertionError(
-            f"{where} raised {type(raised).__name__} ({raised}), expected {expected}."
+            f"Expected {where} to raise {expected}, found {type(raised).__name__}: {raised}."
         ) from raised
-    raise AssertionError(f"{where} raised nothing, expected {expected}.")
+    raise AssertionError(f"Expected {where} to raise {expected}, found no error.")

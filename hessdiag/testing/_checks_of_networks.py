@@ -64,7 +64,7 @@ def check_error_does_not_touch_networks(estimator, trial):
         except ValueError:
             pass
         else:
-            raise AssertionError("A network with NaN parameters was examined without an error.")
+            raise AssertionError("Expected an error for a network with NaN parameters, found none.")
 
 
 @case_check(takes_cases)
@@ -78,7 +78,7 @@ def check_error_before_work(estimator, trial):
         except ValueError as error:
             text = "\n".join([str(error), *getattr(error, "__notes__", [])])
         else:
-            raise AssertionError("A network with NaN parameters was examined without an error.")
+            raise AssertionError("Expected an error for a network with NaN parameters, found none.")
     assert not calls, f"{len(calls)} networks were examined before the error was found."
     for word in ("NaN", str(len(cases) - 1)):
         assert word in text, f"The message does not name {word!r}: {text}"

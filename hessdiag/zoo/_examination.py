@@ -101,7 +101,7 @@ def load_weight_statistics(store, recipe_id):
     path = _weights_path(store, recipe_id)
     if not path.exists():
         raise FileNotFoundError(
-            f"Expected the weight statistics of network {recipe_id} in {path}. "
+            f"Expected the weight statistics of network {recipe_id} in {path}, found no file. "
             "Remove its file from the folder `examinations` and build the zoo again."
         )
     found = json.loads(path.read_text())

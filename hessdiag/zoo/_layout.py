@@ -114,14 +114,14 @@ def make_recipes(tasks=None, n_groups=1, n_seeds=3, random_state=0):
     if n_groups < 1 or n_seeds < 2:
         raise ValueError(
             f"Expected n_groups >= 1 and n_seeds >= 2 (labels need a standard error over seeds), "
-            f"found n_groups={n_groups} and n_seeds={n_seeds}."
+            f"found n_groups={n_groups} and n_seeds={n_seeds}. Ask for more."
         )
     tasks = [load_dataset(name) for name in (list_tasks() if tasks is None else tasks)]
     kept_aside = [task.name for task in tasks if task.parent == DEMO_DATASET]
     if kept_aside:
         raise ValueError(
-            f"The data set {DEMO_DATASET!r} is kept aside for the demo and must not be in a zoo. "
-            f"Leave {', '.join(kept_aside)} out of `tasks`."
+            f"Expected tasks of other data sets than {DEMO_DATASET!r}, which is kept aside for the "
+            f"demo, found {', '.join(kept_aside)}. Leave them out of `tasks`."
         )
     real = set(list_datasets())
     tasks.sort(key=lambda task: (task.name not in real, task.parent not in real))
@@ -166,8 +166,8 @@ def choose_tasks(names=None, datasets=None):
         if not children:
             known = sorted({task.parent for task in TASKS.values()})
             raise ValueError(
-                f"Unknown data set {parent!r}. Expected one of hessdiag.zoo.list_datasets() or a "
-                f"family of generated tasks: {', '.join(known)}."
+                "Expected a data set of hessdiag.zoo.list_datasets() or a family of generated "
+                f"tasks, found {parent!r}. Name one of these: {', '.join(known)}."
             )
         chosen += children
     return list(dict.fromkeys(chosen))

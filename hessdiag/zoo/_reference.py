@@ -303,7 +303,10 @@ def _not_of(parents, without):
         )
     kept = ~np.isin(parents, without)
     if not kept.any():
-        raise ValueError("without= leaves no network to learn from. Leave out fewer data sets.")
+        raise ValueError(
+            "Expected networks to learn from, found that without= leaves no network. Leave out "
+            "fewer data sets."
+        )
     return kept
 
 

@@ -165,7 +165,7 @@ class ZooStore:
             rows.append(row | asdict(recipe) | measured)
         if not rows:
             raise FileNotFoundError(
-                f"No trained network found in {self.folder}. "
+                f"Expected trained networks in {self.folder}, found none. "
                 f"Build the zoo first: hessdiag zoo build --out {self.folder}"
             )
         frame = import_optional("pandas", "zoo", "A table of a zoo").DataFrame(rows)

@@ -143,7 +143,8 @@ def make_net(recipe, split, callbacks=None):
     for name, known in (("family", FAMILIES), ("optimizer", _OPTIMIZERS)):
         if (found := getattr(recipe, name)) not in known:
             raise ValueError(
-                f"Expected {name} among {', '.join(known)}, found {found!r} in {recipe}."
+                f"Expected {name} among {', '.join(known)}, found {found!r} in {recipe}. "
+                "Change the recipe."
             )
     shape = {"module__input_shape": split.shape} if recipe.family in SHAPED_FAMILIES else {}
     if split.kind == "classification":

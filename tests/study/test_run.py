@@ -272,7 +272,9 @@ def test_another_design_in_the_same_folder_is_refused(tmp_path, monkeypatch):
 
 def test_unknown_and_repeated_data_sets_are_refused(tmp_path, capsys):
     for unknown in (("iris",), ("satimage", "nonesuch")):
-        with pytest.raises(ValueError, match=f"Unknown data sets {unknown[-1]}. Expected names"):
+        with pytest.raises(
+            ValueError, match=f"Expected data sets among .*found {unknown[-1]}. Name"
+        ):
             run_study(tmp_path, replace(QUICK, data_sets=unknown))
     with pytest.raises(ValueError, match="every data set once, found satimage"):
         run_study(tmp_path, replace(QUICK, data_sets=("satimage", "pima", "satimage")))

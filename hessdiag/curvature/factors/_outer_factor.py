@@ -297,9 +297,9 @@ class OuterFactor(Factor):
             if "bias" in self.pieces:
                 inputs = torch.cat([inputs, inputs.new_ones(n * t, 1)], dim=1)
         inputs = _without_silent_columns(inputs)
-        loud = extent > 0
-        loud[0] |= ~loud.any()
-        sweeps = self.sweeps[..., loud].reshape(n * c * t, -1)
+        active = extent > 0
+        active[0] |= ~active.any()
+        sweeps = self.sweeps[..., active].reshape(n * c * t, -1)
         if t == 1:
             inputs, sweeps = _with_fewest_columns(inputs), _with_fewest_columns(sweeps)
             inputs, sweeps = _rounded_up(inputs), _rounded_up(sweeps)
@@ -373,9 +373,9 @@ def _extent(tensor):
 
 def _without_silent_columns(matrix):
     """Drop the columns that are zero throughout, but for one."""
-    loud = _extent(matrix) > 0
-    loud[0] |= ~loud.any()
-    return matrix if bool(loud.all()) else matrix[:, loud]
+    active = _extent(matrix) > 0
+    active[0] |= ~active.any()
+    return matrix if bool(active.all()) else matrix[:, active]
 
 
 def _rounded_up(matrix):

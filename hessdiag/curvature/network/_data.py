@@ -177,7 +177,10 @@ def take(tree, index):
         return {key: take(value, index) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)) and not isinstance(tree, PackedSequence):
         return _like(tree, [take(value, index) for value in tree])
-    raise TypeError(f"Cannot index a batch of type {type(tree).__name__} by sample.")
+    raise TypeError(
+        "Expected a batch of tensors, dicts, lists and tuples, found one of type "
+        f"{type(tree).__name__}, which cannot be indexed by sample. Pass padded tensors."
+    )
 
 
 def _move(tree, working_copy):

@@ -46,15 +46,18 @@ class _PointwiseBackward(Function):
     @staticmethod
     def backward(ctx, u):
         _check_last()
-        first, bent = ctx.saved_tensors
+        first, curved = ctx.saved_tensors
         in_d, in_z = ctx.needs_input_grad[:2]
-        return u * first if in_d else None, u * bent if in_z else None, None, None
+        return u * first if in_d else None, u * curved if in_z else None, None, None
 
 
 def _check_last():
     """Refuse second derivatives that are to be differentiated once more."""
     if torch.is_grad_enabled():
-        raise RuntimeError("Expected no third derivatives of what is recorded with KeptDerivatives")
+        raise RuntimeError(
+            "Expected no third derivatives of what is recorded with KeptDerivatives, found one "
+            "that is asked for. Record without it."
+        )
 
 
 def _derivatives(function, z, order):
@@ -273,9 +276,9 @@ class _NormalizeBackward(Function):
         sent = _project(u, z, mean, scale, ctx.shape)
         if not ctx.needs_input_grad[1]:
             return sent, None, None, None, None, None
-        bent = left * (u * image).sum(ctx.axes, keepdim=True)
-        bent = bent + right * (u * normalized).sum(ctx.axes, keepdim=True)
-        return sent, torch.addcmul(bent, along, sent), None, None, None, None
+        in_z = left * (u * image).sum(ctx.axes, keepdim=True)
+        in_z = in_z + right * (u * normalized).sum(ctx.axes, keepdim=True)
+        return sent, torch.addcmul(in_z, along, sent), None, None, None, None
 
 
 def _project(d, z, mean, scale, shape):

@@ -46,7 +46,8 @@ class LayerScalars:
             if not isinstance(pattern, str) or not callable(function):
                 raise ValueError(
                     "Expected scalar as a mapping of layer names or patterns to callables "
-                    f"(output, y) -> 0-d tensor, found {pattern!r}: {function!r}."
+                    f"(output, y) -> 0-d tensor, found {pattern!r}: {function!r}. Pass such a "
+                    "mapping."
                 )
 
     def match(self, blocks):
@@ -224,7 +225,7 @@ class _LayerScalar:
             raise ValueError(
                 f"Expected a function that can take the output of layer {self.name!r}, found "
                 f"outputs {given} with targets {targets or type(self.y).__name__}: "
-                f"{type(error).__name__}: {error}."
+                f"{type(error).__name__}: {error}. Mend the function given as scalar."
             ) from error
 
     def _share(self, part, sent):

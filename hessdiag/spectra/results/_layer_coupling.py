@@ -78,7 +78,7 @@ class LayerCoupling:
             if matrix.shape != shape:
                 raise ValueError(
                     f"Expected {name} of shape {shape}, one row and column for each layer, found "
-                    f"{matrix.shape}."
+                    f"{matrix.shape}. Pass matrices of this shape."
                 )
             matrix.flags.writeable = False
             object.__setattr__(self, name, matrix)

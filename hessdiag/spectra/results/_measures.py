@@ -262,7 +262,7 @@ def effective_dimension(spectrum, alpha):
     1.25
     """
     if not alpha > 0:
-        raise ValueError(f"Expected a positive ridge alpha, found {alpha!r}.")
+        raise ValueError(f"Expected a positive ridge alpha, found {alpha!r}. Pass one above 0.")
     values, masses = _values(spectrum)
     positive = np.maximum(values, 0.0)
     return float(masses @ (positive / (positive + alpha)))

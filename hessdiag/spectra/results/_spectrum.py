@@ -96,14 +96,19 @@ class Spectrum:
             )
         if self.n_params < 1 or int(self.n_params) != self.n_params:
             raise ValueError(
-                f"Expected a positive number of parameters, found n_params={self.n_params!r}."
+                f"Expected a positive number of parameters, found n_params={self.n_params!r}. "
+                "Pass the side of the matrix."
             )
         if self.curvature not in ("hessian", "ggn"):
-            raise ValueError(f"Expected curvature 'hessian' or 'ggn', found {self.curvature!r}.")
+            raise ValueError(
+                f"Expected curvature 'hessian' or 'ggn', found {self.curvature!r}. "
+                "Pass one of the two."
+            )
         if self.exact and np.isfinite(nodes).all() and np.count_nonzero(nodes) > self.n_params:
             raise ValueError(
                 f"Expected at most n_params={self.n_params} eigenvalues, found "
-                f"{np.count_nonzero(nodes)} that are not zero."
+                f"{np.count_nonzero(nodes)} that are not zero. "
+                "Pass the side of the matrix as n_params."
             )
         order = np.argsort(nodes, kind="stable")
         nodes, weights = nodes[order], weights[order]
@@ -253,7 +258,9 @@ class Spectrum:
         if bandwidth is None:
             bandwidth = max(0.01 * (self.nodes[-1] - self.nodes[0]), 1e-12)
         if not bandwidth > 0:
-            raise ValueError(f"Expected a positive bandwidth, found {bandwidth!r}.")
+            raise ValueError(
+                f"Expected a positive bandwidth, found {bandwidth!r}. Pass one above 0."
+            )
         scaled = (grid[..., None] - self.nodes) / bandwidth
         bells = np.exp(-0.5 * scaled**2) / (bandwidth * math.sqrt(2 * math.pi))
         return bells @ self.weights

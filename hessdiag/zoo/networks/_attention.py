@@ -122,7 +122,7 @@ class AttentionNet(nn.Module):
         if normalization == "batch":
             raise ValueError(
                 "Expected normalization 'none' or 'layer' of an attention net, found 'batch': "
-                "tokens of one sample would be told of the others."
+                "it would mix the samples of a batch. Pass one of the two."
             )
         self.input_shape = check_shape(n_inputs, input_shape) if input_shape else None
         n_channels, length, *others = self.input_shape or (1, n_inputs)

@@ -46,4 +46,6 @@ def check_shape(n_inputs, input_shape, n_axes=None):
 def _check(what, name, known):
     """Raise if a name is not known."""
     if name not in known:
-        raise ValueError(f"Expected {what} among {', '.join(known)}, found {name!r}.")
+        raise ValueError(
+            f"Expected {what} among {', '.join(known)}, found {name!r}. Pass one of these."
+        )

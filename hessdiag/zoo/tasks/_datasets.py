@@ -102,9 +102,9 @@ def load_dataset(name):
     """
     if name not in TASKS:
         near = get_close_matches(name, TASKS, n=5, cutoff=0.5)
-        hint = f"Did you mean one of {', '.join(near)}? " if near else ""
+        hint = f"Take one of these if they are meant: {', '.join(near)}. " if near else ""
         raise ValueError(
-            f"Unknown task {name!r}. {hint}Expected one of the {len(TASKS)} names in "
-            "hessdiag.zoo.list_tasks(), such as those of list_datasets()."
+            f"Expected one of the {len(TASKS)} tasks of hessdiag.zoo.list_tasks(), found {name!r}. "
+            f"{hint}Those of list_datasets() are real data sets."
         )
     return TASKS[name].load(name)

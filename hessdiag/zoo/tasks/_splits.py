@@ -94,7 +94,7 @@ def split_dataset(dataset, n_train, label_noise=0.0, random_state=0):
         If the noise is negative.
     """
     if label_noise < 0:
-        raise ValueError(f"Expected label_noise >= 0, found {label_noise}: give 0 for none.")
+        raise ValueError(f"Expected label_noise >= 0, found {label_noise}. Give 0 for none.")
     target = dataset.target
     n_train = min(n_train, len(target) // 2)
     n_valid = max(n_train // 4, 2 * dataset.n_classes)

@@ -138,7 +138,7 @@ def test_same_samples_in_a_fresh_process_that_has_no_network():
 
 
 def test_unknown_name_names_its_neighbours():
-    with pytest.raises(ValueError, match=r"Unknown task 'letters'.*\bletter\b.*list_datasets"):
+    with pytest.raises(ValueError, match=r"found 'letters'.*\bletter\b.*list_datasets"):
         load_dataset("letters")
-    with pytest.raises(ValueError, match=r"'%%%'\. Expected one of the \d+ names"):
+    with pytest.raises(ValueError, match=r"Expected one of the \d+ tasks .*'%%%'\. Those"):
         load_dataset("%%%")
