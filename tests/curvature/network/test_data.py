@@ -157,7 +157,7 @@ def test_packed_sequences_are_counted_by_sample_and_never_cut():
     parts = load_chunks(copy, Lengths(), None, batch_size=2)
     assert [part.n_samples for part in parts] == [2, 1]
     assert concatenate([part.X for part in parts]) is None
-    with pytest.raises(TypeError, match="PackedSequence by sample"):
+    with pytest.raises(TypeError, match="PackedSequence, which cannot be indexed by sample"):
         take(chunk.X, slice(0, 1))
 
 
@@ -236,5 +236,5 @@ def test_what_cannot_be_joined_is_none():
     assert concatenate([{"a": torch.ones(1), "b": torch.ones(1, n)} for n in (2, 3)]) is None
     assert concatenate([[torch.ones(1), torch.ones(1, n)] for n in (2, 3)]) is None
     assert concatenate([None, None]) is None
-    with pytest.raises(TypeError, match="type str by sample"):
+    with pytest.raises(TypeError, match="type str, which cannot be indexed by sample"):
         take("text", 0)
