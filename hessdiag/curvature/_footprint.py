@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from hessdiag.curvature._derivative_check import FEW_SAMPLES, N_VECTORS
 from hessdiag.curvature.network import (
     first_graph_bytes,
     flatten_outputs,
@@ -43,8 +44,11 @@ def measure_footprint(problem):
         known = 8 * n * d * (3 + d + problem.outputs.rank)
         held, start = held + known, held + known + 3 * 8 * n * d * d
     first, second = _graph_bytes_per_sample(problem)
-    # The largest chunk passes forward before all else.
-    return Footprint(held, max(start, held + first * problem.first_chunk), first, second)
+    # The largest chunk passes forward before all else; then derivatives are checked in float64.
+    n_params = sum(block.n_params for block in problem.blocks)
+    checking = N_VECTORS * 8 * n_params + 2 * (8 / problem.itemsize) * FEW_SAMPLES * second
+    start = max(start, held + max(first * problem.first_chunk, checking))
+    return Footprint(held, start, first, second)
 
 
 def _graph_bytes_per_sample(problem):

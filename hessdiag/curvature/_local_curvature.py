@@ -31,7 +31,8 @@ class LocalCurvature:
     too large to be formed. `widths` and `entries` say how wide
     what each module sends is, and how many numbers per sample; `first_chunk` is the number of
     samples that passed through the net at once at first; `may_cut` says whether chunks may be made
-    smaller, no size having been asked for.
+    smaller, no size having been asked for; `keeps_derivatives` whether products may record smooth
+    functions with derivatives that are kept.
     """
 
     working_copy: WorkingCopy
@@ -44,6 +45,7 @@ class LocalCurvature:
     why_whole: str | None
     first_chunk: int
     may_cut: bool = False
+    keeps_derivatives: bool = True
 
     @property
     def chunks(self):
@@ -174,7 +176,8 @@ class LocalCurvature:
             residuals = known.residuals[start : start + chunk.n_samples]
             residuals = residuals.to(self.working_copy.dtype)
             scalars.append(lambda X=chunk.X, r=residuals: (self.outputs_of(X) * r).sum())
-        return HessianProducts(scalars, self.blocks if blocks is None else blocks)
+        blocks = self.blocks if blocks is None else blocks
+        return HessianProducts(scalars, blocks, self.keeps_derivatives)
 
     def whole_scalar(self):
         """Evaluate the scalar on all samples at once, as a function of the parameters."""
@@ -194,7 +197,8 @@ class LocalCurvature:
                 lambda chunk=chunk, start=start: self._scalar_of_chunk(chunk, start)
                 for chunk, start in zip(self.chunks, self.offsets)
             ]
-        return HessianProducts(scalars, self.blocks if blocks is None else blocks)
+        blocks = self.blocks if blocks is None else blocks
+        return HessianProducts(scalars, blocks, self.keeps_derivatives)
 
     def _scalar_of_chunk(self, chunk, start):
         """Evaluate the scalar as a function of one chunk's outputs."""

@@ -8,6 +8,7 @@ import torch
 from skorch import NeuralNetClassifier
 
 from hessdiag.curvature._chunk_size import chosen_chunk_size, first_chunk_size
+from hessdiag.curvature._derivative_check import checked
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._output_function import OutputFunction
 from hessdiag.curvature.network import (
@@ -17,6 +18,7 @@ from hessdiag.curvature.network import (
     Samples,
     Scalar,
     WorkingCopy,
+    check_copy,
     check_data,
     check_deterministic,
     check_net,
@@ -26,6 +28,7 @@ from hessdiag.curvature.network import (
     draw_seed,
     find_link,
     load_chunks,
+    match_floats,
     run_and_note,
     sample_indices,
     select_blocks,
@@ -79,11 +82,16 @@ def prepare(
     first_size = first_chunk_size(batch_size, max_memory)
     samples = Samples(load_chunks(copy, X, y, indices, first_size))
     torch.manual_seed(0)
-    collected, order, widths, entries = _run_all(copy, samples)
+    try:
+        collected, order, widths, entries = _run_all(copy, samples)
+    except ValueError as error:
+        _check_runs_as_it_is(net, copy, samples.chunks[0], error)
+        raise
+    check_deterministic(copy, samples.chunks[0], collected[0])
+    _check_copy_on_few(net, copy, samples.chunks[0])
     blocks = select_blocks(copy, order, layers)
     if isinstance(scalar, LayerScalars):
         scalar.match(blocks)
-    check_deterministic(copy, samples.chunks[0], collected[0])
     function, why_whole = None, None
     try:
         function = _function_of_outputs(copy, scalar, blocks, samples, collected)
@@ -107,12 +115,40 @@ def prepare(
         first_chunk=samples.largest_chunk,
         may_cut=batch_size is None,
     )
+    problem = checked(problem)
     if batch_size is not None:
         return problem
     size = chosen_chunk_size(problem, max_memory)
     if size is None or (size == problem.n_samples and len(samples.chunks) == 1):
         return problem
     return problem.cut(size)
+
+
+def _check_runs_as_it_is(net, working_copy, chunk, error):
+    """Say so where a net does not run in another precision than its own."""
+    plain = WorkingCopy(net, device=working_copy.device)
+    if plain.dtype == working_copy.dtype:
+        return
+    X = match_floats(chunk.X, plain.dtype)
+    try:
+        plain(X)
+    except Exception:
+        return
+    check_copy(net, plain, X)
+    raise ValueError(
+        f"Expected a net that computes in {working_copy.dtype}, found that it runs in "
+        f"{plain.dtype} alone: {error.__cause__}. Pass dtype=None to follow the net."
+    ) from error
+
+
+def _check_copy_on_few(net, working_copy, chunk):
+    """Compare the copy with its original on the first samples, where these can be run alone."""
+    try:
+        X = take(chunk.X, slice(0, min(2, chunk.n_samples)))
+        working_copy(X)
+    except (TypeError, RuntimeError, ValueError, IndexError):
+        X = chunk.X
+    check_copy(net, working_copy, X)
 
 
 def _run_all(working_copy, samples):

@@ -90,7 +90,8 @@ def _squared_norms(problem, at_once, n_each, generator):
     layers of a pair, are the squared norms that are not known.
     """
     blocks = problem.blocks
-    products = CrossProducts(problem.whole_products(blocks).scalars, blocks)
+    whole = problem.whole_products(blocks)
+    products = CrossProducts(whole.scalars, blocks, whole.keeps_derivatives)
     known, shares = np.zeros((len(blocks), len(blocks))), {}
     few = [i for i, block in enumerate(blocks) if block.n_params <= n_each]
     left = list(range(len(blocks)))

@@ -168,7 +168,7 @@ def test_memory_of_an_examination_stays_within_the_bound(network, activation, li
 def test_refusals():
     net, X, y = problem()
     own = {"*": lambda output, y: (output**2).mean()}
-    with pytest.raises(ValueError, match=r"one function of the net.s output"):
+    with pytest.raises(ValueError, match="one function of the net's output"):
         LocalHessians(net, X, y, scalar=own).examine()
     with pytest.raises(ValueError, match="curvature='hessian' for couplings"):
         LocalHessians(net, X, y, curvature="ggn").coupling()

@@ -19,6 +19,7 @@ def dense_hessians(net, X, y, scalar=None):
     twin = object.__new__(type(net))
     twin.__dict__.update(net.__dict__)
     twin.__dict__["module_"] = module = copy.deepcopy(net.module_).double().eval()
+    normalize_by_hand(module)
     twin.__dict__["criterion_"] = copy.deepcopy(net.criterion_).double()
     iterator = iter(torch.utils.data.DataLoader(net.get_dataset(X, y), batch_size=10**6))
     inputs, targets = unpack_data(next(iterator))
@@ -37,6 +38,13 @@ def dense_hessians(net, X, y, scalar=None):
             owner = owner if owner != name else name.rpartition(".")[0]
             owners.setdefault(owner, []).append(parameter)
     return {owner: _hessian(value, parameters) for owner, parameters in owners.items()}
+
+
+def normalize_by_hand(module):
+    """Write weight normalization out: the second derivative of torch's own is not symmetric."""
+    for part in module.modules():
+        if isinstance(part, nn.utils.parametrizations._WeightNorm):
+            part.forward = lambda g, v: g * v / v.square().sum(dim=1, keepdim=True).sqrt()
 
 
 def _hessian(value, parameters):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from dense_oracle import KINDS, make_net, tabular_net
+from dense_oracle import KINDS, make_net, normalize_by_hand, tabular_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
@@ -47,6 +47,7 @@ def as_double(values):
 def dense_blocks(net, X, y, penalty=None):
     """All blocks of the dense float64 Hessian by owner: {(owner, owner): matrix}."""
     module, criterion = net.module_.double().eval(), net.criterion_.double()
+    normalize_by_hand(module)
     named = {n: p for n, p in module.named_parameters() if p.requires_grad}
     inputs, targets = as_double(X), as_double(y)
 

@@ -12,6 +12,9 @@ from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
 from hessdiag.curvature.factors._outer_factor import OuterFactor
 
+# What rules call the parameters of a module.
+KNOWN_PIECES = ("weight", "bias")
+
 
 def find_rule(module, pieces):
     """Return the rule for a module whose parameters called `pieces` are wanted; None if none fits.
@@ -19,6 +22,9 @@ def find_rule(module, pieces):
     A rule takes (module, pieces, received (n, ...), sweeps (n, D, ...)) to a factor.
     """
     if any(name not in module._parameters for name in pieces):
+        return None
+    # As where hooks compute the weights: pruned, or normalized.
+    if any(name not in KNOWN_PIECES for name in pieces):
         return None
     for kinds, rule in RULES:
         for kind in kinds:

@@ -14,6 +14,7 @@ from hessdiag.curvature.network._checks import (
     module_attributes,
     tensors_of,
 )
+from hessdiag.curvature.network._copy_check import check_copy
 from hessdiag.curvature.network._data import (
     Chunk,
     concatenate,
@@ -76,6 +77,7 @@ __all__ = [
     "UnfittedNetworkError",
     "WorkingCopy",
     "available_memory",
+    "check_copy",
     "check_data",
     "check_deterministic",
     "check_net",

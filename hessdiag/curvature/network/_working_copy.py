@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
+import types
 
 import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from hessdiag.curvature.network._checks import module_attributes
 
@@ -44,6 +47,7 @@ class WorkingCopy(torch.nn.Module):
             if isinstance(duplicate, torch.nn.Module):
                 duplicate.eval().to(device=self.device, dtype=self.dtype)
                 _unscale_gradients(duplicate)
+                _compose_weight_norms(duplicate)
                 _turn_weights(duplicate)
         twin = object.__new__(type(net))
         twin.__dict__.update(net.__dict__)
@@ -181,6 +185,30 @@ def _unscale_gradients(module):
     for part in module.modules():
         if isinstance(part, (torch.nn.Embedding, torch.nn.EmbeddingBag)):
             part.scale_grad_by_freq = False
+
+
+def _compose_weight_norms(module):
+    """Let weight normalization be made of plain functions.
+
+    The second derivative of torch's own one is not symmetric.
+    """
+    for part in module.modules():
+        if isinstance(part, _WeightNorm):
+            part.forward = types.MethodType(_normalized_weight, part)
+        for hook in part._forward_pre_hooks.values():
+            if isinstance(hook, WeightNorm):
+                hook.compute_weight = types.MethodType(_hooked_weight, hook)
+
+
+def _normalized_weight(self, weight_g, weight_v):
+    """Return g v / |v|, with the norm over all axes but one."""
+    return weight_v * (weight_g / torch.norm_except_dim(weight_v, 2, self.dim))
+
+
+def _hooked_weight(self, module):
+    """Return the same for the hook that came before parametrizations."""
+    weight_g, weight_v = getattr(module, self.name + "_g"), getattr(module, self.name + "_v")
+    return weight_v * (weight_g / torch.norm_except_dim(weight_v, 2, self.dim))
 
 
 def _turn_weights(module):

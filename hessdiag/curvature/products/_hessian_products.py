@@ -81,11 +81,17 @@ class HessianProducts(ProductsByChunks):
     """Products of vectors with the second derivatives of a sum of scalars, block by block.
 
     `scalars` is a list of callables that each return one 0-d tensor, one per chunk of samples.
+    `keeps_derivatives` says whether smooth functions are recorded with derivatives that are kept.
     """
 
-    def __init__(self, scalars, blocks):
+    def __init__(self, scalars, blocks, keeps_derivatives=True):
         super().__init__(scalars, blocks)
-        self._keeps_derivatives = True
+        self._keeps_derivatives = keeps_derivatives
+
+    @property
+    def keeps_derivatives(self):
+        """Say whether smooth functions are recorded with derivatives that are kept."""
+        return self._keeps_derivatives
 
     @property
     def scalars(self):

@@ -87,8 +87,9 @@ def linear_hessians(problem, blocks, factors):
 
     All blocks' factors must be `OuterFactor` of one position and one group.
     """
+    kept = KeptDerivatives() if problem.keeps_derivatives else contextlib.nullcontext()
     try:
-        residual = _residual_parts(problem, blocks, KeptDerivatives())
+        residual = _residual_parts(problem, blocks, kept)
     except RuntimeError:
         # As where a forward pass differentiates: third derivatives are not kept.
         residual = _residual_parts(problem, blocks, contextlib.nullcontext())

@@ -37,7 +37,11 @@ def problem_of(parts, loss):
         for name, factor in built.items():
             factors[name].append(factor)
     problem = SimpleNamespace(
-        outputs=known, chunks=parts.chunks, offsets=offsets, outputs_of=parts.outputs_of
+        keeps_derivatives=True,
+        outputs=known,
+        chunks=parts.chunks,
+        offsets=offsets,
+        outputs_of=parts.outputs_of,
     )
     return problem, {name: join_factors(pieces) for name, pieces in factors.items()}
 

@@ -1,0 +1,376 @@
+"""Derivatives are checked on every run, on a few samples, in float64, against finite differences.
+
+With L the scalar, g its gradient and H its Hessian in all layers' parameters, and v a random
+direction in some entries of every layer, in units of the layer's own size:
+
+- two evaluations of L and g agree;
+- ``g . v`` is ``(L(w + e v) - L(w - e v)) / 2e``: the first derivative is that of the scalar;
+- ``H v`` is ``(g(w + e v) - g(w - e v)) / 2e`` in every layer: so is the second;
+- ``u . H v`` is ``v . H u``: it is symmetric;
+- products by records with derivatives that are kept are those of plain double backward.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import replace
+
+import torch
+
+from hessdiag.curvature.network import match_floats, tensors_of
+from hessdiag.curvature.products import KeptDerivatives
+
+# Samples that derivatives are checked on, and entries of each layer's parameters.
+FEW_SAMPLES = 2
+MOST_ENTRIES = 4096
+# Vectors of all parameters, in float64, that are held at once.
+N_VECTORS = 5
+# Steps, relative to the size of each layer's parameters: small, so that next to no unit passes a
+# kink, and others where the first meets one all the same.
+STEPS = (1e-7, 1e-8, 1e-6)
+# Tolerances relative to a product, and to the gradient, of which differences have the rounding.
+OF_PRODUCT, OF_GRADIENT = 1e-3, 1e-6
+# Tolerance of products taken in another way, and of symmetry.
+OF_SAME = 1e-7
+# Rounding of derivatives, relative to how far outputs reach the parameters.
+ROUNDING = 1e-14
+
+
+def checked(problem):
+    """Return a problem whose derivatives have been checked, by ways that pass.
+
+    Raises a ValueError that names the layer, the cause as far as it is known, and what to do.
+    """
+    if problem.X is None or problem.is_layerwise:
+        return problem
+    few = _few(problem)
+    with _in_double(problem):
+        found = _Derivatives(few, torch.float64)
+        if found.runs():
+            found.check_repeatable()
+            found.check_first()
+            found.check_second()
+            found.check_symmetry()
+            agree = found.records_agree()
+            return problem if agree else replace(problem, keeps_derivatives=False)
+    # A net that insists on its own precision, in which differences say next to nothing.
+    found = _Derivatives(few, problem.working_copy.dtype)
+    found.check_repeatable()
+    found.multiply()
+    found.check_symmetry()
+    return problem if found.records_agree() else replace(problem, keeps_derivatives=False)
+
+
+def _few(problem):
+    """Return the problem on a few of its samples; on all of them where they interact."""
+    if not problem.is_separable:
+        return problem
+    return problem.restrict(torch.randperm(problem.n_samples)[:FEW_SAMPLES])
+
+
+@contextlib.contextmanager
+def _in_double(problem):
+    """Hold the working copy in float64 for a while; its numbers come back as they were."""
+    copy, dtype = problem.working_copy, problem.working_copy.dtype
+    if dtype == torch.float64:
+        yield
+        return
+    modules = [getattr(copy, name) for name in copy.module_names]
+    parameters = [p for module in modules for p in module.parameters()]
+    kept = [p.data for p in parameters]
+    try:
+        for module in modules:
+            module.to(dtype=torch.float64)
+        yield
+    finally:
+        for module in modules:
+            module.to(dtype=dtype)
+        for parameter, data in zip(parameters, kept):
+            parameter.data = data
+
+
+class _Entries:
+    """Some entries of every parameter of a block, drawn at random, and directions in them."""
+
+    def __init__(self, block, fixed, generator):
+        self.name, self.places, self.sizes = block.name, [], []
+        squares = sum(float(p.detach().double().square().sum()) for p in block.parameters)
+        self.unit = (squares / block.n_params) ** 0.5 or 1.0
+        share = min(1.0, MOST_ENTRIES / block.n_params)
+        for p in block.parameters:
+            n = max(1, int(share * p.numel()))
+            index = torch.randperm(p.numel(), generator=generator)[:n]
+            places = torch.unravel_index(index.to(p.device), p.shape)
+            if id(p) in fixed:
+                moves = ~torch.isin(places[0], fixed[id(p)].to(p.device))
+                places = tuple(axis[moves] for axis in places)
+            self.places.append(places)
+            self.sizes.append(len(places[0]) if places else 1)
+
+    def direction(self, generator, device):
+        """Draw a direction in the entries."""
+        v = torch.randn(sum(self.sizes), generator=generator, dtype=torch.float64)
+        return self.unit * v.to(device)
+
+
+class _Derivatives:
+    """The scalar on a few samples, its gradient, and its Hessian's products, in one precision.
+
+    Vectors are of the entries drawn, of one layer after the other, and in float64.
+    """
+
+    def __init__(self, problem, dtype):
+        self.problem, self.dtype = problem, dtype
+        double = dtype == torch.float64
+        self.of_same, self.of_gradient = (OF_SAME, OF_GRADIENT) if double else (0.02, 0.02)
+        self.rounding = ROUNDING if double else 1e-5
+        self.parameters = [p for block in problem.blocks for p in block.parameters]
+        self.X = match_floats(problem.X, dtype)
+        generator = torch.Generator().manual_seed(0)
+        fixed = _fixed_rows(problem.working_copy)
+        self.entries = [_Entries(block, fixed, generator) for block in problem.blocks]
+        self.places = [places for entries in self.entries for places in entries.places]
+        self.counts = [n for entries in self.entries for n in entries.sizes]
+        self.sizes = [sum(entries.sizes) for entries in self.entries]
+        device = self.parameters[0].device
+        self.v, self.u = (
+            torch.cat([entries.direction(generator, device) for entries in self.entries])
+            for _ in range(2)
+        )
+
+    def runs(self):
+        """Say whether the net and its loss can be computed in this precision."""
+        try:
+            self._value()
+        except Exception:
+            return False
+        return True
+
+    @functools.cached_property
+    def reach(self):
+        """Size of the derivatives of the outputs: what their rounding comes to."""
+        sent = [t for t in tensors_of(self.problem.working_copy(self.X)) if t.requires_grad]
+        if not sent:
+            return 0.0
+        signs = [torch.randn_like(t).sign() / t.numel() ** 0.5 for t in sent]
+        gradient = torch.autograd.grad(sent, self.parameters, signs, allow_unused=True)
+        return float(self._taken(gradient).norm())
+
+    def _value(self, outputs=None):
+        """Evaluate the scalar."""
+        problem = self.problem
+        outputs = problem.working_copy(self.X) if outputs is None else outputs
+        with problem.working_copy.criterion_in(self.dtype):
+            return problem.scalar(outputs, problem.y, self.X)
+
+    def _gradient(self, create_graph=False):
+        """Return the scalar, and its gradient parameter by parameter."""
+        value = self._value()
+        gradient = [None] * len(self.parameters)
+        if value.requires_grad:
+            gradient = torch.autograd.grad(
+                value, self.parameters, create_graph=create_graph, allow_unused=True
+            )
+        return float(value.detach()), gradient
+
+    def _taken(self, tensors):
+        """Take the drawn entries of one tensor per parameter; None stands for zeros."""
+        pieces = []
+        for tensor, places, n in zip(tensors, self.places, self.counts):
+            if tensor is None:
+                pieces.append(self.parameters[0].new_zeros(n, dtype=torch.float64))
+                continue
+            tensor = tensor.detach()
+            tensor = tensor.to_dense() if tensor.is_sparse else tensor
+            pieces.append(tensor[places].reshape(-1).double())
+        return torch.cat(pieces)
+
+    def check_repeatable(self):
+        """Check that loss and gradient are the same again."""
+        (loss, self.gradient), (other, again) = (
+            (value, self._taken(gradient))
+            for value, gradient in (self._gradient(), self._gradient())
+        )
+        differs = abs(loss - other) > 1e-6 * abs(loss)
+        moved = float((self.gradient - again).norm())
+        if (
+            differs
+            or moved > self.of_gradient * float(self.gradient.norm()) + self.rounding * self.reach
+        ):
+            raise ValueError(
+                f"Expected the same loss and gradient from two evaluations of {self.criterion} "
+                f"on the same samples, found losses {loss:.6g} and {other:.6g}. Take what is "
+                "random, or what counts calls, out of the criterion or the net."
+            )
+
+    @property
+    def criterion(self):
+        """Name what is differentiated."""
+        return self.problem.scalar.name
+
+    def check_first(self):
+        """Check the gradient against differences of the scalar."""
+        expected, here = float(self.gradient @ self.v), self._loss()
+        typical = float(self.gradient.norm() * self.v.norm()) / len(self.v) ** 0.5
+        found = []
+        for step in STEPS:
+            up, down = (self._moved(sign * step, self._loss) for sign in (1, -1))
+            if up is None or down is None:
+                return
+            rounding = ROUNDING / step * (max(abs(up), abs(down)) + self.reach)
+            bound = 1e-2 * abs(expected) + 1e-3 * typical + rounding
+            found.append((up - down) / (2 * step))
+            # Where the slopes to both sides differ there is a kink, and no one derivative.
+            has_kink = abs(up - 2 * here + down) / step > 10 * bound
+            if has_kink or not abs(found[-1] - expected) > bound:
+                return
+        raise ValueError(
+            f"Expected the derivative of {self.criterion}, found that autograd's gradient is not "
+            f"one: along a random direction {expected:.3g} where differences give {found[0]:.3g}. "
+            "A straight-through estimator, a reversed or clipped gradient or a custom backward is "
+            "at work: there is no Hessian. Replace it by the function whose curvature is wanted."
+        )
+
+    def _loss(self):
+        """Evaluate the scalar alone."""
+        with torch.no_grad():
+            return float(self._value())
+
+    def _slope(self):
+        """Evaluate the gradient in the drawn entries."""
+        return self._taken(self._gradient()[1])
+
+    def _moved(self, step, evaluate):
+        """Evaluate at parameters moved along v, which come back exactly; None where that fails."""
+        kept = [p.data[places].clone() for p, places in zip(self.parameters, self.places)]
+        parts = self.v.split(self.counts)
+        try:
+            for p, places, part in zip(self.parameters, self.places, parts):
+                p.data[places] += step * part.reshape(p.data[places].shape)
+            return evaluate()
+        except Exception:
+            # As where the loss is defined on one side alone.
+            return None
+        finally:
+            for p, places, values in zip(self.parameters, self.places, kept):
+                p.data[places] = values
+
+    def multiply(self):
+        """Take the products with v and u, by plain double backward."""
+        self.product, self.other = self._products(contextlib.nullcontext())
+
+    def check_second(self):
+        """Check the Hessian against differences of gradients, layer by layer."""
+        self.multiply()
+        differences, wrong = [], None
+        for step in STEPS:
+            up, down = (self._moved(sign * step, self._slope) for sign in (1, -1))
+            if up is None or down is None:
+                return
+            differences.append((up - down) / (2 * step))
+            differing = self._differing(differences[-1], ROUNDING / step * self.reach)
+            wrong = differing if wrong is None else [name for name in wrong if name in differing]
+            if not wrong:
+                return
+        # A kink shows as differences that grow as the step shrinks; what is wrong stays the same.
+        wrong = [name for name in wrong if self._is_steady(name, differences)]
+        if not wrong:
+            return
+        raise ValueError(
+            f"Expected a second derivative that is one, found in layer {wrong[0]!r} that the product "
+            "with the Hessian is not the difference of gradients. An operation there has no "
+            "derivative of its backward pass, or a wrong one (once_differentiable, a custom "
+            "autograd.Function, torch.no_grad() or detach() in a backward pass). Write it with "
+            "plain functions of torch, or leave out with layers=[...] what depends on it."
+        )
+
+    def _differing(self, difference, rounding):
+        """Name the layers whose part of the product is not the difference of gradients."""
+        parts = [x.split(self.sizes) for x in (self.product, difference, self.gradient)]
+        names = []
+        for entries, found, expected, gradient in zip(self.entries, *parts):
+            bound = OF_PRODUCT * float(expected.norm()) + OF_GRADIENT * float(gradient.norm())
+            if not _agrees(found, expected, bound + rounding):
+                names.append(entries.name)
+        return names
+
+    def _is_steady(self, name, differences):
+        """Say whether differences by several steps are the same for a layer."""
+        place = [entries.name for entries in self.entries].index(name)
+        parts = [difference.split(self.sizes)[place] for difference in differences]
+        size = max(float(part.norm()) for part in parts)
+        return all(float((part - parts[0]).norm()) <= 0.1 * size for part in parts[1:])
+
+    def check_symmetry(self):
+        """Check that u . H v is v . H u."""
+        one, two = float(self.u @ self.product), float(self.v @ self.other)
+        size = float(self.u.norm() * self.product.norm() + self.v.norm() * self.other.norm())
+        rounding = self.rounding * self.reach * float(self.u.norm() + self.v.norm())
+        if abs(one - two) > self.of_gradient * size + rounding:
+            raise ValueError(
+                f"Expected a symmetric Hessian of {self.criterion}, found u'Hv = {one:.6g} and "
+                f"v'Hu = {two:.6g}. An operation of the net has a wrong second derivative."
+            )
+
+    def records_agree(self):
+        """Say whether products by kept derivatives are those of plain double backward."""
+        try:
+            images = self._products(KeptDerivatives())
+        except RuntimeError:
+            # As where a forward pass differentiates: such products are taken plainly anyway.
+            return True
+        for found, expected in zip(images, (self.product, self.other)):
+            if not _agrees(found, expected, self.of_same * float(expected.norm()) + self._floor()):
+                return False
+        return True
+
+    def _floor(self):
+        """Size of a product that may be mere rounding."""
+        return self.rounding * self.reach + 1e-9 * float(self.gradient.norm()) + 1e-300
+
+    def _products(self, recording):
+        """Return H v and H u in the drawn entries, by double backward of what was recorded."""
+        with recording:
+            value = self._value()
+        if not value.requires_grad:
+            return torch.zeros_like(self.v), torch.zeros_like(self.u)
+        gradient = torch.autograd.grad(value, self.parameters, create_graph=True, allow_unused=True)
+        used = [i for i, g in enumerate(gradient) if g is not None and g.requires_grad]
+        images = []
+        for vector in (self.v, self.u):
+            if not used:
+                images.append(torch.zeros_like(vector))
+                continue
+            parts, weights = vector.split(self.counts), []
+            for i in used:
+                weights.append(torch.zeros(gradient[i].shape).to(self.parameters[i]))
+                place = weights[-1][self.places[i]]
+                weights[-1][self.places[i]] = parts[i].reshape(place.shape).to(place.dtype)
+            image = torch.autograd.grad(
+                [gradient[i] for i in used],
+                self.parameters,
+                weights,
+                retain_graph=True,
+                allow_unused=True,
+            )
+            images.append(self._taken(image))
+            del image, weights
+        return images
+
+
+def _fixed_rows(working_copy):
+    """Return {id of parameter: its rows that have no gradient}: those of padding."""
+    fixed = {}
+    for module in working_copy.modules():
+        looks_up = isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag)
+        if looks_up and module.padding_idx is not None:
+            fixed[id(module.weight)] = torch.tensor([module.padding_idx])
+    return fixed
+
+
+def _agrees(found, expected, bound):
+    """Compare two products; what is not finite is no fault of the derivatives."""
+    if not (torch.isfinite(found).all() and torch.isfinite(expected).all()):
+        return True
+    return float((found - expected).norm()) <= bound

@@ -1,0 +1,133 @@
+"""The working copy must say what its original says, and depend on nothing of the original."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+
+from hessdiag.curvature.network._checks import module_attributes, tensors_of
+from hessdiag.curvature.network._scalar import match_floats
+
+
+def check_copy(net, working_copy, X):
+    """Compare the copy with its original on some samples; refuse what it takes from the original.
+
+    Raises a ValueError if outputs differ, or if the copy's outputs depend on parameters of the
+    original, as where a function that the net calls holds a module or a tensor of its own.
+    """
+    outputs = working_copy(X)
+    _check_leaves(net, working_copy, outputs)
+    try:
+        expected = _run_original(net, X)
+    except Exception:
+        # As where the original lies on a device that is not there; the copy has run.
+        return
+    for own, other in zip(tensors_of(outputs), tensors_of(expected)):
+        own = own.detach().to(device=other.device)
+        if own.shape != other.shape or not own.is_floating_point():
+            continue
+        own, other = own.double(), other.double()
+        if not (torch.isfinite(own).all() and torch.isfinite(other).all()):
+            continue
+        half = any(p.dtype in (torch.float16, torch.bfloat16) for p in _parameters(net).values())
+        tolerance = 0.1 if half else 1e-3
+        if (own - other).norm() > tolerance * (1e-30 + other.norm()):
+            raise ValueError(
+                "Expected a copy of the net to give the net's own outputs in evaluation mode, "
+                f"found ones that differ by {float((own - other).norm() / other.norm()):.2g} of "
+                "their size. Keep all that the forward pass needs in parameters, buffers or plain "
+                "attributes, which copy.deepcopy copies."
+            )
+
+
+def _parameters(net):
+    """Map names to the parameters of a net's modules."""
+    modules, _ = module_attributes(net)
+    return {
+        f"{attribute.removesuffix('_')}.{name}": parameter
+        for attribute in modules
+        for name, parameter in getattr(net, attribute).named_parameters()
+    }
+
+
+def _check_leaves(net, working_copy, outputs):
+    """Refuse outputs whose graph ends in parameters of the original."""
+    originals = {id(parameter): name for name, parameter in _parameters(net).items()}
+    own = {id(parameter) for parameter in working_copy.parameters()}
+    for leaf in _leaves(outputs):
+        if id(leaf) in originals and id(leaf) not in own:
+            name = originals[id(leaf)].partition(".")[2]
+            raise ValueError(
+                f"Expected a net that a copy can stand for, found that its forward pass takes "
+                f"{name!r} of the original: a function that it calls (a closure, a lambda, a "
+                "bound method) holds a module or a parameter. Write it as a method that reaches "
+                "them through self."
+            )
+
+
+def _leaves(outputs):
+    """Yield the leaves that outputs depend on, by their graph."""
+    pending = [t.grad_fn for t in tensors_of(outputs) if t.grad_fn is not None]
+    seen = set(pending)
+    while pending:
+        node = pending.pop()
+        leaf = getattr(node, "variable", None)
+        if leaf is not None:
+            yield leaf
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                pending.append(following)
+
+
+def _run_original(net, X):
+    """Run the original in evaluation mode, in its own precision, and leave it as it was."""
+    modules = [getattr(net, name) for name in module_attributes(net)[0]]
+    first = next(iter(_parameters(net).values()))
+    X = match_floats(_to(X, first.device), first.dtype)
+    with contextlib.ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(_as_it_was(module))
+            module.eval()
+        stack.enter_context(torch.no_grad())
+        return net.infer(X)
+
+
+def _to(tree, device):
+    """Bring the tensors of a tree to a device."""
+    if isinstance(tree, torch.Tensor) or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
+        return tree.to(device) if hasattr(tree, "to") else tree
+    if isinstance(tree, dict):
+        return {key: _to(value, device) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(_to(value, device) for value in tree)
+    return tree
+
+
+@contextlib.contextmanager
+def _as_it_was(module):
+    """Put back what a forward pass may leave at a module: attributes, buffers, their containers."""
+    parts = list(module.modules())
+    attributes = [dict(vars(part)) for part in parts]
+    containers = [
+        (value, value.copy())
+        for kept in attributes
+        for value in kept.values()
+        if type(value) in (list, dict, set)
+    ]
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    registered = [(vars(part)["_buffers"], dict(vars(part)["_buffers"])) for part in parts]
+    try:
+        yield
+    finally:
+        for part, kept in zip(parts, attributes):
+            vars(part).clear()
+            vars(part).update(kept)
+        for container, kept in [*containers, *registered]:
+            container.clear()
+            (container.extend if isinstance(container, list) else container.update)(kept)
+        with torch.no_grad():
+            for buffer, kept in buffers:
+                if not torch.equal(buffer, kept):
+                    buffer.copy_(kept)

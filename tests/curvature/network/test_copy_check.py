@@ -1,0 +1,122 @@
+"""A copy stands for its net only if it says the same, by its own parameters."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from dense_oracle import tabular_net
+from skorch import NeuralNetClassifier
+from torch import nn
+
+import hessdiag as hd
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(20, 5)).astype("float32"), RNG.integers(0, 3, 20)
+
+
+def fitted(module):
+    return tabular_net(module, NeuralNetClassifier, criterion=nn.CrossEntropyLoss)
+
+
+def with_closure():
+    module = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3))
+    first, last = module[0], module[2]
+    module.forward = lambda x: last(torch.tanh(first(x)))
+    return module
+
+
+class WithLambda(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.head = nn.Linear(5, 6), nn.Linear(6, 3)
+        self.encode = lambda x: torch.tanh(self.inner(x))
+
+    def forward(self, x):
+        return self.head(self.encode(x))
+
+
+class TiedByLambda(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.head = nn.Linear(5, 5), nn.Linear(5, 3)
+        self.decoder = lambda: self.inner.weight.T
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.inner(x)) @ self.decoder())
+
+
+class Forgetful(nn.Module):
+    """A copy of it has lost what it needs."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.scale = nn.Linear(5, 3), [1.0]
+
+    def __deepcopy__(self, memo):
+        other = Forgetful()
+        other.load_state_dict(self.state_dict())
+        return other
+
+    def forward(self, x):
+        return self.inner(x) * self.scale[0]
+
+
+@pytest.mark.parametrize("dtype", [None, "float64"])
+@pytest.mark.parametrize("make", [with_closure, WithLambda, TiedByLambda])
+def test_what_holds_the_original_is_refused(make, dtype):
+    with pytest.raises(ValueError, match=r"takes '.*(weight|bias)' of the original.*lambda"):
+        hd.layer_spectra(fitted(make()), X, Y, dtype=dtype)
+
+
+def test_a_copy_that_says_something_else_is_refused():
+    module = Forgetful()
+    module.scale[0] = 3.0
+    net = fitted(module)
+    net.module_.scale[0] = 3.0
+    with pytest.raises(ValueError, match="a copy of the net to give the net's own outputs"):
+        hd.layer_spectra(net, X, Y)
+
+
+class Remembering(nn.Module):
+    """Leaves traces wherever a forward pass may leave them."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.log, self.seen, self.last, self.n = nn.Linear(5, 3), [], {}, None, 0
+        self.register_buffer("count", torch.zeros(1))
+
+    def forward(self, x):
+        self.log.append(x.sum().item())
+        self.seen[len(self.seen)] = x.shape
+        self.last, self.n = x, self.n + 1
+        self.count += 1
+        return self.inner(x)
+
+
+def test_comparing_leaves_no_trace_at_the_original():
+    net = fitted(Remembering())
+    net.module_.train()
+    kept = copy.deepcopy({k: v for k, v in vars(net.module_).items() if k[0] != "_"})
+    hd.layer_spectra(net, X, Y)
+    module = net.module_
+    assert (module.log, module.seen, module.last, module.n) == ([], {}, None, 0)
+    assert module.count.item() == 0
+    assert module.training
+    assert {k for k in vars(module) if k[0] != "_"} == set(kept)
+
+
+def test_nets_that_insist_on_their_precision_are_told_what_to_pass():
+    class Single(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(5, 3)
+            self.shift = [torch.ones(5)]
+
+        def forward(self, x):
+            return self.inner(torch.nn.functional.linear(x, torch.diag(self.shift[0])))
+
+    net = fitted(Single())
+    assert hd.layer_spectra(net, X, Y)["inner"].exact
+    with pytest.raises(ValueError, match="dtype=None"):
+        hd.layer_spectra(net, X, Y, dtype="float64")

@@ -1,0 +1,242 @@
+"""Derivatives that are none are refused by name; ways that are wrong give way to one that is right.
+
+The oracle is a difference of gradients, or of losses, of the net as it is: it shares nothing with
+autograd's second derivatives.
+"""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from dense_oracle import tabular_net
+from skorch import NeuralNetClassifier
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+from torch.utils.checkpoint import checkpoint
+
+import hessdiag as hd
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import untouched_surroundings
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(20, 5)).astype("float32"), RNG.integers(0, 3, 20)
+
+
+class OnceDifferentiable(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient):
+        (x,) = context.saved_tensors
+        return 3 * x**2 * gradient
+
+
+class Detached(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        context.x = x.detach()
+        return x**3
+
+    @staticmethod
+    def backward(context, gradient):
+        return 3 * context.x**2 * gradient
+
+
+class Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(context, gradient):
+        return -gradient
+
+
+class Apply(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def straight_through(x):
+    return x + (x.round() - x).detach()
+
+
+def around(middle):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 6), middle, nn.Linear(6, 3))
+
+
+def fitted(module, net_class=NeuralNetClassifier, criterion=nn.CrossEntropyLoss):
+    return tabular_net(module, net_class, criterion=criterion)
+
+
+REFUSED = {
+    "once differentiable": (lambda: around(Apply(OnceDifferentiable.apply)), "layer '0'"),
+    "detached backward": (lambda: around(Apply(Detached.apply)), "layer '0'"),
+    "straight-through": (lambda: around(Apply(straight_through)), "straight-through"),
+    "reversed gradient": (lambda: around(Apply(Reversed.apply)), "reversed"),
+}
+
+
+@pytest.mark.parametrize("door", [hd.layer_spectra, hd.layer_traces, hd.examine, hd.plan_spectra])
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_no_derivative_is_refused(kind, door):
+    make, cause = REFUSED[kind]
+    net = fitted(make())
+    before = copy.deepcopy(net.module_.state_dict())
+    with pytest.raises(ValueError, match=cause) as caught:
+        door(net, X, Y)
+    assert str(caught.value).startswith("Expected ")
+    for name, value in net.module_.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+class RandomLoss(nn.CrossEntropyLoss):
+    def forward(self, outputs, targets):
+        return super().forward(outputs, targets) * (1 + 0.1 * torch.rand(()))
+
+
+class CountingLoss(nn.CrossEntropyLoss):
+    count = 0
+
+    def forward(self, outputs, targets):
+        self.count += 1
+        return super().forward(outputs, targets) * (1 + 0.1 * self.count)
+
+
+@pytest.mark.parametrize("criterion", [RandomLoss, CountingLoss])
+def test_a_loss_that_is_not_the_same_again_is_refused(criterion):
+    with pytest.raises(ValueError, match=f"two evaluations of {criterion.__name__}"):
+        hd.layer_spectra(fitted(around(nn.Tanh()), criterion=criterion), X, Y)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, where):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.where = nn.Linear(5, 6), nn.Linear(6, 3), where
+        self.body = nn.Sequential(nn.Linear(6, 6), nn.GELU(), nn.Linear(6, 6), nn.Tanh())
+
+    def forward(self, x):
+        if self.where == "everywhere":
+            return checkpoint(self.run, x, use_reentrant=False)
+        x = torch.tanh(self.first(x))
+        body = self.body
+        return self.last(checkpoint(body, x, use_reentrant=False) if self.where else body(x))
+
+    def run(self, x):
+        return self.last(self.body(torch.tanh(self.first(x))))
+
+
+@pytest.mark.parametrize("where", ["body", "everywhere"])
+def test_checkpointed_activations(where):
+    plain, net = fitted(Checkpointed("")), fitted(Checkpointed(where))
+    expected = hd.layer_spectra(plain, X, Y, dtype="float64")
+    for settings in ({}, {"batch_size": 7}):
+        found = hd.layer_spectra(net, X, Y, dtype="float64", **settings)
+        for name, spectrum in expected.items():
+            np.testing.assert_allclose(
+                found[name].eigenvalues(), spectrum.eigenvalues(), atol=1e-10
+            )
+    with untouched_surroundings():
+        assert prepare(plain, X, Y).keeps_derivatives
+        assert not prepare(net, X, Y).keeps_derivatives
+
+
+def hessian_by_differences(module, parameter):
+    """Difference gradients of a module's loss in one parameter, entry by entry, in float64."""
+    module = module.double()
+    inputs, targets = torch.as_tensor(X).double(), torch.as_tensor(Y)
+
+    def gradient():
+        loss = nn.functional.cross_entropy(module(inputs), targets)
+        return torch.autograd.grad(loss, parameter)[0].reshape(-1)
+
+    rows, step = [], 1e-6
+    for index in range(parameter.numel()):
+        sides = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                parameter.view(-1)[index] += sign * step
+            sides.append(gradient())
+            with torch.no_grad():
+                parameter.view(-1)[index] -= sign * step
+        rows.append((sides[0] - sides[1]) / (2 * step))
+    return torch.stack(rows).numpy()
+
+
+def pruned():
+    module = around(nn.Tanh())
+    prune.random_unstructured(module[0], "weight", 0.4)
+    return module
+
+
+def normalized():
+    module = around(nn.Tanh())
+    parametrizations.weight_norm(module[0])
+    return module
+
+
+def normalized_by_hook():
+    module = around(nn.Tanh())
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        nn.utils.weight_norm(module[0])
+    return module
+
+
+def spectral_by_hook():
+    module = around(nn.Tanh())
+    nn.utils.spectral_norm(module[0])
+    module(torch.randn(8, 5))
+    return module.eval()
+
+
+@pytest.mark.parametrize("make", [pruned, normalized, normalized_by_hook, spectral_by_hook])
+def test_weights_that_are_computed_against_differences_of_gradients(make):
+    module = make()
+    names = [name for name, _ in module.named_parameters() if name.startswith("0.")]
+    name = next(n for n in names if "weight" in n and "_g" not in n and "original0" not in n)
+    net = fitted(module)
+    spectrum = hd.layer_spectra(net, X, Y, layers={"block": [name]}, dtype="float64")["block"]
+    twin = make()
+    twin.load_state_dict(net.module_.state_dict())
+    matrix = hessian_by_differences(twin, dict(twin.named_parameters())[name])
+    expected = np.linalg.eigvalsh(0.5 * (matrix + matrix.T))
+    np.testing.assert_allclose(spectrum.eigenvalues(), expected, atol=1e-6 * np.abs(expected).max())
+    assert np.isfinite(hd.examine(net, X, Y).network.spectrum.trace)
+
+
+def test_padding_that_is_looked_up_is_no_fault():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Embedding(6, 3, padding_idx=0), nn.Flatten(), nn.Linear(12, 3))
+    with torch.no_grad():
+        module[0].weight[0] = 1.0
+    tokens = RNG.integers(0, 6, (20, 4))
+    assert hd.layer_spectra(fitted(module), tokens, Y)["0"].trace > 0
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-8, 1e4])
+def test_flat_and_saturated_losses_pass(factor):
+    module = around(nn.Tanh())
+    with torch.no_grad():
+        module[2].weight.mul_(factor)
+    assert np.isfinite(hd.layer_spectra(fitted(module), X, Y)["0"].trace)
+
+
+def test_numbers_and_layout_of_the_copy_come_back():
+    net = fitted(around(nn.Sequential(nn.BatchNorm1d(6), nn.Tanh())))
+    with untouched_surroundings():
+        problem = prepare(net, X, Y)
+    own = dict(problem.working_copy.net.module_.state_dict())
+    for name, value in net.module_.state_dict().items():
+        torch.testing.assert_close(own[name], value, rtol=0, atol=0)
+        assert own[name].dtype == value.dtype
