@@ -40,7 +40,7 @@ def draws_the_shipped_pairs():
     `numpy.argpartition` promises none: it is another one in NumPy 1 and on old processors. Then
     other pairs of neighbours are drawn, and statistics between samples differ as by chance.
     """
-    distances = np.random.RandomState(0).standard_normal((60, 60))  # noqa: NPY002
+    distances = np.random.RandomState(0).standard_normal((60, 60))
     order = np.argpartition(distances, 4, axis=1)[:, :5]
     return zlib.crc32(order.astype("<i8").tobytes()) == SHIPPED_ORDER
 
