@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 # Small matrices: one thread for each of the worker processes is fastest.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint evaluate advise zoo study bench docs clean
+.PHONY: help demo test test-oldest test-newest lint evaluate advise zoo study bench docs clean
 
 help:  ## show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 # A release of torch for the CPU is used where pip finds one for the pinned version.
 $(VENV)/.installed-%: pyproject.toml constraints.txt
@@ -21,6 +21,22 @@ demo: $(VENV)/.installed-all  ## diagnose three new networks and do what is advi
 
 test: lint  ## everything that must hold: lint, docstrings, tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# torch of these two brings its CUDA libraries where pip finds no release for the CPU: 5 GB each.
+$(VENV)-oldest/.installed: pyproject.toml constraints-oldest.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints-oldest.txt -e ".[tests]"
+	touch $@
+
+test-oldest: $(VENV)-oldest/.installed  ## the tests with the oldest releases (Python 3.11 or 3.12)
+	$(VENV)-oldest/bin/python -m pytest -n 2 --dist worksteal
+
+test-newest:  ## the tests with the newest releases of everything, fetched anew
+	test -x $(VENV)-newest/bin/python || $(PYTHON) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--upgrade --upgrade-strategy eager -e ".[tests]"
+	$(VENV)-newest/bin/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.installed-tests  ## ruff; docstrings are validated by the tests
 	$(BIN)/ruff check .
@@ -53,4 +69,4 @@ docs: $(VENV)/.installed-docs  ## build the documentation
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 clean:  ## remove the virtual environment and what the targets made
-	rm -rf $(VENV) $(VENV)-bench demo-output docs/_build .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-oldest $(VENV)-newest demo-output docs/_build .pytest_cache .ruff_cache

@@ -6,7 +6,7 @@ import numpy as np
 
 from hessdiag.plotting._matplotlib import figure_html, new_figure, short_names, shorten
 from hessdiag.plotting._palette import NEGATIVE, NEGATIVE_HATCH, POSITIVE
-from hessdiag.plotting._spectrum_panel import TITLE_WIDTH, SpectrumPanel
+from hessdiag.plotting._spectrum_panel import LEAST_WIDTH, TITLE_WIDTH, SpectrumPanel
 
 # A density is drawn on this many points, so that a Gaussian of 1 % of the range is smooth.
 _N_GRID = 401
@@ -387,6 +387,6 @@ def _density(spectrum):
     if spectrum.exact or not np.isfinite(spectrum.nodes).all():
         return None, None
     low, high = float(np.min(spectrum.nodes)), float(np.max(spectrum.nodes))
-    width = (high - low) or max(abs(high), 1e-12)
+    width = max((high - low) or max(abs(high), 1e-12), LEAST_WIDTH)
     grid = np.linspace(low - 0.05 * width, high + 0.05 * width, _N_GRID)
     return grid, np.asarray(spectrum.density(grid, 0.01 * width))

@@ -23,6 +23,9 @@ _MAX_POINTS = 240
 # Up to this many eigenvalues each gets a marker of its own.
 _MAX_MARKERS = 40
 
+#: Least range of a density's nodes: the density of a smaller one overflows.
+LEAST_WIDTH = 1e-290
+
 #: Characters of a panel's heading.
 TITLE_WIDTH = 34
 
@@ -174,7 +177,7 @@ class SpectrumPanel:
 
     def _draw_density(self, ax):
         """Draw the density on a log scale, down to half of what one single eigenvalue makes."""
-        width = np.ptp(self.nodes) or self.magnitude
+        width = max(np.ptp(self.nodes) or self.magnitude, LEAST_WIDTH)
         floor = 0.5 / (self.n_params * 0.01 * width * np.sqrt(2 * np.pi))
         high = self.density.max() * 3
         low = 10.0 ** np.floor(np.log10(min(floor, high / 1e3)))

@@ -226,7 +226,7 @@ def untouched_surroundings(device=None):
 @contextlib.contextmanager
 def _full_precision():
     """Multiply matrices in the precision they have: neither in TF32 or bfloat16, nor autocast."""
-    settings = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    settings = _precisions_by_device()
     before = [setting.fp32_precision for setting in settings]
     try:
         named = torch.get_float32_matmul_precision()
@@ -243,6 +243,12 @@ def _full_precision():
         torch.set_float32_matmul_precision(named)
         for setting, value in zip(settings, before):
             setting.fp32_precision = value
+
+
+def _precisions_by_device():
+    """List the settings of each device's precision; torch before 2.9 has one for all alone."""
+    settings = (torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None))
+    return [setting for setting in settings if hasattr(setting, "fp32_precision")]
 
 
 def _resolve_dtype(dtype, found):

@@ -23,6 +23,9 @@ from hessdiag.curvature.products._kept_derivatives import (
     Softmax,
 )
 
+#: What torch's own attention answers where nothing may be looked at; before 2.5 it is nan.
+SILENT_ROWS_ARE_ZERO = torch.__version__ >= (2, 5)
+
 
 class KeptDerivatives(TorchFunctionMode):
     """Record smooth functions with derivatives that are kept, while this is active."""
@@ -141,7 +144,7 @@ def _record_attention(
             zeros = torch.zeros(attn_mask.shape, dtype=scores.dtype, device=scores.device)
             attn_mask = zeros.masked_fill(~attn_mask, -math.inf)
         scores = scores + attn_mask
-        if not is_causal:
+        if not is_causal and SILENT_ROWS_ARE_ZERO:
             # Who may look at nothing sees nothing.
             silent = (scores.detach() == -math.inf).all(dim=-1, keepdim=True)
     return _multiply(Softmax.apply(scores, -1, silent), value)

@@ -1,5 +1,7 @@
 """Products by double backward and by sample-wise Hessians, against dense matrices."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -94,3 +96,13 @@ def test_sparse_gradients_count():
         factor = problem.factors()["0"]
         plain = prepare(net, X, y, dtype="float64").factors()["0"]
         torch.testing.assert_close(factor.dense(), plain.dense())
+
+
+def test_warnings_on_the_way_back_are_no_errors():
+    # As torch 2.4 gives them where a network keeps checkpoints.
+    x = torch.linspace(-1, 1, 3).requires_grad_()
+    output = x.sin()
+    output.register_hook(lambda _: warnings.warn("deprecated", FutureWarning, stacklevel=1))
+    with pytest.warns(FutureWarning, match="deprecated"):
+        (found,) = hessian_products.vector_jacobian_products([output], [x], [torch.eye(3)])
+    torch.testing.assert_close(found, x.detach().cos().diag())
