@@ -38,9 +38,10 @@ test-newest:  ## the tests with the newest releases of everything, fetched anew
 		--upgrade --upgrade-strategy eager -e ".[tests]"
 	$(VENV)-newest/bin/python -m pytest -n 2 --dist worksteal
 
-lint: $(VENV)/.installed-tests  ## ruff; docstrings are validated by the tests
+lint: $(VENV)/.installed-tests $(VENV)/.installed-lint  ## ruff and mypy; docstrings are validated by the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 evaluate: $(VENV)/.installed-all  ## score the diagnosis on unseen data sets, beside its rivals
 	$(BIN)/hessdiag zoo evaluate --json benchmarks/evaluation.json
@@ -69,4 +70,5 @@ docs: $(VENV)/.installed-docs  ## build the documentation
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 clean:  ## remove the virtual environment and what the targets made
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-oldest $(VENV)-newest demo-output docs/_build .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-oldest $(VENV)-newest demo-output docs/_build \
+		.pytest_cache .ruff_cache .mypy_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -20,7 +21,7 @@ FORMAT = 1
 BASES = {"net": skorch.NeuralNet, "module": torch.nn.Module, "criterion": torch.nn.Module}
 
 
-def save_case(case, folder):
+def save_case(case: NetworkCase, folder: str | os.PathLike[str]) -> None:
     """Write a case to a folder that `hessdiag diagnose` can read.
 
     No object is pickled: classes are written as import paths and their keyword arguments as JSON,
@@ -73,7 +74,7 @@ def save_case(case, folder):
     (folder / "case.json").write_text(json.dumps(description, indent=1))
 
 
-def load_case(folder):
+def load_case(folder: str | os.PathLike[str]) -> NetworkCase:
     """Read a case that `save_case` wrote.
 
     The classes named in the file are imported, and nothing is unpickled: import paths should be

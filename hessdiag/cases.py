@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -88,7 +89,7 @@ class NetworkCase:
             return super().__reduce_ex__(protocol)
         return _rebuild_case, (type(self.net), dict(vars(self.net)), self.X, self.y, self.name)
 
-    def digest(self):
+    def digest(self) -> str:
         """Return a digest of everything the examination depends on.
 
         Parameters and buffers, architecture, criterion with its settings, and data count; what
@@ -143,7 +144,12 @@ def _rebuild_case(net_class, state, X, y, name):
     return NetworkCase(net, X, y, name)
 
 
-def check_case(case, layers=None, batch_size=None, max_memory=None):
+def check_case(
+    case: NetworkCase,
+    layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
+    max_memory: float | None = None,
+) -> NetworkCase:
     """Check all that can be checked before long work starts.
 
     Runs the net forward, twice, on a private copy; the net is left as it was.

@@ -63,7 +63,7 @@ class Treatment:
     after: float
 
 
-def run_demo(folder):
+def run_demo(folder: str | os.PathLike[str]) -> tuple[list[DiagnosisReport], list[Treatment]]:
     """Train, diagnose, report, and train again as advised.
 
     Parameters
@@ -82,7 +82,8 @@ def run_demo(folder):
 
     folder = Path(folder)
     print(f"Training three networks on {DEMO_DATASET!r}, which is not in the reference zoo ...")
-    cases, held_out = [], {}
+    cases = []
+    held_out: dict[str | None, float] = {}
     for name, recipe in DEMO_RECIPES.items():
         net, record = train_recipe(recipe)
         split = recipe_split(recipe)

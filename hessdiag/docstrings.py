@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _SECTION = re.compile(r"(?m)^(?=[^\n]+\n-{3,}$)")
 
 
-def take_parameters(*sources):
+def take_parameters(*sources: Callable[..., Any]) -> Callable[[_Function], _Function]:
     """Complete a numpydoc docstring by what others say of the same parameters.
 
     Parameters of the decorated function or class that its own docstring does not describe are
@@ -52,7 +55,7 @@ def take_parameters(*sources):
         A number.
     """
 
-    def complete(function):
+    def complete(function: _Function) -> _Function:
         if function.__doc__ is None:  # as under python -OO
             return function
         parts = _SECTION.split(inspect.cleandoc(function.__doc__))

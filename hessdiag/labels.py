@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.special import ndtr, ndtri
 
@@ -22,7 +24,9 @@ DELTA = 0.05
 _N_NODES = 32
 
 
-def label_gains(gain_widening, gain_constraining, delta=DELTA):
+def label_gains(
+    gain_widening: ArrayLike, gain_constraining: ArrayLike, delta: float = DELTA
+) -> np.ndarray:
     """Name the diagnosis that measured gains stand for.
 
     A network is well-fit if neither intervention gains at least `delta`; otherwise the larger gain
@@ -65,7 +69,13 @@ def label_gains(gain_widening, gain_constraining, delta=DELTA):
     return np.where(np.maximum(widening, constraining) < delta, WELL_FIT, unhealthy)
 
 
-def is_unsure(gain_widening, gain_constraining, error_widening, error_constraining, delta=DELTA):
+def is_unsure(
+    gain_widening: ArrayLike,
+    gain_constraining: ArrayLike,
+    error_widening: ArrayLike,
+    error_constraining: ArrayLike,
+    delta: float = DELTA,
+) -> np.ndarray:
     """Say which labels could change within one standard error of the gains.
 
     Parameters
@@ -94,7 +104,7 @@ def is_unsure(gain_widening, gain_constraining, error_widening, error_constraini
     return unsure
 
 
-def label_probabilities(gains, errors, delta=DELTA):
+def label_probabilities(gains: ArrayLike, errors: ArrayLike, delta: float = DELTA) -> np.ndarray:
     """Give the probability of each diagnosis, where gains were measured with errors.
 
     True gains are taken to be normally distributed about the measured ones, independently, with
@@ -141,7 +151,7 @@ def label_probabilities(gains, errors, delta=DELTA):
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
-def nearest_gains(gains, diagnoses, delta=DELTA):
+def nearest_gains(gains: ArrayLike, diagnoses: ArrayLike, delta: float = DELTA) -> np.ndarray:
     """Move gains as little as it takes for the rule to give them the diagnosis that is named.
 
     The gains that carry a diagnosis are a convex region of the plane; this is the projection on
@@ -170,7 +180,7 @@ def nearest_gains(gains, diagnoses, delta=DELTA):
     gains = np.array(gains, dtype=float).reshape(-1, 2)
     moved = gains.copy()
     named = np.asarray(diagnoses)
-    wrong = label_gains(*gains.T, delta) != named
+    wrong = label_gains(gains[:, 0], gains[:, 1], delta) != named
     well = wrong & (named == WELL_FIT)
     moved[well] = np.minimum(gains[well], np.nextafter(delta, -np.inf))
     for name, own, other in ((UNDERPARAMETERIZED, 0, 1), (OVERFITTING, 1, 0)):

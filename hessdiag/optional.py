@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 
 
-def import_optional(module, extra, purpose):
+def import_optional(module: str, extra: str, purpose: str) -> ModuleType:
     """Import a package of one of hessdiag's extras.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -10,6 +11,9 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class TableClassifier(ClassifierMixin, BaseEstimator):
@@ -59,12 +63,12 @@ class TableClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        n_estimators=300,
-        min_samples_leaf=3,
-        max_features="sqrt",
-        n_jobs=None,
-        random_state=None,
-    ):
+        n_estimators: int = 300,
+        min_samples_leaf: int = 3,
+        max_features: float | Literal["sqrt"] = "sqrt",
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_estimators = n_estimators
         self.min_samples_leaf = min_samples_leaf
         self.max_features = max_features
@@ -77,7 +81,7 @@ class TableClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Grow the trees.
 
         Parameters
@@ -106,7 +110,7 @@ class TableClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = self.trees_.classes_
         return self
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Give the probability of each class.
 
         Parameters
@@ -123,7 +127,7 @@ class TableClassifier(ClassifierMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
         return self.trees_.predict_proba(X)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Name the class of each row.
 
         Parameters

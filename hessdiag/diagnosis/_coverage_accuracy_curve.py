@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils import check_consistent_length
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def coverage_accuracy_curve(y_true, probabilities, classes):
+
+def coverage_accuracy_curve(
+    y_true: ArrayLike, probabilities: ArrayLike, classes: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Balanced accuracy of the answers above a confidence, for every confidence.
 
     Parameters

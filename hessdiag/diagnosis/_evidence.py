@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -209,7 +210,8 @@ def expected_gains(model, columns, diagnosis):
     if model.n_gains_ > 2:
         ways = [name.removeprefix("gain_") for name in CONSTRAINTS]
         constraints = dict(zip(ways, model.predict_constraints(columns)[0].tolist(), strict=True))
-    return *estimates, constraints
+    widening, constraining = estimates
+    return widening, constraining, constraints
 
 
 def _strongest(evidence):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -18,6 +20,14 @@ from hessdiag.diagnosis._report import UNDECIDED
 from hessdiag.diagnosis._table_diagnoser import TableDiagnoser
 from hessdiag.features import LayerSpectra, LayerTable, SkippedCase, SpectralFeatures, layer_table
 from hessdiag.labels import DIAGNOSES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
+
+    from hessdiag.cases import NetworkCase
+    from hessdiag.diagnosis._report import DiagnosisReport
+    from hessdiag.examination import Examination
 
 #: What `predict` answers for a case that could not be examined.
 NOT_EXAMINED = "not examined"
@@ -87,7 +97,13 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         "min_confidence": [Interval(Real, 0, 1, closed="both"), None],
     }
 
-    def __init__(self, estimator=None, spectra=None, features=None, min_confidence=None):
+    def __init__(
+        self,
+        estimator: BaseEstimator | None = None,
+        spectra: LayerSpectra | None = None,
+        features: SpectralFeatures | None = None,
+        min_confidence: float | None = None,
+    ) -> None:
         self.estimator = estimator
         self.spectra = spectra
         self.features = features
@@ -99,7 +115,13 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         return tags
 
-    def fit(self, X, y, gains=None, groups=None):
+    def fit(
+        self,
+        X: Sequence[NetworkCase | Examination | LayerTable | SkippedCase],
+        y: ArrayLike,
+        gains: ArrayLike | Mapping[str, Any] | pd.DataFrame | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Learn from networks whose diagnosis, and at best gains, are known.
 
         Parameters
@@ -139,8 +161,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             )
         spectra = clone(LayerSpectra() if self.spectra is None else self.spectra).fit(X)
         y = self._check_diagnoses(X, y)
-        if gains is not None:
-            gains = check_gains(gains, len(X))
+        checked = None if gains is None else check_gains(gains, len(X))
         if groups is not None:
             groups = np.asarray(groups)
             check_consistent_length(X, groups)
@@ -153,7 +174,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             )
         y = y[examined]
         known = {
-            "gains": None if gains is None else gains.as_columns(examined),
+            "gains": None if checked is None else checked.as_columns(examined),
             "groups": None if groups is None else groups[examined],
         }
         features = SpectralFeatures() if self.features is None else self.features
@@ -172,7 +193,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         self.reference_ = ReferenceRanges.from_tables(tables, y)
         return self
 
-    def predict(self, X):
+    def predict(self, X: Sequence[NetworkCase]) -> np.ndarray:
         """Name the diagnosis of each network.
 
         Parameters
@@ -206,7 +227,9 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         blank = np.full(len(self.classes_), np.nan)
         return self._answer(X, self.estimator_.predict_proba, blank)
 
-    def predict_gains(self, X, return_interval=False, coverage=0.9):
+    def predict_gains(
+        self, X: Sequence[NetworkCase], return_interval: bool = False, coverage: float = 0.9
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Estimate how far widening and constraining would each lower held-out loss.
 
         Parameters
@@ -244,7 +267,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         gains, intervals = answer[:, :, 0], answer[:, :, 1:]
         return (gains, intervals) if return_interval else gains
 
-    def domain_score(self, X):
+    def domain_score(self, X: Sequence[NetworkCase]) -> np.ndarray:
         """Measure how far outside the reference each network lies.
 
         Parameters
@@ -261,7 +284,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self._answer(X, self.table_diagnoser_.domain_score, np.array(np.nan))
 
-    def explain(self, case):
+    def explain(self, case: NetworkCase) -> DiagnosisReport:
         """Diagnose one network and explain the diagnosis.
 
         Parameters
@@ -296,7 +319,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             )
         return explain_table(self, layer_table(examination), examination)
 
-    def diagnose_tables(self, tables):
+    def diagnose_tables(self, tables: Sequence[LayerTable]) -> np.ndarray:
         """Give the probability of each diagnosis for networks that are measured already.
 
         Parameters

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 #: Families of features that lead. Beside hundreds of columns of other families the hundred of this
 #: one would count for little; it is the one that estimates what a diagnosis is about, the loss to
@@ -10,7 +15,7 @@ import numpy as np
 LEADING_FAMILIES = ("between",)
 
 
-def leading_columns(features):
+def leading_columns(features: BaseEstimator) -> np.ndarray | None:
     """Find which columns of some features lead.
 
     Parameters

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from hessdiag.diagnosis._report import Recommendation
 from hessdiag.labels import OVERFITTING, UNDERPARAMETERIZED
+
+if TYPE_CHECKING:
+    from hessdiag.diagnosis._report import LayerFinding
+    from hessdiag.features import LayerTable
 
 # The share of a layer's directions that the data determine, under the evidence prior.
 _SATURATION = "effective_dimension_fraction_1"
@@ -22,7 +29,12 @@ WAYS = {
 _NOUNS = {"decay": "more weight decay", "stopping": "stopping earlier", "narrowing": "narrowing"}
 
 
-def recommend(diagnosis, table, findings, constraints=None):
+def recommend(
+    diagnosis: str,
+    table: LayerTable,
+    findings: Sequence[LayerFinding],
+    constraints: Mapping[str, float] | None = None,
+) -> Recommendation:
     """Choose what to try next.
 
     Parameters

@@ -136,12 +136,12 @@ class DiagnosisReport:
     domain_score: float | None = None
 
     @property
-    def answer(self):
+    def answer(self) -> str:
         """str : What `predict` answers: the diagnosis, or ``"undecided"``."""
         return UNDECIDED if self.undecided else self.diagnosis
 
     @property
-    def confidence(self):
+    def confidence(self) -> float:
         """float : Probability of the diagnosis."""
         return self.probabilities[self.diagnosis]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -29,6 +30,10 @@ from hessdiag.labels import (
     label_probabilities,
     nearest_gains,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
 
 # Networks further from the reference than all but this share of its own networks lie outside.
 DOMAIN_QUANTILE = 0.99
@@ -137,7 +142,13 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    def __init__(self, gamma=0.2, ridge=0.5, leading_share=(0.5, 0.75), class_weight="balanced"):
+    def __init__(
+        self,
+        gamma: float | tuple[float, ...] = 0.2,
+        ridge: float = 0.5,
+        leading_share: float | tuple[float, ...] = (0.5, 0.75),
+        class_weight: dict[str, float] | Literal["balanced"] | None = "balanced",
+    ) -> None:
         self.gamma = gamma
         self.ridge = ridge
         self.leading_share = leading_share
@@ -149,7 +160,14 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def fit(self, X, y, gains=None, groups=None, leading=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        gains: ArrayLike | Mapping[str, Any] | pd.DataFrame | None = None,
+        groups: ArrayLike | None = None,
+        leading: ArrayLike | None = None,
+    ) -> Self:
         """Learn from networks whose diagnosis, and at best gains, are known.
 
         Parameters
@@ -230,6 +248,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
                 candidate = _calibrate(solved, n_used, y, weight, gamma, share, kernel)
                 if best is None or candidate.loss < best.loss:
                     best = candidate
+        assert best is not None  # one share and one gamma at least were tried
+        assert best is not None  # one share and one gamma at least were tried
         solved = best.solved
         self.gamma_, self.leading_share_ = best.gamma, best.share
         self.left_out_scale_, self.calibration_ = best.scale, best.calibration
@@ -250,7 +270,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         self.domain_threshold_ = float(threshold) or 1.0
         return self
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Give the probability of each class.
 
         Parameters
@@ -265,7 +285,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         """
         return self._probabilities(self._answers(X)[0])
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Name the class of each row.
 
         Parameters
@@ -281,7 +301,13 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
 
-    def predict_gains(self, X, return_interval=False, coverage=0.9, diagnoses=None):
+    def predict_gains(
+        self,
+        X: ArrayLike,
+        return_interval: bool = False,
+        coverage: float = 0.9,
+        diagnoses: ArrayLike | None = None,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Estimate how far widening and constraining would each lower held-out loss.
 
         Parameters
@@ -324,7 +350,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         intervals[:, :, 1] = np.maximum(intervals[:, :, 1], gains)
         return gains, intervals
 
-    def predict_constraints(self, X):
+    def predict_constraints(self, X: ArrayLike) -> np.ndarray:
         """Estimate how far each way of constraining would lower held-out loss.
 
         Parameters
@@ -348,7 +374,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         start = len(self.classes_) + 2
         return from_learning_scale(answers[:, start : start + 3])
 
-    def domain_score(self, X):
+    def domain_score(self, X: ArrayLike) -> np.ndarray:
         """Measure how far outside the reference each network lies.
 
         Parameters

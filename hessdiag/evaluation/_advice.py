@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from hessdiag.evaluation._folds import split_by_groups
 from hessdiag.evaluation._search import measured_gains
 from hessdiag.labels import DELTA, WELL_FIT
 from hessdiag.zoo import NARROWING, WIDENING, Recipe, change_recipe, train_zoo
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
 
 N_FOLDS = 7
 N_BOOTSTRAP = 1000
@@ -168,16 +173,16 @@ def recipe_of(columns, index):
 
 
 def try_advice(
-    zoo,
-    folder,
-    n_networks=60,
-    n_seeds=3,
-    min_confidence=None,
-    delta=DELTA,
-    random_state=0,
-    n_jobs=None,
-    progress=True,
-):
+    zoo: Bunch,
+    folder: str | os.PathLike[str],
+    n_networks: int = 60,
+    n_seeds: int = 3,
+    min_confidence: float | None = None,
+    delta: float = DELTA,
+    random_state: int = 0,
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
     """Train networks again as advised, as opposed, and at random, and compare held-out losses.
 
     Held-out loss before and after is averaged over the same new seeds, on the same division of the
@@ -243,7 +248,7 @@ def try_advice(
     return _summarize(rows, delta, n_seeds, random_state) | {"answered": answered}
 
 
-def format_advice(result):
+def format_advice(result: dict[str, Any]) -> str:
     """Write what advice did as a plain-text table.
 
     Parameters

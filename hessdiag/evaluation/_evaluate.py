@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import joblib
 import numpy as np
 from sklearn.dummy import DummyClassifier
@@ -25,19 +28,23 @@ from hessdiag.evaluation._studies import run_studies
 from hessdiag.labels import DIAGNOSES
 from hessdiag.optional import import_optional
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.utils import Bunch
+
 N_FOLDS = 7
 
 
 def evaluate_zoo(
-    zoo,
-    estimator=None,
-    n_folds=N_FOLDS,
-    random_state=0,
-    studies=True,
-    n_jobs=None,
-    progress=False,
-    protocols=None,
-):
+    zoo: Bunch,
+    estimator: BaseEstimator | None = None,
+    n_folds: int = N_FOLDS,
+    random_state: int = 0,
+    studies: bool = True,
+    n_jobs: int | None = None,
+    progress: bool = False,
+    protocols: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Score every row under every protocol that the zoo supports.
 
     Within each split each row gets the same search: the candidates of
@@ -112,7 +119,8 @@ def evaluate_zoo(
         )
         for _, _, split, table, lead in jobs
     )
-    found, chosen = {}, {}
+    found: dict[Any, Any] = {}
+    chosen: dict[Any, Any] = {}
     for (name, row, split, *_), (probabilities, classifier) in zip(
         jobs, _with_bar(answers, len(jobs), progress), strict=True
     ):

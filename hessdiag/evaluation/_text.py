@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hessdiag.evaluation._gain_ceiling import CEILING_TITLES
 from hessdiag.evaluation._rows import ROW_TITLES
 
 
-def format_evaluation(result):
+def format_evaluation(result: dict[str, Any]) -> str:
     """Write an evaluation as plain-text tables.
 
     Parameters

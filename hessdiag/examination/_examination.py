@@ -125,7 +125,7 @@ class Examination:
         _freeze(self, "settings")
 
     @property
-    def layer_names(self):
+    def layer_names(self) -> tuple[str, ...]:
         """Names of the layers in forward order."""
         return tuple(layer.name for layer in self.layers)
 

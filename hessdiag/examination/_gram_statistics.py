@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from hessdiag.examination._leave_one_out import (
@@ -12,20 +15,25 @@ from hessdiag.examination._leave_one_out import (
 )
 from hessdiag.examination._renamed_keyword import renamed_keyword
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from hessdiag.examination._leave_one_out import WeightedGram
+
 
 @renamed_keyword("n_parameters", "n_params")
 def gram_statistics(
-    gram,
-    output_hessian,
-    residuals,
-    outputs,
-    targets,
-    pointwise_loss,
-    ridge_scale,
-    multiples=(0.01, 0.1, 1.0, 10.0, 100.0),
-    eig=None,
-    n_params=None,
-):
+    gram: ArrayLike,
+    output_hessian: ArrayLike | None,
+    residuals: ArrayLike,
+    outputs: ArrayLike,
+    targets: ArrayLike,
+    pointwise_loss: Callable[..., Any],
+    ridge_scale: float,
+    multiples: Sequence[float] = (0.01, 0.1, 1.0, 10.0, 100.0),
+    eig: WeightedGram | None = None,
+    n_params: int | None = None,
+) -> dict[str, float]:
     """Compute the statistics of a layer, or of the whole net, from its Gram matrix and residuals.
 
     Below, `J_n` (C, p) are the derivatives of the outputs of sample n in the parameters,
@@ -147,6 +155,11 @@ def gram_statistics(
     _check_inputs(gram, residuals, outputs, targets, multiples)
     with np.errstate(all="ignore"):
         if eig is None:
+            if output_hessian is None:
+                raise ValueError(
+                    "Expected output Hessians or a decomposition, found neither. "
+                    "Give `output_hessian` or `eig`."
+                )
             eig = weighted_gram(gram, output_hessian_roots(output_hessian), n_params)
         losses, errors = _evaluate(pointwise_loss, outputs)
         statistics = _ridge_statistics(

@@ -16,11 +16,14 @@ canonical link.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hessdiag.examination._renamed_keyword import renamed_keyword
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,7 @@ class LeaveOneOut(NamedTuple):
     self_influences: np.ndarray
 
 
-def output_hessian_roots(output_hessian, rank=None):
+def output_hessian_roots(output_hessian: ArrayLike, rank: int | None = None) -> np.ndarray:
     """Take roots `B_n B_n' = Lambda_n` of output Hessians, with as few columns as the rank allows.
 
     Negative eigenvalues, which a loss that is not convex in the outputs can have, are clipped to
@@ -126,7 +129,7 @@ def output_hessian_roots(output_hessian, rank=None):
 
 
 @renamed_keyword("n_parameters", "n_params")
-def weighted_gram(gram, roots, n_params=None):
+def weighted_gram(gram: ArrayLike, roots: ArrayLike, n_params: int | None = None) -> WeightedGram:
     """Decompose `B' K B` from the raw Gram matrix: one eigendecomposition of size N * R.
 
     Parameters
@@ -184,7 +187,7 @@ def weighted_gram(gram, roots, n_params=None):
     )
 
 
-def weighted_gram_from_jacobian(jacobian, roots):
+def weighted_gram_from_jacobian(jacobian: ArrayLike, roots: ArrayLike) -> WeightedGram:
     """Decompose `B' K B` from the Jacobian: an eigendecomposition of size min(p, N * R).
 
     Parameters
@@ -244,7 +247,9 @@ def weighted_gram_from_jacobian(jacobian, roots):
     )
 
 
-def leave_one_out(weighted, gram, residuals, ridges):
+def leave_one_out(
+    weighted: WeightedGram, gram: ArrayLike, residuals: ArrayLike, ridges: ArrayLike
+) -> LeaveOneOut:
     """Leave-one-out shifts, leverages and self-influences for each of several ridges.
 
     Leaving sample n out of `sum_m loss_m + (alpha / 2) |theta|^2` at its stationary point leaves

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
 from hessdiag.cases import NetworkCase
 from hessdiag.docstrings import take_parameters
 from hessdiag.examination._examination import Examination
 from hessdiag.examination._examine import examine_problem
 from hessdiag.spectra import LocalSpectra
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from skorch import NeuralNet
 
 DENSE_LIMIT = 1000
 
@@ -51,21 +59,21 @@ class LocalHessians(LocalSpectra):
 
     def __init__(
         self,
-        net,
-        X,
-        y=None,
+        net: NeuralNet,
+        X: Any,
+        y: Any = None,
         *,
-        layers=None,
-        scalar="loss",
-        curvature="hessian",
-        max_samples=None,
-        batch_size=None,
-        max_memory=None,
-        dtype=None,
-        device=None,
-        random_state=None,
-        digest=None,
-    ):
+        layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+        scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
+        curvature: Literal["hessian", "ggn"] = "hessian",
+        max_samples: int | None = None,
+        batch_size: int | None = None,
+        max_memory: float | None = None,
+        dtype: Literal["float32", "float64"] | None = None,
+        device: str | torch.device | None = None,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        digest: str | None = None,
+    ) -> None:
         super().__init__(
             net,
             X,
@@ -98,15 +106,15 @@ class LocalHessians(LocalSpectra):
     @take_parameters(LocalSpectra.spectra)
     def examine(
         self,
-        name=None,
-        method="auto",
-        n_lanczos_steps=30,
-        n_probes=3,
-        tolerance=None,
-        max_samples=None,
-        max_gram_size=1000,
-        dense_limit=DENSE_LIMIT,
-    ):
+        name: str | None = None,
+        method: Literal["auto", "exact", "lanczos"] = "auto",
+        n_lanczos_steps: int = 30,
+        n_probes: int = 3,
+        tolerance: float | None = None,
+        max_samples: int | None = None,
+        max_gram_size: int | None = 1000,
+        dense_limit: int = DENSE_LIMIT,
+    ) -> Examination:
         """Examine the net: spectra of all layers, and what follows from them and from the data.
 
         Parameters
@@ -169,27 +177,27 @@ class LocalHessians(LocalSpectra):
 
 @take_parameters(LocalHessians.examine, LocalHessians, LocalSpectra)
 def examine(
-    net,
-    X,
-    y,
-    name=None,
-    layers=None,
-    curvature="hessian",
-    method="auto",
-    n_lanczos_steps=30,
-    n_probes=3,
-    max_samples=None,
-    max_gram_size=1000,
-    dense_limit=DENSE_LIMIT,
-    random_state=None,
-    device=None,
-    dtype="float64",
-    scalar="loss",
-    batch_size=None,
-    tolerance=None,
-    max_memory=None,
-    digest=None,
-):
+    net: NeuralNet,
+    X: Any,
+    y: Any,
+    name: str | None = None,
+    layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+    curvature: Literal["hessian", "ggn"] = "hessian",
+    method: Literal["auto", "exact", "lanczos"] = "auto",
+    n_lanczos_steps: int = 30,
+    n_probes: int = 3,
+    max_samples: int | None = None,
+    max_gram_size: int | None = 1000,
+    dense_limit: int = DENSE_LIMIT,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    device: str | torch.device | None = None,
+    dtype: Literal["float32", "float64"] | None = "float64",
+    scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
+    batch_size: int | None = None,
+    tolerance: float | None = None,
+    max_memory: float | None = None,
+    digest: str | None = None,
+) -> Examination:
     """Examine a net on its training data: spectra of all layers, and what follows from them.
 
     Parameters

@@ -13,7 +13,12 @@ References
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 #: Ridges of the regression, in units of the kernel's mean eigenvalue.
 RIDGES = 10.0 ** np.arange(-3, 3.5, 0.5)
@@ -36,7 +41,9 @@ STATISTICS = (
 )
 
 
-def arc_cosine_kernel(kernel, depth=1, squared_lengths=None):
+def arc_cosine_kernel(
+    kernel: np.ndarray, depth: int = 1, squared_lengths: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
     """Map the kernel of a layer's inputs to that of infinitely wide ReLU layers behind it.
 
     ``k(x, x') = |x| |x'| (sin t + (pi - t) cos t) / pi`` with t the angle between x and x': twice
@@ -78,7 +85,7 @@ def arc_cosine_kernel(kernel, depth=1, squared_lengths=None):
     return kernel
 
 
-def left_out_residuals(kernel, targets, ridges):
+def left_out_residuals(kernel: np.ndarray, targets: np.ndarray, ridges: ArrayLike) -> np.ndarray:
     """Give what kernel ridge regression on all other samples leaves of each sample's targets.
 
     With ``K = U diag(w) U'`` and ``d = ridge / (w + ridge)``, the residual of sample n without it
@@ -139,7 +146,9 @@ def residuals_of_decomposition(values, vectors, targets, ridges):
     return kept / np.maximum(diagonal, 1e-300)[:, :, None]
 
 
-def wide_kernel_statistics(inner_products, targets, predictions):
+def wide_kernel_statistics(
+    inner_products: np.ndarray, targets: np.ndarray, predictions: np.ndarray
+) -> dict[str, float]:
     """Compare what a net has made of its samples with what a wide one would make of them left out.
 
     Parameters

@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 import joblib
 from joblib import Memory
@@ -20,7 +21,9 @@ from hessdiag.features._layer_table import LayerTable
 from hessdiag.features._skipped_case import SkippedCase, SkippedCaseWarning
 
 
-class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class LayerSpectra(  # type: ignore[call-arg]
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Examine networks: the local spectra of all their layers, and what follows from them.
 
     A case is examined once for each content and setting: within a process the results are kept by
@@ -105,24 +108,24 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def __init__(
         self,
-        layers=None,
-        curvature="hessian",
-        method="auto",
-        n_lanczos_steps=30,
-        n_probes=3,
-        max_samples=None,
-        max_gram_size=1000,
-        dtype="float64",
-        device=None,
-        random_state=0,
-        memory=None,
-        n_jobs=None,
-        on_error="raise",
-        verbose=0,
-        batch_size=None,
-        tolerance=None,
-        max_memory=None,
-    ):
+        layers: Sequence[str] | Mapping[str, Any] | None = None,
+        curvature: Literal["hessian", "ggn"] = "hessian",
+        method: Literal["auto", "exact", "lanczos"] = "auto",
+        n_lanczos_steps: int = 30,
+        n_probes: int = 3,
+        max_samples: int | None = None,
+        max_gram_size: int = 1000,
+        dtype: str | None = "float64",
+        device: str | None = None,
+        random_state: int = 0,
+        memory: str | Memory | None = None,
+        n_jobs: int | None = None,
+        on_error: Literal["raise", "warn"] = "raise",
+        verbose: int = 0,
+        batch_size: int | None = None,
+        tolerance: float | None = None,
+        max_memory: float | None = None,
+    ) -> None:
         self.layers = layers
         self.curvature = curvature
         self.method = method
@@ -148,7 +151,7 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         tags.requires_fit = False
         return tags
 
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform: Any = None) -> Self:
         """Accept the call that pipelines pass on; the output is always a list.
 
         Parameters
@@ -163,7 +166,7 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         return self
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> list[str]:
         """Return the one name of what comes out: examinations.
 
         Parameters
@@ -178,7 +181,9 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         return ["examination"]
 
-    def fit(self, X, y=None):
+    def fit(
+        self, X: Sequence[NetworkCase | Examination | LayerTable | SkippedCase], y: Any = None
+    ) -> Self:
         """Check the parameters and the cases; nothing is learned.
 
         Parameters
@@ -197,7 +202,9 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         _check_cases(X)
         return self
 
-    def transform(self, X):
+    def transform(
+        self, X: Sequence[NetworkCase | Examination | LayerTable | SkippedCase]
+    ) -> list[Examination | LayerTable | SkippedCase]:
         """Examine each case.
 
         Parameters
@@ -219,8 +226,10 @@ class LayerSpectra(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         self._validate_params()
         _check_cases(X)
-        results = list(X)
-        keys, todo, outcomes = {}, {}, {}
+        results: list[Any] = list(X)
+        keys: dict[int, str] = {}
+        todo: dict[str, tuple[NetworkCase, str]] = {}
+        outcomes: dict[str, Any] = {}
         for index, case in enumerate(X):
             if not isinstance(case, NetworkCase):
                 continue

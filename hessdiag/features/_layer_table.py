@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hessdiag.features.measures import CONTEXT_MEASURES, LAYER_MEASURES, NETWORK_MEASURES
+
+if TYPE_CHECKING:
+    from hessdiag.examination import Examination
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +44,7 @@ class LayerTable:
     network: dict
     context: dict
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Return the table as JSON text; what is not finite becomes null.
 
         Returns
@@ -60,7 +64,7 @@ class LayerTable:
         )
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> LayerTable:
         """Read what `to_json` wrote.
 
         Parameters
@@ -84,7 +88,7 @@ class LayerTable:
         )
 
 
-def layer_table(examination):
+def layer_table(examination: Examination) -> LayerTable:
     """Measure every layer of an examination, the whole net and the context.
 
     Parameters

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
@@ -80,10 +83,10 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        families=FAMILIES,
-        pooling=("first", "last", "min", "max", "mean", "trend"),
-        include_network=True,
-    ):
+        families: tuple[str, ...] = FAMILIES,
+        pooling: tuple[str, ...] = ("first", "last", "min", "max", "mean", "trend"),
+        include_network: bool = True,
+    ) -> None:
         self.families = families
         self.pooling = pooling
         self.include_network = include_network
@@ -95,7 +98,7 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
         tags.requires_fit = False
         return tags
 
-    def fit(self, X, y=None):
+    def fit(self, X: Sequence[Examination | LayerTable | SkippedCase], y: Any = None) -> Self:
         """Check the parameters and the input; nothing is learned.
 
         Parameters
@@ -115,7 +118,7 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
         self.n_features_out_ = len(self.get_feature_names_out())
         return self
 
-    def transform(self, X):
+    def transform(self, X: Sequence[Examination | LayerTable | SkippedCase]) -> np.ndarray:
         """Pool the measures of each network.
 
         Parameters
@@ -139,7 +142,7 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
         ]
         return np.array(rows, dtype=float).reshape(len(rows), width)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns.
 
         Parameters
@@ -166,7 +169,7 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
             names += [f"{place}__{name}" for place in places for name in LAYER_FAMILIES[family]]
         return np.array(names, dtype=object)
 
-    def get_feature_families_out(self):
+    def get_feature_families_out(self) -> np.ndarray:
         """Return the family that each column belongs to.
 
         Returns

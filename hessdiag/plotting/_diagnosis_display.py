@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 
 from hessdiag.plotting._matplotlib import figure_html, new_figure, short_names, shorten
 from hessdiag.plotting._palette import AGAINST, diagnosis_style, in_order
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from hessdiag.diagnosis import DiagnosisReport
 
 # A segment narrower than this has no room for its percentage.
 _MIN_LABELLED = 0.08
@@ -59,7 +67,15 @@ class DiagnosisDisplay:
     (1, 2)
     """
 
-    def __init__(self, *, names, classes, probabilities, layer_names, layer_weights):
+    def __init__(
+        self,
+        *,
+        names: Sequence[str],
+        classes: Sequence[str],
+        probabilities: ArrayLike,
+        layer_names: Sequence[Sequence[str]],
+        layer_weights: Sequence[Sequence[float] | np.ndarray],
+    ) -> None:
         probabilities = np.asarray(probabilities, dtype=float)
         expected = (len(names), len(classes))
         if not names or probabilities.shape != expected:
@@ -80,7 +96,13 @@ class DiagnosisDisplay:
         self.layer_weights = [np.asarray(weights, dtype=float) for weights in layer_weights]
 
     @classmethod
-    def from_reports(cls, reports, *, ax=None, **plot_options):
+    def from_reports(
+        cls,
+        reports: DiagnosisReport | Sequence[DiagnosisReport],
+        *,
+        ax: ArrayLike | None = None,
+        **plot_options: Any,
+    ) -> DiagnosisDisplay:
         """Collect what is to be drawn from reports, and draw it.
 
         Parameters
@@ -102,21 +124,21 @@ class DiagnosisDisplay:
         ValueError
             If there is no report.
         """
-        reports = [reports] if hasattr(reports, "probabilities") else list(reports)
-        classes = in_order({name for report in reports for name in report.probabilities})
+        shown: list[Any] = [reports] if hasattr(reports, "probabilities") else list(reports)
+        classes = in_order({name for report in shown for name in report.probabilities})
         display = cls(
-            names=[report.name or f"network {i}" for i, report in enumerate(reports, start=1)],
+            names=[report.name or f"network {i}" for i, report in enumerate(shown, start=1)],
             classes=classes,
             probabilities=np.reshape(
-                [[r.probabilities.get(name, 0.0) for name in classes] for r in reports],
-                (len(reports), len(classes)),
+                [[r.probabilities.get(name, 0.0) for name in classes] for r in shown],
+                (len(shown), len(classes)),
             ),
-            layer_names=[[layer.name for layer in report.layers] for report in reports],
-            layer_weights=[[layer.weight for layer in report.layers] for report in reports],
+            layer_names=[[layer.name for layer in report.layers] for report in shown],
+            layer_weights=[[layer.weight for layer in report.layers] for report in shown],
         )
         return display.plot(ax=ax, **plot_options)
 
-    def plot(self, ax=None, *, max_layers=12):
+    def plot(self, ax: ArrayLike | None = None, *, max_layers: int = 12) -> Self:
         """Draw the networks one below the other.
 
         Parameters
@@ -176,7 +198,7 @@ class DiagnosisDisplay:
             self._add_key(figure)
         return self
 
-    def describe(self):
+    def describe(self) -> str:
         """Say in sentences what the figure shows, for those who do not see it.
 
         Returns

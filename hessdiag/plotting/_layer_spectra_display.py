@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
 
 from hessdiag.plotting._matplotlib import figure_html, new_figure, short_names, shorten
 from hessdiag.plotting._palette import NEGATIVE, NEGATIVE_HATCH, POSITIVE
 from hessdiag.plotting._spectrum_panel import LEAST_WIDTH, TITLE_WIDTH, SpectrumPanel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from hessdiag.examination import Examination
+    from hessdiag.spectra import Spectrum
 
 # A density is drawn on this many points, so that a Gaussian of 1 % of the range is smooth.
 _N_GRID = 401
@@ -73,17 +82,17 @@ class LayerSpectraDisplay:
     def __init__(
         self,
         *,
-        layer_names,
-        nodes,
-        weights,
-        n_params,
-        grids=None,
-        densities=None,
-        kinds=None,
-        title=None,
-    ):
+        layer_names: Sequence[str],
+        nodes: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray],
+        n_params: Sequence[int],
+        grids: Sequence[np.ndarray | None] | None = None,
+        densities: Sequence[np.ndarray | None] | None = None,
+        kinds: Sequence[str] | None = None,
+        title: str | None = None,
+    ) -> None:
         n_layers = len(layer_names)
-        given = {
+        given: dict[str, Sequence[Any]] = {
             "nodes": nodes,
             "weights": weights,
             "n_params": n_params,
@@ -120,7 +129,15 @@ class LayerSpectraDisplay:
             raise ValueError("Expected names that differ, found equal ones. Rename the layers.")
 
     @classmethod
-    def from_spectra(cls, spectra, *, curvature="hessian", title=None, ax=None, **plot_options):
+    def from_spectra(
+        cls,
+        spectra: Mapping[str, Spectrum] | Examination,
+        *,
+        curvature: Literal["hessian", "ggn"] = "hessian",
+        title: str | None = None,
+        ax: Axes | Sequence[Axes] | None = None,
+        **plot_options: Any,
+    ) -> LayerSpectraDisplay:
         """Collect what is to be drawn from spectra, and draw it.
 
         Parameters
@@ -153,9 +170,10 @@ class LayerSpectraDisplay:
                 f"Expected curvature 'hessian' or 'ggn', found {curvature!r}. Pass one of the two."
             )
         kinds = None
+        named: dict[str, Any]
         if hasattr(spectra, "layers") and hasattr(spectra, "network"):
             kinds = [layer.kind for layer in spectra.layers]
-            title = spectra.name if title is None else title
+            title = getattr(spectra, "name", None) if title is None else title
             which = "spectrum" if curvature == "hessian" else "ggn_spectrum"
             named = {layer.name: getattr(layer, which) for layer in spectra.layers}
             if any(spectrum is None for spectrum in named.values()):
@@ -190,14 +208,14 @@ class LayerSpectraDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: Axes | Sequence[Axes] | None = None,
         *,
-        layers=None,
-        max_layers=12,
-        n_columns=None,
-        share_y=True,
-        show_titles=True,
-    ):
+        layers: Sequence[str] | None = None,
+        max_layers: int = 12,
+        n_columns: int | None = None,
+        share_y: bool = True,
+        show_titles: bool = True,
+    ) -> Self:
         """Draw the panels.
 
         Parameters
@@ -252,7 +270,7 @@ class LayerSpectraDisplay:
         self.figure_, self.axes_, self.drawn_layers_ = axes[0].figure, axes, chosen
         return self
 
-    def describe(self, layer, *, brief=False):
+    def describe(self, layer: str, *, brief: bool = False) -> str:
         """Say in a sentence what a layer's panel shows, for those who do not see it.
 
         Parameters

@@ -6,8 +6,13 @@ import io
 import warnings
 from base64 import b64encode
 from html import escape
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from hessdiag.optional import import_optional
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

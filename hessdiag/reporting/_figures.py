@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hessdiag.plotting import LayerSpectraDisplay, figure_bytes
 from hessdiag.reporting._words import case_names, check_reports, percent, telling_layers
+
+if TYPE_CHECKING:
+    from hessdiag.diagnosis import DiagnosisReport
 
 #: Layers drawn at most: as many panels are legible on a page.
 MAX_LAYERS = 12
@@ -16,7 +22,7 @@ MAX_LAYERS = 12
 _RESOLUTION = 150
 
 
-def write_figures(reports, folder):
+def write_figures(reports: Sequence[DiagnosisReport], folder: str | os.PathLike[str]) -> list[Path]:
     """Write an image of the layer spectra for each network.
 
     Parameters

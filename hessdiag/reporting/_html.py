@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hessdiag.optional import import_optional
 from hessdiag.reporting._view import network_view
@@ -16,10 +19,15 @@ from hessdiag.reporting._words import (
 )
 from hessdiag.version import __version__
 
+if TYPE_CHECKING:
+    from hessdiag.diagnosis import DiagnosisReport
+
 DEFAULT_TITLE = "Network diagnosis"
 
 
-def render_html(reports, title=DEFAULT_TITLE, fragment=False):
+def render_html(
+    reports: Sequence[DiagnosisReport], title: str = DEFAULT_TITLE, fragment: bool = False
+) -> str:
     """Render reports as one page that needs nothing but itself.
 
     The finding comes first: diagnosis, probability and what to try next, with cautions. Then the
@@ -83,7 +91,9 @@ def render_html(reports, title=DEFAULT_TITLE, fragment=False):
     )
 
 
-def write_html(reports, path, title=DEFAULT_TITLE):
+def write_html(
+    reports: Sequence[DiagnosisReport], path: str | os.PathLike[str], title: str = DEFAULT_TITLE
+) -> Path:
     """Write reports as one page that needs nothing but itself.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from hessdiag.optional import import_optional
 from hessdiag.plotting import (
@@ -13,6 +14,9 @@ from hessdiag.plotting import (
     import_matplotlib,
     new_figure,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Inches. One panel, drawn at about 130 % of this on the page.
 _SIZE = (3.3, 2.35)
@@ -83,7 +87,7 @@ def inline_figure(figure, prefix, label):
     metadata = dict.fromkeys(["Date", "Creator", "Format", "Type"])
     text = figure_bytes(figure, format="svg", metadata=metadata).decode("utf-8")
     body = text[text.index("<svg") :]
-    view_box = re.search(r'viewBox="([^"]*)"', body).group(1)
+    view_box = body.partition('viewBox="')[2].partition('"')[0]
     body = body[body.index(">") + 1 : body.rindex("</svg>")]
     # Its own styles would apply to the whole page; nothing refers to the groups.
     needless = r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, TextIO
 
 from hessdiag.reporting._words import (
     DIAGNOSIS_ORDER,
@@ -26,6 +28,9 @@ from hessdiag.reporting._words import (
     verdict,
 )
 
+if TYPE_CHECKING:
+    from hessdiag.diagnosis import DiagnosisReport
+
 #: Columns of the plain text: what a terminal, an e-mail and a code review show without wrapping.
 WIDTH = 100
 
@@ -33,7 +38,7 @@ _LABEL = 17
 _STYLES = {"underparameterized": "cyan", "well-fit": "green", "overfitting": "yellow"}
 
 
-def render_text(reports):
+def render_text(reports: Sequence[DiagnosisReport]) -> str:
     """Render reports as plain text of at most 100 columns.
 
     A table of all networks comes first: diagnosis and probabilities. Then for each network what to
@@ -88,7 +93,7 @@ def render_text(reports):
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def print_reports(reports, file=None):
+def print_reports(reports: Sequence[DiagnosisReport], file: TextIO | None = None) -> None:
     """Print reports, in colour where there is a terminal and `rich` is installed.
 
     Parameters

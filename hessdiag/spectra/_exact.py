@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
 from hessdiag.curvature.factors import MAX_BLOCK_ENTRIES, DenseFactor, OuterFactor, rows_of
 from hessdiag.spectra.results import Spectrum
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.factors import Factor
 
 # Least bytes of a Jacobian that are brought to float64 at once.
 LEAST_SLICE = 2**23
@@ -35,7 +39,13 @@ def dense_spectrum(matrix, curvature, gn_gap):
     return Spectrum.from_eigenvalues(values, len(matrix), curvature, gn_gap, resolution)
 
 
-def ggn_spectrum(factor, signs, curvature, gn_gap, max_memory=None):
+def ggn_spectrum(
+    factor: Factor,
+    signs: torch.Tensor | None,
+    curvature: Literal["hessian", "ggn"],
+    gn_gap: float,
+    max_memory: float | None = None,
+) -> Spectrum:
     """Return the spectrum of J' B diag(s) B' J from the factor of B' J, the smaller way.
 
     Where `max_memory` is given, Jacobians are brought to float64 in small slices.

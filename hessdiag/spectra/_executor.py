@@ -7,6 +7,7 @@ which operators are ready next, and what all will take; the ways carry themselve
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,8 +16,14 @@ from hessdiag.spectra._one_by_one import OneByOne
 from hessdiag.spectra._together import Together
 from hessdiag.spectra._ways import LanczosWay
 
+if TYPE_CHECKING:
+    from hessdiag.curvature import LocalCurvature
+    from hessdiag.spectra._gaps import Measured
+    from hessdiag.spectra._settings import SpectrumSettings
+    from hessdiag.spectra.results import Spectrum
 
-def choose_policy(problem, settings):
+
+def choose_policy(problem: LocalCurvature, settings: SpectrumSettings) -> Together | OneByOne:
     """Choose how layers are worked on: together unless that takes more than is allowed.
 
     Parameters
@@ -46,7 +53,11 @@ def choose_policy(problem, settings):
     return OneByOne(problem, settings, together.footprint, together.profiles)
 
 
-def compute_spectra(policy, measured=None, generator=None):
+def compute_spectra(
+    policy: Together | OneByOne,
+    measured: Measured | None = None,
+    generator: torch.Generator | None = None,
+) -> dict[str, Spectrum]:
     """Compute the spectra of all layers of a policy's problem: {name: Spectrum}.
 
     Parameters
@@ -63,7 +74,7 @@ def compute_spectra(policy, measured=None, generator=None):
     dict of str to Spectrum
         Spectra by layer name, in forward order.
     """
-    spectra = {}
+    spectra: dict[str, Spectrum] = {}
     if generator is None:
         generator = torch.Generator().manual_seed(policy.settings.seed)
     for operators, sizes in policy.batches(generator, measured):

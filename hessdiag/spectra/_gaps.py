@@ -7,11 +7,17 @@ one random v: 0 where the two matrices coincide.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 
 from hessdiag.curvature import pass_operations
+
+if TYPE_CHECKING:
+    from hessdiag.curvature import LocalCurvature
+    from hessdiag.curvature.network import Block
 
 # Products on all samples that would take more floating-point operations than this, some ten
 # seconds' worth, are first taken on a few.
@@ -72,7 +78,7 @@ class Measured:
     factors: dict = field(default_factory=dict)
 
     @property
-    def sizes(self):
+    def sizes(self) -> dict[str, float]:
         """The sizes of the gaps, {name: float}."""
         return {name: gap.size for name, gap in self.gaps.items()}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -13,6 +15,12 @@ from hessdiag.spectra._executor import choose_policy, compute_spectra
 from hessdiag.spectra._plan import plan_of
 from hessdiag.spectra._settings import SpectrumSettings
 from hessdiag.spectra._trace_work import TraceWork
+
+if TYPE_CHECKING:
+    import numpy as np
+    from skorch import NeuralNet
+
+    from hessdiag.spectra.results import LayerCoupling, LayerTrace, SpectraPlan, Spectrum
 
 
 class LocalSpectra:
@@ -102,20 +110,20 @@ class LocalSpectra:
 
     def __init__(
         self,
-        net,
-        X,
-        y=None,
+        net: NeuralNet,
+        X: Any,
+        y: Any = None,
         *,
-        layers=None,
-        scalar="loss",
-        curvature="hessian",
-        max_samples=None,
-        batch_size=None,
-        max_memory=None,
-        dtype=None,
-        device=None,
-        random_state=None,
-    ):
+        layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+        scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
+        curvature: Literal["hessian", "ggn"] = "hessian",
+        max_samples: int | None = None,
+        batch_size: int | None = None,
+        max_memory: float | None = None,
+        dtype: Literal["float32", "float64"] | None = None,
+        device: str | torch.device | None = None,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    ) -> None:
         self._seed = draw_seed(random_state)
         self._curvature, self._max_memory, self._device = curvature, max_memory, device
         # What the matrix and the bound may be is checked before the net is run.
@@ -136,17 +144,17 @@ class LocalSpectra:
             )
 
     @property
-    def layer_names(self):
+    def layer_names(self) -> tuple[str, ...]:
         """Names of the layers in forward order."""
         return tuple(block.name for block in self._problem.blocks)
 
     @property
-    def n_samples(self):
+    def n_samples(self) -> int:
         """Number of samples that are looked at."""
         return self._problem.n_samples
 
     @property
-    def n_params(self):
+    def n_params(self) -> int:
         """Number of parameters of all layers."""
         return sum(block.n_params for block in self._problem.blocks)
 
@@ -158,7 +166,13 @@ class LocalSpectra:
             f"{self.n_samples} samples)"
         )
 
-    def plan(self, method="auto", n_lanczos_steps=30, n_probes=3, tolerance=None):
+    def plan(
+        self,
+        method: Literal["auto", "exact", "lanczos"] = "auto",
+        n_lanczos_steps: int = 30,
+        n_probes: int = 3,
+        tolerance: float | None = None,
+    ) -> SpectraPlan:
         """Say what `spectra` with the same arguments will do, with estimated time and memory.
 
         Measures on a few samples whether each layer's Hessian and Gauss-Newton matrix coincide, and
@@ -187,7 +201,13 @@ class LocalSpectra:
         with self._at_work():
             return plan_of(choose_policy(self._problem, settings))
 
-    def spectra(self, method="auto", n_lanczos_steps=30, n_probes=3, tolerance=None):
+    def spectra(
+        self,
+        method: Literal["auto", "exact", "lanczos"] = "auto",
+        n_lanczos_steps: int = 30,
+        n_probes: int = 3,
+        tolerance: float | None = None,
+    ) -> dict[str, Spectrum]:
         """Compute the spectrum of every layer's local Hessian.
 
         Parameters
@@ -226,7 +246,12 @@ class LocalSpectra:
         with self._at_work():
             return compute_spectra(choose_policy(self._problem, settings))
 
-    def plan_traces(self, method="auto", n_probes=20, tolerance=None):
+    def plan_traces(
+        self,
+        method: Literal["auto", "hutchinson"] = "auto",
+        n_probes: int = 20,
+        tolerance: float | None = None,
+    ) -> SpectraPlan:
         """Say what `traces` with the same arguments will do, with estimated time and memory.
 
         Parameters
@@ -247,7 +272,12 @@ class LocalSpectra:
         with self._at_work():
             return TraceWork(self._problem, settings, method).plan()
 
-    def traces(self, method="auto", n_probes=20, tolerance=None):
+    def traces(
+        self,
+        method: Literal["auto", "hutchinson"] = "auto",
+        n_probes: int = 20,
+        tolerance: float | None = None,
+    ) -> dict[str, LayerTrace]:
         """Compute the trace of every layer's local Hessian, by few products of the whole net.
 
         Parameters
@@ -276,7 +306,7 @@ class LocalSpectra:
         with self._at_work():
             return TraceWork(self._problem, settings, method).run()
 
-    def coupling(self, n_probes=None, max_params=3000):
+    def coupling(self, n_probes: int | None = None, max_params: int = 3000) -> LayerCoupling:
         """Measure what a layer-wise view of the Hessian leaves out: its blocks between layers.
 
         Parameters

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from hessdiag.spectra._gaps import FEW_SAMPLES
 from hessdiag.spectra._profiles import profile_layers
 from hessdiag.spectra._ways import LayerSizes
+
+if TYPE_CHECKING:
+    from hessdiag.curvature import LocalCurvature
 
 # Passes hold more than what graphs save: as measured, up to a quarter.
 SPARE = 1.25

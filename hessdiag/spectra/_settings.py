@@ -77,7 +77,7 @@ class SpectrumSettings:
         return available_memory() if self.max_memory is None else float(self.max_memory)
 
     @property
-    def n_products(self):
+    def n_products(self) -> int:
         """Products with a layer's matrix that Lanczos takes, at most."""
         return self.n_probes * self.n_lanczos_steps
 

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
 from hessdiag.docstrings import take_parameters
 from hessdiag.spectra._local_spectra import LocalSpectra
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from skorch import NeuralNet
+
+    from hessdiag.spectra.results import LayerCoupling, LayerTrace, SpectraPlan, Spectrum
 
 
 @take_parameters(LocalSpectra, LocalSpectra.spectra)
 def layer_spectra(
-    net,
-    X,
-    y,
-    layers=None,
-    curvature="hessian",
-    scalar="loss",
-    method="auto",
-    n_lanczos_steps=30,
-    n_probes=3,
-    max_samples=None,
-    batch_size=None,
-    random_state=None,
-    device=None,
-    dtype=None,
-    tolerance=None,
-    max_memory=None,
-):
+    net: NeuralNet,
+    X: Any,
+    y: Any,
+    layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+    curvature: Literal["hessian", "ggn"] = "hessian",
+    scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
+    method: Literal["auto", "exact", "lanczos"] = "auto",
+    n_lanczos_steps: int = 30,
+    n_probes: int = 3,
+    max_samples: int | None = None,
+    batch_size: int | None = None,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    device: str | torch.device | None = None,
+    dtype: Literal["float32", "float64"] | None = None,
+    tolerance: float | None = None,
+    max_memory: float | None = None,
+) -> dict[str, Spectrum]:
     """Compute the spectrum of every layer's local Hessian.
 
     The local Hessian of layer l is the second derivative of a scalar, by default the net's own loss
@@ -112,23 +122,23 @@ def layer_spectra(
 
 @take_parameters(LocalSpectra, LocalSpectra.spectra)
 def plan_spectra(
-    net,
-    X,
-    y,
-    layers=None,
-    curvature="hessian",
-    scalar="loss",
-    method="auto",
-    n_lanczos_steps=30,
-    n_probes=3,
-    max_samples=None,
-    batch_size=None,
-    random_state=None,
-    device=None,
-    dtype=None,
-    tolerance=None,
-    max_memory=None,
-):
+    net: NeuralNet,
+    X: Any,
+    y: Any,
+    layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+    curvature: Literal["hessian", "ggn"] = "hessian",
+    scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
+    method: Literal["auto", "exact", "lanczos"] = "auto",
+    n_lanczos_steps: int = 30,
+    n_probes: int = 3,
+    max_samples: int | None = None,
+    batch_size: int | None = None,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    device: str | torch.device | None = None,
+    dtype: Literal["float32", "float64"] | None = None,
+    tolerance: float | None = None,
+    max_memory: float | None = None,
+) -> SpectraPlan:
     """Say what `layer_spectra` with the same arguments will do, with estimated time and memory.
 
     Runs the net forward, and measures on a few samples whether each layer's Hessian and
@@ -175,22 +185,22 @@ def plan_spectra(
 
 @take_parameters(LocalSpectra, LocalSpectra.traces)
 def layer_traces(
-    net,
-    X,
-    y,
-    layers=None,
-    curvature="hessian",
-    scalar="loss",
-    method="auto",
-    n_probes=20,
-    max_samples=None,
-    batch_size=None,
-    random_state=None,
-    device=None,
-    dtype=None,
-    tolerance=None,
-    max_memory=None,
-):
+    net: NeuralNet,
+    X: Any,
+    y: Any,
+    layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+    curvature: Literal["hessian", "ggn"] = "hessian",
+    scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
+    method: Literal["auto", "hutchinson"] = "auto",
+    n_probes: int = 20,
+    max_samples: int | None = None,
+    batch_size: int | None = None,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    device: str | torch.device | None = None,
+    dtype: Literal["float32", "float64"] | None = None,
+    tolerance: float | None = None,
+    max_memory: float | None = None,
+) -> dict[str, LayerTrace]:
     """Compute the trace of every layer's local Hessian, by few products of the whole net.
 
     Gauss-Newton matrices give up their traces exactly, as sums of squares of their factors. The
@@ -254,22 +264,22 @@ def layer_traces(
 
 @take_parameters(LocalSpectra, LocalSpectra.traces)
 def plan_traces(
-    net,
-    X,
-    y,
-    layers=None,
-    curvature="hessian",
-    scalar="loss",
-    method="auto",
-    n_probes=20,
-    max_samples=None,
-    batch_size=None,
-    random_state=None,
-    device=None,
-    dtype=None,
-    tolerance=None,
-    max_memory=None,
-):
+    net: NeuralNet,
+    X: Any,
+    y: Any,
+    layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+    curvature: Literal["hessian", "ggn"] = "hessian",
+    scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
+    method: Literal["auto", "hutchinson"] = "auto",
+    n_probes: int = 20,
+    max_samples: int | None = None,
+    batch_size: int | None = None,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    device: str | torch.device | None = None,
+    dtype: Literal["float32", "float64"] | None = None,
+    tolerance: float | None = None,
+    max_memory: float | None = None,
+) -> SpectraPlan:
     """Say what `layer_traces` with the same arguments will do, with estimated time and memory.
 
     Runs the net forward, and measures on a few samples whether each layer's Hessian and
@@ -314,20 +324,20 @@ def plan_traces(
 
 @take_parameters(LocalSpectra, LocalSpectra.coupling)
 def layer_coupling(
-    net,
-    X,
-    y,
-    layers=None,
-    scalar="loss",
-    n_probes=None,
-    max_params=3000,
-    max_samples=None,
-    batch_size=None,
-    random_state=None,
-    device=None,
-    dtype="float64",
-    max_memory=None,
-):
+    net: NeuralNet,
+    X: Any,
+    y: Any,
+    layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+    scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
+    n_probes: int | None = None,
+    max_params: int = 3000,
+    max_samples: int | None = None,
+    batch_size: int | None = None,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    device: str | torch.device | None = None,
+    dtype: Literal["float32", "float64"] | None = "float64",
+    max_memory: float | None = None,
+) -> LayerCoupling:
     """Measure what a layer-wise view of the Hessian leaves out: its blocks between layers.
 
     `layer_spectra` looks at every layer's local Hessian ``H_ll`` [1]_, the blocks on the diagonal

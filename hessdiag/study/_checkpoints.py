@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, mse_loss
@@ -118,7 +120,7 @@ def raw_measures(layer: LayerExamination, examination: Examination):
     """
     spectrum = layer.spectrum
     ggn = spectrum if layer.ggn_spectrum is None else layer.ggn_spectrum
-    context = examination.context
+    context: dict[str, Any] = dict(examination.context)
     n_outputs = context["n_outputs"] - (context["task"] == "classification")
     bound = min(layer.n_params, context["n_samples_examined"] * max(1, n_outputs))
     filled = ggn.nodes > RANK_TOLERANCE * ggn.nodes.max()

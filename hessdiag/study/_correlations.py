@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.stats import false_discovery_control
 
@@ -16,6 +18,9 @@ from hessdiag.study.statistics import (
     sums_by_group,
 )
 from hessdiag.study.tables import PLACES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TIMES = (0.1, 0.25, 0.5, 1.0)
 TARGETS = ("held_out_loss", "gap")
@@ -67,7 +72,9 @@ def measure_families(place):
     return families | dict.fromkeys(RIVALS, "rival") if place == "network" else families
 
 
-def correlate(experiments, evolution, random_state=0):
+def correlate(
+    experiments: pd.DataFrame, evolution: pd.DataFrame, random_state: int = 0
+) -> pd.DataFrame:
     """Correlate every measure with how well networks generalize.
 
     Within a data set, the values of its experiments are replaced by their ranks minus the mean

@@ -121,7 +121,7 @@ class StudyDesign:
     n_student_seeds: int = 2
 
     @classmethod
-    def quick(cls):
+    def quick(cls) -> StudyDesign:
         """Return a design of 3 data sets for a first look, in a minute or two."""
         return cls(
             data_sets=QUICK_DATA_SETS,
@@ -139,7 +139,7 @@ class StudyDesign:
         )
 
     @property
-    def checkpoints(self):
+    def checkpoints(self) -> tuple[int, ...]:
         """tuple of int : Steps at which networks are looked at: 0, and two for each doubling."""
         steps, step = {0, 1}, float(self.n_steps)
         while step > 1:
@@ -147,7 +147,7 @@ class StudyDesign:
             step /= 2**0.5
         return tuple(sorted(steps))
 
-    def widths(self, task):
+    def widths(self, task: str) -> tuple[int, ...]:
         """Return the widths that a task's pilot tries.
 
         Parameters
@@ -162,7 +162,9 @@ class StudyDesign:
         """
         return self.mlp_widths if _family(task) == "mlp" else self.cnn_widths
 
-    def recipe(self, dataset, width=0, weight_decay=0.0, seed=0):
+    def recipe(
+        self, dataset: str, width: int = 0, weight_decay: float = 0.0, seed: int = 0
+    ) -> Recipe:
         """Return the recipe of a network on a data set.
 
         Activations take turns over the alphabetical list of data sets, so that each is met on a
@@ -200,7 +202,7 @@ class StudyDesign:
             seed=seed,
         )
 
-    def pilot(self, dataset):
+    def pilot(self, dataset: str) -> list[Recipe]:
         """Return the recipes from whose held-out losses the regimes of a data set are chosen.
 
         Parameters
@@ -221,7 +223,7 @@ class StudyDesign:
             for seed in range(1, 1 + self.n_pilot_seeds)
         ]
 
-    def students(self):
+    def students(self) -> list[Recipe]:
         """Return the recipes of the students, each of one hidden layer like its teacher.
 
         Returns

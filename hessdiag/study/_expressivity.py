@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.stats import false_discovery_control, norm
 
@@ -15,11 +17,14 @@ from hessdiag.study.statistics import (
     sums_by_group,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: Share of the way from the narrowest to the widest student at which a measure has saturated.
 SATURATED = 0.9
 
 
-def express(students, random_state=0):
+def express(students: pd.DataFrame, random_state: int = 0) -> pd.DataFrame:
     """Relate every measure to the students' width over that of their teachers.
 
     Parameters

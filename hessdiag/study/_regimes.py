@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,19 +35,19 @@ class Experiment:
     contrast: float
 
     @property
-    def name(self):
+    def name(self) -> str:
         """str : Data set and regime."""
         return f"{self.dataset}-{self.regime}"
 
     @property
-    def is_sure(self):
+    def is_sure(self) -> bool:
         """bool : Whether the contrast is finite and reaches 0.05; stays below it if sound."""
         return bool(np.isfinite(self.contrast)) and (self.contrast < DELTA) == (
             self.regime == "sound"
         )
 
 
-def choose_regimes(dataset, recipes, curves):
+def choose_regimes(dataset: str, recipes: Sequence[Recipe], curves: np.ndarray) -> list[Experiment]:
     """Choose starved, sound and lavish networks of one data set by held-out loss.
 
     With L the held-out loss at the end of training and B the lowest along it, each averaged over

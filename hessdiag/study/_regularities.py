@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.stats import binomtest
 
@@ -10,8 +13,18 @@ from hessdiag.study._runs import each_data_set
 from hessdiag.study._statements import STATEMENTS
 from hessdiag.study.statistics import holm, share_interval
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def tally_statements(experiments, evolution, coupling, statements=STATEMENTS):
+    from hessdiag.study._statements import Statement
+
+
+def tally_statements(
+    experiments: pd.DataFrame,
+    evolution: pd.DataFrame,
+    coupling: pd.DataFrame,
+    statements: Sequence[Statement] = STATEMENTS,
+) -> pd.DataFrame:
     """Test statements on all data sets.
 
     A statement holds where the 95 % interval of its share of data sets lies above one half, fails

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from hessdiag.optional import import_optional
 from hessdiag.resumable import write_atomically
@@ -25,7 +27,14 @@ from hessdiag.study.tables import StudyTables
 from hessdiag.zoo import load_dataset
 
 
-def run_study(folder, design=None, provenance=None, n_jobs=None, progress=True, compress=False):
+def run_study(
+    folder: str | os.PathLike[str],
+    design: StudyDesign | None = None,
+    provenance: dict[str, Any] | None = None,
+    n_jobs: int | None = None,
+    progress: bool = True,
+    compress: bool = False,
+) -> StudyTables:
     """Run the study, or what of it is not on disk yet, and write tables, figures and a page.
 
     Parameters

@@ -16,7 +16,7 @@ from hessdiag.features import LayerSpectra, layer_table
 from hessdiag.testing._make_case import make_cases
 
 #: All checks, in the order in which they run.
-CASE_CHECKS = []
+CASE_CHECKS: list[CaseCheck] = []
 
 ANSWER_METHODS = ("transform", "predict", "predict_proba", "decision_function")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 from unittest import SkipTest
 
 from hessdiag.testing import (
@@ -13,6 +15,9 @@ from hessdiag.testing import (
     _checks_of_parameters,
 )
 from hessdiag.testing._case_check import CASE_CHECKS, make_trial
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 TAKES = ("cases", "examinations")
 
@@ -49,7 +54,7 @@ class CheckResult:
     reason: str = ""
 
 
-def list_case_checks():
+def list_case_checks() -> list[str]:
     """Return the names of all checks.
 
     Returns
@@ -70,7 +75,11 @@ def list_case_checks():
     return [check.name for check in CASE_CHECKS]
 
 
-def check_case_estimator(estimator, takes="cases", on_fail="raise"):
+def check_case_estimator(
+    estimator: BaseEstimator,
+    takes: Literal["cases", "examinations"] = "cases",
+    on_fail: Literal["raise", "report"] = "raise",
+) -> list[CheckResult]:
     """Check that an estimator of networks keeps to sklearn's conventions and leaves nets alone.
 
     sklearn's own suite feeds numeric tables, and passes over an estimator that declares
@@ -131,7 +140,9 @@ def check_case_estimator(estimator, takes="cases", on_fail="raise"):
     return results
 
 
-def parametrize_with_case_checks(estimators, takes="cases"):
+def parametrize_with_case_checks(
+    estimators: Sequence[BaseEstimator], takes: Literal["cases", "examinations"] = "cases"
+) -> Callable[..., Any]:
     """Make one pytest test of each estimator and each check that applies to it.
 
     Parameters

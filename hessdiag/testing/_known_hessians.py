@@ -10,7 +10,9 @@ from torch import nn
 from hessdiag.zoo import MLP
 
 
-def linear_regression(n_samples=20, n_features=3, n_outputs=2, random_state=0):
+def linear_regression(
+    n_samples: int = 20, n_features: int = 3, n_outputs: int = 2, random_state: int = 0
+) -> tuple[NeuralNetRegressor, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Return a linear layer with squared error, and its Hessian.
 
     With bias-augmented inputs ``x̃`` and the mean over samples and outputs, parameters in the order
@@ -55,7 +57,9 @@ def linear_regression(n_samples=20, n_features=3, n_outputs=2, random_state=0):
     return net, X, y, {"head": _weights_first(hessian, n_features, n_outputs)}
 
 
-def logistic_regression(n_samples=20, n_features=3, random_state=0):
+def logistic_regression(
+    n_samples: int = 20, n_features: int = 3, random_state: int = 0
+) -> tuple[NeuralNetBinaryClassifier, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Return a linear layer with binary cross-entropy, and its Hessian.
 
     ``H = 1/N Σ_n σ(z_n) (1 − σ(z_n)) x̃_n x̃_nᵀ``
@@ -97,7 +101,9 @@ def logistic_regression(n_samples=20, n_features=3, random_state=0):
     return net, X, y, {"head": (augmented * weight[:, None]).T @ augmented}
 
 
-def softmax_regression(n_samples=20, n_features=3, n_classes=3, random_state=0):
+def softmax_regression(
+    n_samples: int = 20, n_features: int = 3, n_classes: int = 3, random_state: int = 0
+) -> tuple[NeuralNetClassifier, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Return a linear layer with cross-entropy, and its Hessian.
 
     ``H = 1/N Σ_n (diag(p_n) − p_n p_nᵀ) ⊗ x̃_n x̃_nᵀ``, `p_n` the softmax of the logits.
@@ -148,7 +154,13 @@ def softmax_regression(n_samples=20, n_features=3, n_classes=3, random_state=0):
     return net, X, y, {"head": _weights_first(hessian, n_features, n_classes)}
 
 
-def two_layer_linear(n_samples=20, n_features=3, width=4, n_outputs=2, random_state=0):
+def two_layer_linear(
+    n_samples: int = 20,
+    n_features: int = 3,
+    width: int = 4,
+    n_outputs: int = 2,
+    random_state: int = 0,
+) -> tuple[NeuralNetRegressor, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Return two linear layers without bias or activation, with squared error, and their Hessians.
 
     For ``z = B A x`` and the mean over samples and outputs,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from sklearn.utils._param_validation import StrOptions, validate_params
@@ -26,19 +28,19 @@ _SORTS = (
     prefer_skip_nested_validation=True,
 )
 def make_case(
-    kind="classifier",
-    n_samples=60,
-    n_features=4,
-    width=8,
-    depth=1,
-    activation="relu",
-    name=None,
-    fit=True,
-    random_state=0,
+    kind: Literal["classifier", "binary", "regressor"] = "classifier",
+    n_samples: int = 60,
+    n_features: int = 4,
+    width: int = 8,
+    depth: int = 1,
+    activation: Literal["relu", "tanh", "gelu"] = "relu",
+    name: str | None = None,
+    fit: bool = True,
+    random_state: int = 0,
     *,
-    label_noise=0.0,
-    max_epochs=20,
-):
+    label_noise: float = 0.0,
+    max_epochs: int = 20,
+) -> NetworkCase:
     """Train a small network on generated data, in a fraction of a second.
 
     Classes are Gaussian clouds around random centres; regression targets are a sine of a random
@@ -117,7 +119,9 @@ def make_case(
     return NetworkCase(net, X, y, name=name)
 
 
-def make_cases(n_cases=9, n_samples=40, random_state=0):
+def make_cases(
+    n_cases: int = 9, n_samples: int = 40, random_state: int = 0
+) -> tuple[list[NetworkCase], np.ndarray]:
     """Train several small networks that differ in kind, width, depth and activation.
 
     Their diagnoses are what they were made to be (one unit wide, sound, or wide and trained long on

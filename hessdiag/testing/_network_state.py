@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+if TYPE_CHECKING:
+    from hessdiag.cases import NetworkCase
 
-def network_state(case):
+
+def network_state(case: NetworkCase) -> dict[str, object]:
     """Record all of a case that an examination must leave as it was.
 
     Parameters
@@ -36,7 +41,7 @@ def network_state(case):
     ['module_.head.weight']
     """
     net = case.net
-    state = {"attributes of the net": sorted(vars(net))}
+    state: dict[str, object] = {"attributes of the net": sorted(vars(net))}
     for attribute in ("module_", "criterion_"):
         module = getattr(net, attribute)
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
@@ -60,7 +65,7 @@ def network_state(case):
     return state
 
 
-def surroundings_state(numpy_generator=True):
+def surroundings_state(numpy_generator: bool = True) -> dict[str, object]:
     """Record the global states that an examination must leave as they were.
 
     Parameters
@@ -87,7 +92,7 @@ def surroundings_state(numpy_generator=True):
     ...     state_changes(before, surroundings_state())
     ['gradient mode']
     """
-    state = {
+    state: dict[str, object] = {
         "torch's random generator": torch.get_rng_state().numpy().tobytes(),
         "Python's random generator": random.getstate(),
         "torch's default type": torch.get_default_dtype(),
@@ -96,12 +101,13 @@ def surroundings_state(numpy_generator=True):
         "number of torch threads": torch.get_num_threads(),
     }
     if numpy_generator:
-        name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global one is looked at
+        found: Any = np.random.get_state()  # noqa: NPY002 - the global one is looked at
+        name, keys, *rest = found
         state["NumPy's random generator"] = (name, keys.tobytes(), *rest)
     return state
 
 
-def state_changes(before, after):
+def state_changes(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
     """Name what differs between two states.
 
     Parameters

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+
+if TYPE_CHECKING:
+    from skorch.dataset import Dataset
 
 
 class TensorBatches:
@@ -21,7 +26,7 @@ class TensorBatches:
         Whether to draw a new order for each pass, from torch's global generator.
     """
 
-    def __init__(self, dataset, batch_size=128, shuffle=False):
+    def __init__(self, dataset: Dataset, batch_size: int = 128, shuffle: bool = False) -> None:
         self.dataset = dataset
         self.X = torch.as_tensor(dataset.X)
         # skorch feeds a 0 for each sample where there is no y, as its own data loader does.

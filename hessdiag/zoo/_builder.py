@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,8 +14,16 @@ from hessdiag.resumable import run_resumable, write_atomically
 from hessdiag.zoo._store import ZooStore
 from hessdiag.zoo._training import train_recipe
 
+if TYPE_CHECKING:
+    from hessdiag.zoo._recipes import Recipe
 
-def train_zoo(recipes, folder, n_jobs=None, progress=True):
+
+def train_zoo(
+    recipes: Sequence[Recipe],
+    folder: str | os.PathLike[str],
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> ZooStore:
     """Train all recipes that are not on disk yet.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from hessdiag.zoo._layout import WEIGHT_DECAYS, WIDTHS
 
@@ -17,7 +18,7 @@ NARROWING = 0.25
 STOP_SHARE = 0.2
 
 
-def change_recipe(recipe, change):
+def change_recipe(recipe: Recipe, change: dict[str, Any]) -> Recipe | None:
     """Do to a recipe what was advised; all else stays.
 
     Parameters

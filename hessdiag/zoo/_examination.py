@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,12 +16,15 @@ from hessdiag.resumable import run_resumable, write_atomically
 from hessdiag.zoo._store import ZooStore
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES, weight_statistics
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: Settings of the shipped reference; `load_reference_diagnoser` examines new networks alike. More
 #: samples, and dense Hessians beside exact Gauss-Newton spectra, cost several times the time.
 REFERENCE_SPECTRA = LayerSpectra(max_samples=500, max_gram_size=1000, method="lanczos")
 
 
-def choose_networks(labelled):
+def choose_networks(labelled: pd.DataFrame) -> pd.DataFrame:
     """Choose the networks that are worth examining: one seed of each labelled configuration.
 
     Configurations differ more than seeds do; the choice follows from the configuration's hash.
@@ -42,7 +48,13 @@ def choose_networks(labelled):
     return rows.loc[picks]
 
 
-def examine_zoo(recipe_ids, folder, spectra=None, n_jobs=None, progress=True):
+def examine_zoo(
+    recipe_ids: Sequence[str],
+    folder: str | os.PathLike[str],
+    spectra: LayerSpectra | None = None,
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> None:
     """Examine networks of a zoo on disk that are not examined yet.
 
     Parameters
@@ -65,7 +77,7 @@ def examine_zoo(recipe_ids, folder, spectra=None, n_jobs=None, progress=True):
     run_resumable(_examine_and_save, todo, store.folder, "examine", n_jobs, progress)
 
 
-def load_layer_table(store, recipe_id):
+def load_layer_table(store: ZooStore, recipe_id: str) -> LayerTable:
     """Read the measures of one examined network.
 
     Parameters

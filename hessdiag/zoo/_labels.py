@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.metrics import recall_score
 
@@ -9,6 +11,9 @@ from hessdiag.labels import DELTA, is_unsure, label_gains
 from hessdiag.optional import import_optional
 from hessdiag.zoo._changes import NARROWING, STOP_SHARE, WIDENING
 from hessdiag.zoo._training import CHECKPOINTS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Gains of each configuration, and standard errors of the two that decide its label.
 GAIN_COLUMNS = (
@@ -23,7 +28,7 @@ GAIN_COLUMNS = (
 )
 
 
-def label_networks(records, delta=DELTA):
+def label_networks(records: pd.DataFrame, delta: float = DELTA) -> pd.DataFrame:
     """Measure both gains of each configuration, and name its diagnosis.
 
     With L the held-out loss averaged over the seeds of a configuration,
@@ -64,7 +69,7 @@ def label_networks(records, delta=DELTA):
     return records.merge(labels, on="config", how="left", validate="many_to_one")
 
 
-def label_reliability(records, delta=DELTA, random_state=0):
+def label_reliability(records: pd.DataFrame, delta: float = DELTA, random_state: int = 0) -> float:
     """Measure how far labels from disjoint seeds agree: the ceiling of every score.
 
     For each group the seeds are divided into two halves at random (of unequal size where their

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -66,7 +67,9 @@ BATCH_SIZES = {
 LABEL_NOISE = {"classification": (0.0, 0.0, 0.1, 0.25), "regression": (0.0, 0.0, 0.25, 1.0)}
 
 
-def make_recipes(tasks=None, n_groups=1, n_seeds=3, random_state=0):
+def make_recipes(
+    tasks: Sequence[str] | None = None, n_groups: int = 1, n_seeds: int = 3, random_state: int = 0
+) -> list[Recipe]:
     """Lay out the recipes of a zoo.
 
     A group fixes task, split, label noise, architecture family, depth, activation, normalization,
@@ -116,18 +119,18 @@ def make_recipes(tasks=None, n_groups=1, n_seeds=3, random_state=0):
             f"Expected n_groups >= 1 and n_seeds >= 2 (labels need a standard error over seeds), "
             f"found n_groups={n_groups} and n_seeds={n_seeds}. Ask for more."
         )
-    tasks = [load_dataset(name) for name in (list_tasks() if tasks is None else tasks)]
-    kept_aside = [task.name for task in tasks if task.parent == DEMO_DATASET]
+    known = [load_dataset(name) for name in (list_tasks() if tasks is None else tasks)]
+    kept_aside = [task.name for task in known if task.parent == DEMO_DATASET]
     if kept_aside:
         raise ValueError(
             f"Expected tasks of other data sets than {DEMO_DATASET!r}, which is kept aside for the "
             f"demo, found {', '.join(kept_aside)}. Leave them out of `tasks`."
         )
     real = set(list_datasets())
-    tasks.sort(key=lambda task: (task.name not in real, task.parent not in real))
+    known.sort(key=lambda task: (task.name not in real, task.parent not in real))
     recipes = []
     for round_ in range(n_groups):
-        for task in tasks:
+        for task in known:
             base = _draw_group(task, round_, random_state)
             recipes += [
                 replace(base, width=width, weight_decay=decay, seed=seed)
@@ -138,7 +141,9 @@ def make_recipes(tasks=None, n_groups=1, n_seeds=3, random_state=0):
     return recipes
 
 
-def choose_tasks(names=None, datasets=None):
+def choose_tasks(
+    names: Sequence[str] | None = None, datasets: Sequence[str] | None = None
+) -> list[str] | None:
     """Choose tasks by their own names and by what they belong to.
 
     Parameters

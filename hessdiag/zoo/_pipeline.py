@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from hessdiag.zoo._builder import save_settings, train_zoo
 from hessdiag.zoo._examination import (
@@ -17,8 +20,18 @@ from hessdiag.zoo._reference import write_reference
 from hessdiag.zoo._store import ZooStore
 from hessdiag.zoo.tasks import list_tasks, load_dataset
 
+if TYPE_CHECKING:
+    from hessdiag.zoo._recipes import Recipe
 
-def build_zoo(recipes, folder, table, provenance, n_jobs=-1, progress=True):
+
+def build_zoo(
+    recipes: Sequence[Recipe],
+    folder: str | os.PathLike[str],
+    table: str | os.PathLike[str],
+    provenance: dict[str, Any],
+    n_jobs: int = -1,
+    progress: bool = True,
+) -> str:
     """Build a zoo and its table.
 
     Parameters

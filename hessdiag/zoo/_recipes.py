@@ -75,17 +75,17 @@ class Recipe:
     dropout: float = 0.0
 
     @property
-    def id(self):
+    def id(self) -> str:
         """str : 16 hexadecimal digits that follow from the fields alone."""
         return self._hash(())
 
     @property
-    def group(self):
+    def group(self) -> str:
         """str : Hash of all fields but width, weight decay and seed: what labels compare."""
         return self._hash(("width", "weight_decay", "seed"))
 
     @property
-    def config(self):
+    def config(self) -> str:
         """str : Hash of all fields but the seed: the unit that a label belongs to."""
         return self._hash(("seed",))
 

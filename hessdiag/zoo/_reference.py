@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -21,7 +25,10 @@ from hessdiag.zoo._examination import REFERENCE_SPECTRA
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES
 from hessdiag.zoo.tasks import load_dataset
 
-REFERENCE_PATH = files("hessdiag.zoo") / "data" / "reference_zoo.npz"
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCE_PATH = Path(str(files("hessdiag.zoo"))) / "data" / "reference_zoo.npz"
 
 #: Columns of the table besides measures; one value per network.
 COLUMNS = (
@@ -73,7 +80,13 @@ _OF_NETWORKS = (*LAYER_MEASURES, *NETWORK_MEASURES)
 _TASK_COLUMNS = ("parent", "kind", "form", "teacher_width")
 
 
-def write_reference(rows, tables, provenance, path=REFERENCE_PATH, rivals=None):
+def write_reference(
+    rows: pd.DataFrame,
+    tables: Sequence[LayerTable],
+    provenance: dict[str, Any],
+    path: str | os.PathLike[str] = REFERENCE_PATH,
+    rivals: Sequence[np.ndarray] | None = None,
+) -> None:
     """Write a reference table.
 
     Parameters
@@ -117,7 +130,9 @@ def write_reference(rows, tables, provenance, path=REFERENCE_PATH, rivals=None):
         np.savez_compressed(file, **arrays)
 
 
-def read_reference(path=REFERENCE_PATH):
+def read_reference(
+    path: str | os.PathLike[str] = REFERENCE_PATH,
+) -> tuple[list[LayerTable], dict[str, np.ndarray], dict[str, Any]]:
     """Read a reference table.
 
     Parameters
@@ -192,7 +207,9 @@ def read_rivals(path=REFERENCE_PATH):
     return dict(zip(names, values.T, strict=True))
 
 
-def load_reference_zoo(return_X_y=False, as_frame=False, path=None):
+def load_reference_zoo(
+    return_X_y: bool = False, as_frame: bool = False, path: str | os.PathLike[str] | None = None
+) -> Bunch | tuple[list[LayerTable], np.ndarray]:
     """Load the reference zoo: the table that ships with the package.
 
     Parameters
@@ -252,7 +269,7 @@ def load_reference_zoo(return_X_y=False, as_frame=False, path=None):
     )
 
 
-def load_reference_diagnoser(without=()):
+def load_reference_diagnoser(without: Iterable[str] = ()) -> FitDiagnoser:
     """Return a `FitDiagnoser` that is fitted on the reference zoo.
 
     It is fitted here and now, in a few seconds, so that no pickled object is loaded and the

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,6 +14,12 @@ from hessdiag.optional import import_optional
 from hessdiag.resumable import write_atomically
 from hessdiag.zoo._recipes import Recipe
 from hessdiag.zoo._training import TrainingRecord, make_net, recipe_split
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from skorch import NeuralNet
+
+    from hessdiag.features import LayerTable
 
 
 class ZooStore:
@@ -28,10 +35,10 @@ class ZooStore:
         Where the zoo is, or will be.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
 
-    def network_path(self, recipe_id):
+    def network_path(self, recipe_id: str) -> Path:
         """Return the path of one network's file.
 
         Parameters
@@ -46,7 +53,7 @@ class ZooStore:
         """
         return self.folder / "networks" / f"{recipe_id}.safetensors"
 
-    def examination_path(self, recipe_id):
+    def examination_path(self, recipe_id: str) -> Path:
         """Return the path of one network's measures.
 
         Parameters
@@ -61,7 +68,7 @@ class ZooStore:
         """
         return self.folder / "examinations" / f"{recipe_id}.json"
 
-    def save_network(self, recipe, net, record):
+    def save_network(self, recipe: Recipe, net: NeuralNet, record: TrainingRecord) -> None:
         """Write parameters, recipe and record of one network.
 
         Parameters
@@ -81,7 +88,7 @@ class ZooStore:
         content = _safetensors().save(tensors, metadata=header)
         write_atomically(self.network_path(recipe.id), content)
 
-    def load_case(self, recipe_id):
+    def load_case(self, recipe_id: str) -> NetworkCase:
         """Rebuild one network, fitted, with the training data that it met.
 
         Parameters
@@ -102,7 +109,7 @@ class ZooStore:
         net.module_.load_state_dict(parameters)
         return NetworkCase(net, split.X_train, split.y_train, name=recipe_id)
 
-    def load_record(self, recipe_id):
+    def load_record(self, recipe_id: str) -> tuple[Recipe, TrainingRecord]:
         """Read recipe and record of one network from its file's header alone.
 
         Parameters
@@ -124,7 +131,7 @@ class ZooStore:
         record["test_losses"] = tuple(record["test_losses"])
         return Recipe(**json.loads(header["recipe"])), TrainingRecord(**record)
 
-    def finished_ids(self):
+    def finished_ids(self) -> set[str]:
         """Return the ids of all networks on disk.
 
         Returns
@@ -134,7 +141,7 @@ class ZooStore:
         """
         return {path.stem for path in (self.folder / "networks").glob("*.safetensors")}
 
-    def examined_ids(self):
+    def examined_ids(self) -> set[str]:
         """Return the ids of all examined networks.
 
         Returns
@@ -144,7 +151,7 @@ class ZooStore:
         """
         return {path.stem for path in (self.folder / "examinations").glob("*.json")}
 
-    def records_frame(self):
+    def records_frame(self) -> pd.DataFrame:
         """Return recipes and records of all networks as one table, sorted by recipe.
 
         Returns
@@ -172,7 +179,7 @@ class ZooStore:
         order = [name for name in Recipe.__dataclass_fields__ if name in frame]
         return frame.sort_values(order, ignore_index=True)
 
-    def save_examination(self, recipe_id, table):
+    def save_examination(self, recipe_id: str, table: LayerTable) -> None:
         """Write the measures of one examined network.
 
         Parameters

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +17,12 @@ from hessdiag.zoo._batches import TensorBatches, count_batches
 from hessdiag.zoo._plain_epochs import PlainClassifier, PlainRegressor
 from hessdiag.zoo.networks import FAMILIES, SHAPED_FAMILIES
 from hessdiag.zoo.tasks import load_dataset, split_dataset
+
+if TYPE_CHECKING:
+    from skorch import NeuralNetClassifier, NeuralNetRegressor
+
+    from hessdiag.zoo._recipes import Recipe
+    from hessdiag.zoo.tasks import Split
 
 # Shares of the training run after which the held-out loss is taken: log-steps, as most of what
 # happens to it happens early.
@@ -101,7 +109,7 @@ class HeldOutLoss(Callback):
         return tuple(self.losses_[epoch] for epoch in self.epochs_)
 
 
-def recipe_split(recipe):
+def recipe_split(recipe: Recipe) -> Split:
     """Return the data of a recipe, as its network met them.
 
     Parameters
@@ -118,7 +126,9 @@ def recipe_split(recipe):
     return split_dataset(dataset, recipe.n_train, recipe.label_noise, recipe.split_seed)
 
 
-def make_net(recipe, split, callbacks=None):
+def make_net(
+    recipe: Recipe, split: Split, callbacks: Sequence[Any] | None = None
+) -> NeuralNetClassifier | NeuralNetRegressor:
     """Return the unfitted skorch net of a recipe.
 
     Parameters
@@ -149,7 +159,10 @@ def make_net(recipe, split, callbacks=None):
     shape = {"module__input_shape": split.shape} if recipe.family in SHAPED_FAMILIES else {}
     if split.kind == "classification":
         net_class, criterion = PlainClassifier, torch.nn.CrossEntropyLoss
-        special = {"classes": np.arange(split.n_classes), "callbacks__valid_acc": None}
+        special: dict[str, Any] = {
+            "classes": np.arange(split.n_classes),
+            "callbacks__valid_acc": None,
+        }
     else:
         net_class, criterion, special = PlainRegressor, torch.nn.MSELoss, {}
     optimizer, options = _OPTIMIZERS[recipe.optimizer]
@@ -184,7 +197,7 @@ def make_net(recipe, split, callbacks=None):
     )
 
 
-def train_recipe(recipe):
+def train_recipe(recipe: Recipe) -> tuple[NeuralNetClassifier | NeuralNetRegressor, TrainingRecord]:
     """Train the network of a recipe.
 
     Parameters
@@ -233,7 +246,9 @@ def train_recipe(recipe):
     return net, record
 
 
-def loss_and_error(net, X, y):
+def loss_and_error(
+    net: NeuralNetClassifier | NeuralNetRegressor, X: np.ndarray, y: np.ndarray
+) -> tuple[float, float]:
     """Return loss and error in evaluation mode.
 
     Parameters
@@ -275,7 +290,7 @@ def loss_and_error(net, X, y):
 
 
 # Fused steps take half the time of the default ones at these sizes.
-_OPTIMIZERS = {
+_OPTIMIZERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "adamw": (torch.optim.AdamW, {"optimizer__fused": True}),
     "sgd": (torch.optim.SGD, {"optimizer__fused": True, "optimizer__momentum": 0.9}),
 }

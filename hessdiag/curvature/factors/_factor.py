@@ -14,6 +14,11 @@ import torch
 class Factor:
     """What factors have in common, unless they know better."""
 
+    n_samples: int
+    n_outputs: int
+    n_params: int
+    dtype: torch.dtype
+
     def gauss_newton(self, vectors, signs=None):
         """Return J' diag(signs) J v for vectors (k, p) as (k, p).
 

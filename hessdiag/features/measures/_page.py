@@ -53,7 +53,7 @@ sum over layers of ``K_l |w_l|^2 / p_l`` with alpha = m.
 """
 
 
-def measures_page():
+def measures_page() -> str:
     """Write the page of the documentation that lists every measure.
 
     Returns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from hessdiag.features.measures._alignment import ALIGNMENT
 from hessdiag.features.measures._attainable import ATTAINABLE
@@ -12,6 +13,9 @@ from hessdiag.features.measures._loo import LOO
 from hessdiag.features.measures._noise import NOISE
 from hessdiag.features.measures._scale import SCALE
 from hessdiag.features.measures._shape import SHAPE
+
+if TYPE_CHECKING:
+    from hessdiag.features.measures._measure import Measure
 
 #: Every measure, in the order of columns.
 MEASURES = (*SHAPE, *SCALE, *NOISE, *LOO, *ALIGNMENT, *ATTAINABLE, *BETWEEN, *CONTEXT)
@@ -59,7 +63,7 @@ CONTEXT_MEASURES = {
 }
 
 
-def measure_named(name):
+def measure_named(name: str) -> Measure:
     """Look up the record of a measure.
 
     Parameters
@@ -91,7 +95,7 @@ def measure_named(name):
     return _BY_NAME[name]
 
 
-def in_words(measure):
+def in_words(measure: str) -> str:
     """Say a measure in words.
 
     Parameters

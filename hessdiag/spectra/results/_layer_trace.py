@@ -37,6 +37,6 @@ class LayerTrace:
     n_probes: int
 
     @property
-    def exact(self):
+    def exact(self) -> bool:
         """Whether the trace is no estimate."""
         return self.n_probes == 0

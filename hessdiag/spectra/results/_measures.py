@@ -9,11 +9,16 @@ where they count or sum, NaN where they divide.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from hessdiag.spectra.results._spectrum import Spectrum
 
-def trace(spectrum):
+
+def trace(spectrum: Spectrum) -> float:
     """Sum of all eigenvalues, signed.
 
     ``sum_i l_i``, the expected rise of twice the loss under isotropic unit noise [1]_.
@@ -42,7 +47,7 @@ def trace(spectrum):
     return spectrum.trace
 
 
-def max_eigenvalue(spectrum):
+def max_eigenvalue(spectrum: Spectrum) -> float:
     """Largest eigenvalue, signed (sharpness).
 
     ``max_i l_i`` [1]_.
@@ -71,7 +76,7 @@ def max_eigenvalue(spectrum):
     return spectrum.max_eigenvalue
 
 
-def min_eigenvalue(spectrum):
+def min_eigenvalue(spectrum: Spectrum) -> float:
     """Smallest eigenvalue, signed: the most negative curvature.
 
     ``min_i l_i``, zeros of the null space included [1]_.
@@ -100,7 +105,7 @@ def min_eigenvalue(spectrum):
     return spectrum.min_eigenvalue
 
 
-def negative_mass(spectrum):
+def negative_mass(spectrum: Spectrum) -> float:
     """Share of the curvature that is negative, by magnitude.
 
     ``sum_{l_i < 0} |l_i| / sum_i |l_i|``, in [0, 1] [1]_; 0 for the zero matrix.
@@ -131,7 +136,7 @@ def negative_mass(spectrum):
     return float(masses @ np.maximum(-values, 0.0) / total) if total != 0 else 0.0
 
 
-def stable_rank(spectrum):
+def stable_rank(spectrum: Spectrum) -> float:
     """Squared Frobenius norm over squared spectral norm.
 
     ``sum_i l_i^2 / max_i l_i^2``, abs, at least 1 for a nonzero matrix [1]_.
@@ -161,7 +166,7 @@ def stable_rank(spectrum):
     return float(masses @ shares**2)
 
 
-def participation_ratio(spectrum):
+def participation_ratio(spectrum: Spectrum) -> float:
     """Number of eigenvalues that share the trace norm evenly, by second moments.
 
     ``(sum_i |l_i|)^2 / sum_i l_i^2``, abs [1]_.
@@ -192,7 +197,7 @@ def participation_ratio(spectrum):
     return float((masses @ shares) ** 2 / squares) if squares != 0 else 0.0
 
 
-def effective_rank(spectrum):
+def effective_rank(spectrum: Spectrum) -> float:
     """Exponential of the entropy of the eigenvalues' shares.
 
     ``exp(-sum_i q_i log q_i)`` with ``q_i = |l_i| / sum_j |l_j|``, abs [1]_.
@@ -229,7 +234,7 @@ def effective_rank(spectrum):
     return float(np.exp(-(masses[positive] * q[positive]) @ np.log(q[positive])))
 
 
-def effective_dimension(spectrum, alpha):
+def effective_dimension(spectrum: Spectrum, alpha: float) -> float:
     """Number of directions that the data determine against a ridge.
 
     ``sum_{l_i > 0} l_i / (l_i + alpha)``, pos [1]_.
@@ -268,7 +273,7 @@ def effective_dimension(spectrum, alpha):
     return float(masses @ (positive / (positive + alpha)))
 
 
-def n_outliers(spectrum, factor=10.0):
+def n_outliers(spectrum: Spectrum, factor: float = 10.0) -> float:
     """Count the eigenvalues that stand out of the bulk.
 
     Number of ``l_i > factor * mean``, pos, the mean taken over the positive eigenvalues above
@@ -311,7 +316,7 @@ def n_outliers(spectrum, factor=10.0):
     return float(masses[values > factor * mean].sum())
 
 
-def condition_number(spectrum):
+def condition_number(spectrum: Spectrum) -> float:
     """Largest over smallest positive eigenvalue.
 
     ``max l_i / min_{l_i > 0} l_i``, pos; rounding errors of the null space do not count [1]_.
@@ -341,7 +346,7 @@ def condition_number(spectrum):
     return float(positive.max() / positive.min()) if positive.size else math.nan
 
 
-def tail_exponent(spectrum, floor=1e-6):
+def tail_exponent(spectrum: Spectrum, floor: float = 1e-6) -> float:
     """Exponent of the power law by which the eigenvalues fall with their rank.
 
     Minus the least-squares slope of ``log l_k`` over ``log k``, k the rank in descending order,
@@ -384,7 +389,9 @@ def tail_exponent(spectrum, floor=1e-6):
     return float(-(masses @ (x * y)) / (masses @ x**2))
 
 
-def rank_fraction(measure, spectrum, rank_bound=None):
+def rank_fraction(
+    measure: Callable[..., Any], spectrum: Spectrum, rank_bound: int | None = None
+) -> float:
     """A rank as a fraction of the largest that is possible.
 
     ``measure(spectrum) / rank_bound`` with ``rank_bound = min(p, N * rank(Lambda))`` for a

@@ -83,12 +83,12 @@ class SpectraPlan:
     n_chunks: int = 1
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Estimated time of all layers."""
         return sum(layer.seconds for layer in self.layers)
 
     @property
-    def bytes(self):
+    def bytes(self) -> float:
         """Estimated memory at its highest."""
         return max(layer.bytes for layer in self.layers) if self.peak is None else self.peak
 

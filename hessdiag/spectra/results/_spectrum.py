@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,8 +127,13 @@ class Spectrum:
 
     @classmethod
     def from_eigenvalues(
-        cls, eigenvalues, n_params=None, curvature="hessian", gn_gap=math.nan, resolution=1e-15
-    ):
+        cls,
+        eigenvalues: ArrayLike,
+        n_params: int | None = None,
+        curvature: Literal["hessian", "ggn"] = "hessian",
+        gn_gap: float = math.nan,
+        resolution: float = 1e-15,
+    ) -> Spectrum:
         """Make an exact spectrum from eigenvalues; those that are not given are zeros.
 
         Parameters
@@ -166,7 +175,7 @@ class Spectrum:
         return cls(n_params, True, nodes, weights, nonzero.sum(), 0.0, curvature, gn_gap)
 
     @classmethod
-    def undefined(cls, n_params, curvature="hessian"):
+    def undefined(cls, n_params: int, curvature: Literal["hessian", "ggn"] = "hessian") -> Spectrum:
         """Make the spectrum of a matrix with NaN or infinite entries: NaN throughout.
 
         Parameters
@@ -187,19 +196,20 @@ class Spectrum:
         >>> Spectrum.undefined(3).max_eigenvalue
         nan
         """
-        return cls(n_params, True, [math.nan], [1.0], math.nan, math.nan, curvature, math.nan)
+        nodes, weights = np.array([math.nan]), np.array([1.0])
+        return cls(n_params, True, nodes, weights, math.nan, math.nan, curvature, math.nan)
 
     @property
-    def max_eigenvalue(self):
+    def max_eigenvalue(self) -> float:
         """Largest eigenvalue or Ritz value."""
         return float(self.nodes[-1])
 
     @property
-    def min_eigenvalue(self):
+    def min_eigenvalue(self) -> float:
         """Smallest eigenvalue or Ritz value."""
         return float(self.nodes[0])
 
-    def eigenvalues(self):
+    def eigenvalues(self) -> np.ndarray:
         """Return all eigenvalues of an exact spectrum, zeros repeated.
 
         Returns
@@ -226,7 +236,7 @@ class Spectrum:
         counts = np.rint(self.weights * self.n_params).astype(int)
         return np.repeat(self.nodes, counts)
 
-    def density(self, grid, bandwidth=None):
+    def density(self, grid: ArrayLike, bandwidth: float | None = None) -> np.ndarray:
         """Return the spectral density on a grid, each node smoothed by a Gaussian.
 
         Parameters

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hessdiag.plotting import figure_bytes
 from hessdiag.study.figures._correlations import draw_correlations
@@ -13,6 +16,10 @@ from hessdiag.study.figures._expressivity import draw_expressivity
 from hessdiag.study.figures._regimes import draw_regimes
 from hessdiag.study.figures._regularities import draw_regularities
 from hessdiag.study.figures._style import house_style
+
+if TYPE_CHECKING:
+    from hessdiag.study import StudyTables
+    from hessdiag.study.figures._study_figure import StudyFigure
 
 _DRAWINGS = (
     draw_regimes,
@@ -28,7 +35,7 @@ _DRAWINGS = (
 _RESOLUTION = 150
 
 
-def draw_figures(tables):
+def draw_figures(tables: StudyTables) -> list[StudyFigure]:
     """Draw all figures of a study.
 
     Parameters
@@ -63,7 +70,7 @@ def _lay_out(figure):
         axis.set_position([round(float(part), 6) for part in axis.get_position().bounds])
 
 
-def write_figures(figures, folder):
+def write_figures(figures: Sequence[StudyFigure], folder: str | os.PathLike[str]) -> list[Path]:
     """Write each figure as an image and as a vector graphic.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hessdiag.optional import import_optional
 from hessdiag.study.figures import inline_svg
@@ -23,7 +24,9 @@ from hessdiag.version import __version__
 _COLOURS = {"grid": "var(--hd-line)", "paper": "var(--hd-card)", "quiet": "var(--hd-quiet)"}
 
 
-def write_page(tables, figures, path):
+def write_page(
+    tables: StudyTables, figures: Sequence[StudyFigure], path: str | os.PathLike[str]
+) -> Path:
     """Write the study as one page that needs nothing but itself.
 
     Findings come first, each with its figure; then claims, regularities and correlations as

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class StudyTables:
     claims: object
     about: dict
 
-    def save(self, folder, compress=False):
+    def save(self, folder: str | os.PathLike[str], compress: bool = False) -> list[Path]:
         """Write a CSV file for each table, and ``about.json``, in place of older ones.
 
         Parameters
@@ -78,7 +79,7 @@ class StudyTables:
         return paths
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: str | os.PathLike[str]) -> StudyTables:
         """Read what `save` wrote.
 
         Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import nn
@@ -109,15 +110,15 @@ class AttentionNet(nn.Module):
 
     def __init__(
         self,
-        n_inputs,
-        n_outputs,
-        width=32,
-        depth=1,
-        activation="relu",
-        normalization="layer",
-        dropout=0.0,
-        input_shape=None,
-    ):
+        n_inputs: int,
+        n_outputs: int,
+        width: int = 32,
+        depth: int = 1,
+        activation: Literal["relu", "tanh", "gelu"] = "relu",
+        normalization: Literal["none", "layer"] = "layer",
+        dropout: float = 0.0,
+        input_shape: tuple[int, ...] | None = None,
+    ) -> None:
         super().__init__()
         if normalization == "batch":
             raise ValueError(
@@ -140,7 +141,7 @@ class AttentionNet(nn.Module):
         self.blocks = [name for name, _ in self.named_children() if name.startswith("block_")]
         self.head = nn.Linear(width, n_outputs)
 
-    def tokens(self, X):
+    def tokens(self, X: torch.Tensor) -> torch.Tensor:
         """Cut samples into the vectors that the embedding reads.
 
         Parameters
@@ -161,7 +162,7 @@ class AttentionNet(nn.Module):
             patches = (patches.unsqueeze(2) * position.unsqueeze(2)).flatten(2)
         return torch.cat([patches, position.expand(len(X), -1, -1)], dim=2)
 
-    def forward(self, X):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Return the outputs.
 
         Parameters

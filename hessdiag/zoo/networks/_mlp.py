@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 
 from hessdiag.zoo.networks._attention import AttentionNet
@@ -44,14 +46,14 @@ class MLP(nn.Sequential):
 
     def __init__(
         self,
-        n_inputs,
-        n_outputs,
-        width=64,
-        depth=2,
-        activation="relu",
-        normalization="none",
-        dropout=0.0,
-    ):
+        n_inputs: int,
+        n_outputs: int,
+        width: int = 64,
+        depth: int = 2,
+        activation: Literal["relu", "tanh", "gelu"] = "relu",
+        normalization: Literal["none", "layer", "batch"] = "none",
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         size = n_inputs
         for index in range(depth):

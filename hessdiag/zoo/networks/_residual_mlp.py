@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 
 from hessdiag.zoo.networks._parts import make_activation, make_normalization
@@ -87,14 +89,14 @@ class ResidualMLP(nn.Sequential):
 
     def __init__(
         self,
-        n_inputs,
-        n_outputs,
-        width=64,
-        depth=2,
-        activation="relu",
-        normalization="none",
-        dropout=0.0,
-    ):
+        n_inputs: int,
+        n_outputs: int,
+        width: int = 64,
+        depth: int = 2,
+        activation: Literal["relu", "tanh", "gelu"] = "relu",
+        normalization: Literal["none", "layer", "batch"] = "none",
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.add_module("projection", nn.Linear(n_inputs, width))
         for index in range(depth):

@@ -5,10 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hessdiag.optional import import_optional
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +48,7 @@ class Dataset:
 
     name: str
     parent: str
-    frame: object = field(repr=False)
+    frame: pd.DataFrame = field(repr=False)
     target: np.ndarray = field(repr=False)
     n_classes: int
     kind: str = "classification"
@@ -50,7 +57,7 @@ class Dataset:
     teacher_width: int | None = None
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """int : Number of outputs that a network needs; the same as `n_classes`."""
         return self.n_classes
 

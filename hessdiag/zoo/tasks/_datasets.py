@@ -25,7 +25,7 @@ TASKS = {
 }
 
 
-def list_tasks(include_demo=False):
+def list_tasks(include_demo: bool = False) -> list[str]:
     """Return the names of the tasks that zoo recipes may use.
 
     Parameters
@@ -47,7 +47,7 @@ def list_tasks(include_demo=False):
     return sorted(name for name in TASKS if include_demo or TASKS[name].parent != DEMO_DATASET)
 
 
-def list_datasets(include_demo=False):
+def list_datasets(include_demo: bool = False) -> list[str]:
     """Return the names of the real data sets, which tasks have as their parents.
 
     Parameters

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+if TYPE_CHECKING:
+    from hessdiag.zoo.tasks._dataset import Dataset
 
 # Held-out samples beyond this number cost evaluation time and hardly narrow the loss.
 MAX_TEST = 2000
@@ -53,17 +57,19 @@ class Split:
     shape: tuple | None = None
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """int : Number of outputs that a network needs; the same as `n_classes`."""
         return self.n_classes
 
     @property
-    def null_loss(self):
+    def null_loss(self) -> float:
         """float : Loss of knowing nothing: ln C for C classes, 1 (the variance) for regression."""
         return float(np.log(self.n_classes)) if self.kind == "classification" else 1.0
 
 
-def split_dataset(dataset, n_train, label_noise=0.0, random_state=0):
+def split_dataset(
+    dataset: Dataset, n_train: int, label_noise: float = 0.0, random_state: int = 0
+) -> Split:
     """Divide a data set into training, validation and test samples.
 
     The division of a classification task is stratified.
@@ -116,7 +122,12 @@ def split_dataset(dataset, n_train, label_noise=0.0, random_state=0):
         targets = [target[part] for part in parts]
         targets[0] = flip_labels(targets[0], dataset.n_classes, label_noise, random_state)
     return Split(
-        *(array for pair in zip(features, targets) for array in pair),
+        X_train=features[0],
+        y_train=targets[0],
+        X_valid=features[1],
+        y_valid=targets[1],
+        X_test=features[2],
+        y_test=targets[2],
         n_classes=dataset.n_classes,
         kind=dataset.kind,
         form=dataset.form,
@@ -124,7 +135,7 @@ def split_dataset(dataset, n_train, label_noise=0.0, random_state=0):
     )
 
 
-def flip_labels(y, n_classes, share, random_state=0):
+def flip_labels(y: np.ndarray, n_classes: int, share: float, random_state: int = 0) -> np.ndarray:
     """Replace a share of the labels by another class, drawn uniformly.
 
     Parameters
