@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import fields, replace
+from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -23,16 +25,18 @@ from hessdiag.study.tables import PLACES, REGIMES
 from hessdiag.zoo import load_reference_diagnoser
 
 TABLES = [field.name for field in fields(StudyTables) if field.name != "about"]
-QUICK = StudyDesign.quick()
+COMMAND = ["study", "--quick", "--n-jobs", "2", "--out"]
+SCRIPT = Path(__file__).with_name("small_study.py")
+SMALL = runpy.run_path(str(SCRIPT))["SMALL"]
+N_RUNS = len(SMALL.data_sets) * len(REGIMES)
 PATIENCE = 900
 
 
 def start(folder):
-    """Start the quick study in a process group of its own."""
-    command = [sys.executable, "-m", "hessdiag.cli", "study", "--quick", "--n-jobs", "2"]
+    """Start the small study in a process group of its own."""
     with open(folder.with_suffix(".log"), "a") as log:
         return subprocess.Popen(
-            [*command, "--out", str(folder)],
+            [sys.executable, str(SCRIPT), *COMMAND, str(folder)],
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -73,7 +77,7 @@ def studies(tmp_path_factory):
     killed, whole = (tmp_path_factory.mktemp(name) / "study" for name in ("killed", "whole"))
     process = start(killed)
     deadline = time.monotonic() + PATIENCE
-    while len(list((killed / "parts" / "runs").glob("*.json"))) < 4:
+    while len(list((killed / "parts" / "runs").glob("*.json"))) < 2:
         assert process.poll() is None, killed.with_suffix(".log").read_text()[-3000:]
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -81,12 +85,14 @@ def studies(tmp_path_factory):
     before = saved(killed)
     page_before = (killed / "index.html").exists()
     # What a kill in the middle of writing leaves behind counts for nothing.
-    missing = sorted(set(_ids(QUICK)) - {path.stem for path in before})
+    missing = sorted(set(_ids(SMALL)) - {path.stem for path in before})
     stray = killed / "parts" / "students" / f".{missing[0]}.json.{process.pid}"
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b'{"rows": [{"half a li')
     said = finish(start(killed), killed)
-    finish(start(whole), whole)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StudyDesign, "quick", classmethod(lambda cls: SMALL))
+        assert main([*COMMAND, str(whole)]) == 0
     return SimpleNamespace(
         killed=killed, whole=whole, before=before, page_before=page_before, said=said
     )
@@ -105,7 +111,7 @@ def tables(studies):
 @pytest.mark.slow
 def test_killed_half_way_and_resumed_it_ends_with_the_same_tables(studies):
     runs = [path for path in studies.before if path.parent.name == "runs"]
-    assert 4 <= len(runs) < 9, "the study was not killed half-way"
+    assert 2 <= len(runs) < N_RUNS, "the study was not killed half-way"
     assert not studies.page_before
     for name in TABLES:
         content = (studies.killed / f"{name}.csv").read_bytes()
@@ -121,7 +127,10 @@ def test_what_was_finished_is_not_done_again(studies):
     # The rest was done: all that the other study holds, and nothing else.
     assert set(after) == set(saved(studies.whole))
     n_each = {part: sum(p.parent.name == part for p in after) for part in ("pilot", "runs")}
-    assert n_each == {"pilot": sum(len(QUICK.pilot(name)) for name in QUICK.data_sets), "runs": 9}
+    assert n_each == {
+        "pilot": sum(len(SMALL.pilot(name)) for name in SMALL.data_sets),
+        "runs": N_RUNS,
+    }
 
 
 @pytest.mark.slow
@@ -137,12 +146,12 @@ def test_all_outputs_are_there(studies):
             assert ElementTree.parse(path.with_suffix(".svg")).getroot().tag.endswith("svg")
         about = json.loads((folder / "about.json").read_text())
         assert about["quick"] is True
-        assert (about["n_data_sets"], about["n_experiments"]) == (3, 9)
-        assert about["n_checkpoints"] == len(QUICK.checkpoints)
+        assert (about["n_data_sets"], about["n_experiments"]) == (2, N_RUNS)
+        assert about["n_checkpoints"] == len(SMALL.checkpoints)
         assert about["command"] == "hessdiag study --quick"
         assert about["versions"]["torch"]
         assert about["seconds"] > 0
-    assert "9 experiments; statements:" in studies.said
+    assert f"{N_RUNS} experiments; statements:" in studies.said
     assert str(studies.killed / "index.html") in studies.said
     for part in ("train the pilot", "run the experiments", "train the students"):
         assert part in studies.said
@@ -152,7 +161,7 @@ def test_all_outputs_are_there(studies):
 @pytest.mark.slow
 def test_tables_hang_together(studies, tables):
     runs, evolution, coupling = tables.experiments, tables.evolution, tables.coupling
-    expected = [f"{name}-{regime}" for name in QUICK.data_sets for regime in REGIMES]
+    expected = [f"{name}-{regime}" for name in SMALL.data_sets for regime in REGIMES]
     assert runs["experiment"].tolist() == expected
     widths = runs.pivot(index="dataset", columns="regime", values="width")
     assert (widths["starved"] < widths["sound"]).all()
@@ -160,7 +169,7 @@ def test_tables_hang_together(studies, tables):
     assert runs["gap"].to_numpy() == pytest.approx(
         runs["held_out_loss"] - runs["train_loss"], abs=1e-5
     )
-    steps, n_runs = list(QUICK.checkpoints), len(runs)
+    steps, n_runs = list(SMALL.checkpoints), len(runs)
     assert len(evolution) == n_runs * len(steps) * len(PLACES)
     for name, group in evolution.groupby("experiment"):
         whole = group[group["place"] == "network"]
@@ -170,7 +179,7 @@ def test_tables_hang_together(studies, tables):
             assert whole[column].iloc[-1] == run[column]
         assert whole["held_out_loss"].min() == run["best_held_out_loss"]
         # The gradient of the whole net is that of all layers, where these are of all samples.
-        if run["n_train"] * run["n_outputs"] <= QUICK.max_gram_size:
+        if run["n_train"] * run["n_outputs"] <= SMALL.max_gram_size:
             layers = group[group["place"] != "network"].groupby("step")["gradient_norm"]
             norm = np.sqrt(layers.apply(lambda values: (values**2).sum()))
             np.testing.assert_allclose(whole["gradient_norm"], norm, rtol=1e-3)
@@ -183,14 +192,14 @@ def test_tables_hang_together(studies, tables):
             squares = rows["resonance"] ** 2
             outside = 2 * squares[~own].sum() / (squares[own].sum() + 2 * squares[~own].sum())
             np.testing.assert_allclose(rows["phi"], outside, rtol=1e-3)
-    assert len(tables.students) == len(QUICK.students()) * 3
+    assert len(tables.students) == len(SMALL.students()) * 3
     assert len(tables.regularities) == 21
     assert len(tables.claims) == 7
 
 
 def round_to(share):
     """Index of the checkpoint at a share of training."""
-    distances = [abs(np.log(max(step, 1e-9) / QUICK.n_steps / share)) for step in QUICK.checkpoints]
+    distances = [abs(np.log(max(step, 1e-9) / SMALL.n_steps / share)) for step in SMALL.checkpoints]
     return int(np.argmin(distances))
 
 
@@ -211,13 +220,17 @@ def test_the_diagnosis_is_that_of_the_shipped_diagnoser(studies, tables):
 
 
 @pytest.mark.slow
-def test_a_finished_study_is_only_written_again(studies, tmp_path, monkeypatch):
+def test_a_finished_study_is_only_written_again(studies, tables, tmp_path, monkeypatch):
     folder = tmp_path / "copy"
     shutil.copytree(studies.whole / "parts", folder / "parts")
     before = saved(folder)
     for name in ("_train_pilot", "_run_experiment", "_run_student"):
         monkeypatch.setattr(f"hessdiag.study._stages.{name}", None)
-    again = run_study(folder, QUICK, {"command": "test"}, n_jobs=1, progress=False, compress=True)
+    # The diagnosers are fitted again, too; another test compares what they say.
+    columns = ["diagnosis", *(name for name in tables.experiments if name.startswith("p_"))]
+    said = tables.experiments[[*columns, "diagnosis_unseen"]].to_dict("list")
+    monkeypatch.setattr("hessdiag.study._gather._diagnoses", lambda *_: said)
+    again = run_study(folder, SMALL, {"command": "test"}, n_jobs=1, progress=False, compress=True)
     assert saved(folder) == before
     for name in TABLES:
         assert not (folder / f"{name}.csv").exists()
@@ -260,26 +273,27 @@ def test_one_data_set_and_one_teacher_are_enough(tmp_path, monkeypatch):
 def test_another_design_in_the_same_folder_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("hessdiag.study._run.run_pilot", stop)
     with pytest.raises(Stopped):
-        run_study(tmp_path, QUICK)
+        run_study(tmp_path, StudyDesign.quick())
     content = (tmp_path / "parts" / "design.json").read_bytes()
-    other = replace(QUICK, n_steps=128, ratios=(1.0,))
+    other = replace(StudyDesign.quick(), n_steps=128, ratios=(1.0,))
     with pytest.raises(ValueError, match=r"\(n_steps, ratios changed\). Use another folder"):
         run_study(tmp_path, other)
     assert (tmp_path / "parts" / "design.json").read_bytes() == content
     with pytest.raises(Stopped):
-        run_study(tmp_path, replace(QUICK))
+        run_study(tmp_path, replace(StudyDesign.quick()))
 
 
 def test_unknown_and_repeated_data_sets_are_refused(tmp_path, capsys):
+    quick = StudyDesign.quick()
     for unknown in (("iris",), ("satimage", "nonesuch")):
         with pytest.raises(
             ValueError, match=f"Expected data sets among .*found {unknown[-1]}. Name"
         ):
-            run_study(tmp_path, replace(QUICK, data_sets=unknown))
+            run_study(tmp_path, replace(quick, data_sets=unknown))
     with pytest.raises(ValueError, match="every data set once, found satimage"):
-        run_study(tmp_path, replace(QUICK, data_sets=("satimage", "pima", "satimage")))
+        run_study(tmp_path, replace(quick, data_sets=("satimage", "pima", "satimage")))
     with pytest.raises(ValueError, match="teacher-3"):
-        run_study(tmp_path, replace(QUICK, teachers=("teacher-3",)))
+        run_study(tmp_path, replace(quick, teachers=("teacher-3",)))
     assert not list(tmp_path.iterdir())
     assert main(["study", "--quick", "--datasets", "nonesuch", "--out", str(tmp_path)]) == 2
     assert "nonesuch" in capsys.readouterr().err
