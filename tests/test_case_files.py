@@ -202,6 +202,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.slow
 def test_class_of_a_script(tmp_path):
     command = [sys.executable, "-c", MAIN, str(tmp_path / "case")]
     run = subprocess.run(command, capture_output=True, text=True, check=True)

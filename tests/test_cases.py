@@ -322,6 +322,7 @@ def test_digest_takes_data_of_every_form(X, y):
     assert first == second
 
 
+@pytest.mark.slow
 def test_digest_is_the_same_in_another_process(tmp_path):
     script = (
         "import importlib.util, sys\n"

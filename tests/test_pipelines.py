@@ -80,6 +80,7 @@ def test_cross_validation_with_groups(nine_cases):
     assert len(predicted) == 9
 
 
+@pytest.mark.slow
 def test_grid_over_every_step(nine_cases):
     cases, y = nine_cases
     grid = {
@@ -117,6 +118,7 @@ def test_pandas_output(nine_cases):
     np.testing.assert_allclose(pipeline.predict_proba(cases), plain.predict_proba(cases))
 
 
+@pytest.mark.slow
 def test_n_jobs(nine_cases):
     cases, y = nine_cases
     expected = whole_path().fit(cases, y).predict_proba(cases)
@@ -131,6 +133,7 @@ def test_n_jobs(nine_cases):
         np.testing.assert_allclose(pipeline.predict_proba(cases), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_diagnoser_in_a_search(nine_cases):
     cases, y = nine_cases
     diagnoser = hd.FitDiagnoser(
@@ -190,6 +193,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_classes_of_a_script_with_two_workers(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)

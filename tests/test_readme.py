@@ -3,11 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from hessdiag.testing import make_case, make_cases
 
 README = Path(__file__).parents[1] / "README.md"
 
 
+@pytest.mark.slow
 def test_readme_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert len(blocks) >= 3

@@ -167,6 +167,7 @@ def test_no_gains_no_estimates(diagnoser, nine_cases):
     assert report.constraints == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("best", "change"),
     [

@@ -225,6 +225,7 @@ def test_gains_need_gains(nine_cases):
         hd.FitDiagnoser().fit(cases, y, groups=[1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [None, TableClassifier(20, random_state=0)])
 def test_abstention(estimator, nine_cases):
     cases, y = nine_cases
@@ -241,7 +242,7 @@ def test_abstention(estimator, nine_cases):
         ]
         assert diagnoser.predict(cases).tolist() == expected
         np.testing.assert_array_equal(diagnoser.predict_proba(cases), probabilities)
-        assert [diagnoser.explain(case).answer for case in cases] == expected
+        assert [diagnoser.explain(case).answer for case in cases[::3]] == expected[::3]
 
 
 @pytest.mark.parametrize("floor", [-0.1, 1.5, "high"])

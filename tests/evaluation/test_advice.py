@@ -88,6 +88,7 @@ def test_only_strangers_are_asked(zoo, monkeypatch):
         advice.choose_advised(zoo, min_confidence=1.1)
 
 
+@pytest.mark.slow
 def test_trials_are_what_training_gives_and_resume(zoo, tmp_path, monkeypatch):
     arguments = {"n_networks": 3, "n_seeds": 2, "min_confidence": 0.0}
     arguments |= {"n_jobs": 1, "progress": False}

@@ -185,6 +185,7 @@ def test_teacher_is_known(made_up_zoo):
     assert low < high
 
 
+@pytest.mark.slow
 def test_evaluation_is_reproducible_and_printed(made_up_zoo):
     zoo = made_up_zoo()
     first, second = (evaluate(zoo, studies=True) for _ in range(2))
@@ -229,6 +230,7 @@ def test_no_row_knows_what_was_measured_on_held_out_data(made_up_zoo):
         np.testing.assert_array_equal(table, after[row])
 
 
+@pytest.mark.slow
 def test_ceiling_of_gains_tells_what_the_held_out_loss_and_the_recipe_add(made_up_zoo):
     zoo = made_up_zoo(300, 15)
     zoo.columns["gain_constraining"] = zoo.columns["test_loss"] ** 3

@@ -180,6 +180,7 @@ def test_refusals():
         LocalHessians(net, X, y, max_memory=1000).coupling()
 
 
+@pytest.mark.slow
 def test_couplings_within_a_bound_are_the_same():
     net, X, y = problem()
     expected = LocalHessians(net, X, y, dtype="float64").coupling()

@@ -97,6 +97,7 @@ print(len(calls), repr(examination.network.spectrum.trace))
 """
 
 
+@pytest.mark.slow
 def test_memory_is_shared_by_processes(tmp_path):
     outputs = []
     for _ in range(2):
@@ -108,6 +109,7 @@ def test_memory_is_shared_by_processes(tmp_path):
     assert outputs[0][1] == outputs[1][1]
 
 
+@pytest.mark.slow
 def test_workers_give_the_same(nine_cases):
     cases, _ = nine_cases
     forget_examinations()

@@ -2,10 +2,13 @@
 
 import io
 
+import pytest
+
 from hessdiag import FitDiagnoser
 from hessdiag.reporting import print_reports, render_html, render_text, write_figures
 
 
+@pytest.mark.slow
 def test_reports_of_trained_networks(nine_cases, tmp_path):
     cases, y = nine_cases
     diagnoser = FitDiagnoser().fit(cases, y)

@@ -288,6 +288,7 @@ def test_probes_are_near_and_nearer_with_more(activation):
     assert np.median(ratios) == pytest.approx(0.5, rel=0.3)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_the_spread_over_seeds():
     """Also where numbers share their probes: in coupling and phi."""
     net, X, y = problem(mlp(nn.GELU, (4, 10, 8, 3)), 10)

@@ -110,6 +110,7 @@ def test_nothing_changes(door):
     watch.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["attention", "norms", "conv2d_relu", "lstm", "tied"])
 @pytest.mark.parametrize("door", DOORS)
 def test_nothing_stays_in_memory_nor_waits_for_the_garbage_collector(door, kind):

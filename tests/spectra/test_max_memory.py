@@ -64,6 +64,7 @@ def test_memory_stays_within_the_bound_and_is_as_planned(network, activation, li
                 assert found["largest"][name] == pytest.approx(free["largest"][name], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "activation", "limits"),
     [

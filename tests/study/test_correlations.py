@@ -188,6 +188,7 @@ def test_only_the_order_counts(transform, reverse, seed):
     )
 
 
+@pytest.mark.slow
 def test_p_values_are_even_where_there_is_nothing_and_small_where_there_is():
     rng = np.random.default_rng(0)
     codes = np.repeat(np.arange(37), 3)

@@ -190,6 +190,7 @@ def test_a_table_without_rows_makes_a_note(study_tables, draw, table, note):
     assert note in words_of(figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "table", "columns"),
     [
@@ -226,6 +227,7 @@ def test_few_data_sets_and_one_regime_are_enough(study_factory):
         drawn(draw, replace(tables, **only))
 
 
+@pytest.mark.slow
 def test_files_are_the_same_bytes_whatever_the_user_has_set(study_tables, study_figures, tmp_path):
     paths = write_figures(study_figures, tmp_path / "first")
     assert [path.name for path in paths] == [

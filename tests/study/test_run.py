@@ -241,6 +241,7 @@ def test_a_finished_study_is_only_written_again(studies, tables, tmp_path, monke
     assert (folder / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_one_data_set_and_one_teacher_are_enough(tmp_path, monkeypatch):
     design = StudyDesign(
         data_sets=("wisconsin",),

@@ -25,6 +25,7 @@ TAKE_CASES = [
 TAKE_EXAMINATIONS = [hd.SpectralFeatures()]
 
 
+@pytest.mark.slow
 @parametrize_with_case_checks(TAKE_CASES)
 def test_estimators_of_networks(estimator, check):
     check(estimator)
@@ -146,6 +147,7 @@ class ScoresItself(hd.FitDiagnoser):
         return 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("estimator", "takes", "failing"),
     [
@@ -185,6 +187,7 @@ def test_broken_estimators_fail(estimator, takes, failing):
             check(estimator, make_trial(takes))
 
 
+@pytest.mark.slow
 def test_report_of_broken_estimator():
     broken = WrongNames(families=("shape", "context"), pooling=("max",))
     results = check_case_estimator(broken, "examinations", on_fail="report")

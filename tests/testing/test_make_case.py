@@ -44,6 +44,7 @@ def test_quick():
     assert time.perf_counter() - start < 1
 
 
+@pytest.mark.slow
 def test_make_cases_varies():
     cases, diagnoses = make_cases(12)
     assert len({case.digest() for case in cases}) == 12

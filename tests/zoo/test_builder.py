@@ -28,6 +28,7 @@ RECIPES = [
 ]
 
 
+@pytest.mark.slow
 def test_killed_build_resumes(tmp_path):
     script = tmp_path / "build.py"
     script.write_text(SCRIPT)
@@ -76,6 +77,7 @@ def test_resumed_network_equals_the_uninterrupted_one(small_zoo, small_recipes):
         assert torch.equal(left, right)
 
 
+@pytest.mark.slow
 def test_two_workers_train_the_same_networks(small_recipes, small_zoo, tmp_path):
     store = train_zoo(small_recipes[:2], tmp_path, n_jobs=2, progress=False)
     for recipe in small_recipes[:2]:

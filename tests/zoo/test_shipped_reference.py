@@ -45,6 +45,7 @@ def draws_the_shipped_pairs():
     return zlib.crc32(order.astype("<i8").tobytes()) == SHIPPED_ORDER
 
 
+@pytest.mark.slow
 def test_rows_are_rebuilt_from_their_recipes(zoo):
     for index in short_rows(zoo):
         recipe = recipe_of(zoo.columns, index)
@@ -85,12 +86,3 @@ def test_table_is_as_large_and_varied_as_promised(zoo):
     assert len(counts) == 3
     assert counts.min() > 0.15 * counts.sum()
     assert np.isfinite(zoo.data).mean() > 0.99
-
-
-def test_diagnoser_is_ready_soon():
-    # A bound far above the few seconds that it takes, to catch a refit that has grown tenfold.
-    from time import perf_counter
-
-    start = perf_counter()
-    hd.load_reference_diagnoser()
-    assert perf_counter() - start < 30

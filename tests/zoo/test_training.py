@@ -29,6 +29,7 @@ VALUES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", CLASSES)
 def test_each_family_learns_and_comes_back_from_disk(family, tmp_path):
     recipe = replace(CLASSES[family], normalization="none" if family == "mlp" else "layer")

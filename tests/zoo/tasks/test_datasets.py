@@ -124,6 +124,7 @@ def test_task(name):
         np.testing.assert_allclose(split.y_train.var(axis=0), 1, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_same_samples_in_a_fresh_process_that_has_no_network():
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", DIGESTS, *SAMPLE],
