@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from hessdiag.cases import NetworkCase
+from hessdiag.diagnosis import DiagnosisReport
 from hessdiag.zoo import (
     DEMO_DATASET,
     Recipe,

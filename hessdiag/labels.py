@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 #: Constraining the network lowers its held-out loss.
 OVERFITTING = "overfitting"
 #: Widening the network does.

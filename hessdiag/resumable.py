@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import joblib
 
 from hessdiag.optional import import_optional
 
 
-def run_resumable(function, todo, folder, description, n_jobs, progress):
+def run_resumable(
+    function: Callable[..., Any],
+    todo: Sequence[Any],
+    folder: Path,
+    description: str,
+    n_jobs: int | None,
+    progress: bool,
+) -> None:
     """Apply a function that saves what it makes, in parallel, with a progress bar.
 
     Parameters
@@ -41,7 +51,7 @@ def run_resumable(function, todo, folder, description, n_jobs, progress):
         pass
 
 
-def write_atomically(path, content):
+def write_atomically(path: Path, content: bytes) -> None:
     """Write bytes to a file that is either absent or complete.
 
     Parameters

@@ -178,7 +178,9 @@ def explain_table(diagnoser, table, examination):
     )
 
 
-def expected_gains(model, columns, diagnosis):
+def expected_gains(
+    model: Any, columns: np.ndarray, diagnosis: str
+) -> tuple[GainEstimate | None, GainEstimate | None, dict[str, float]]:
     """Predict the gains of one network, of those that agree with its diagnosis.
 
     Parameters

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-_RENDERERS = {}
+from collections.abc import Callable
+from typing import Any
+
+_RENDERERS: dict[str, Callable[..., Any]] = {}
 
 
-def set_renderers(text, html):
+def set_renderers(text: Callable[..., Any], html: Callable[..., Any]) -> None:
     """Say how a `DiagnosisReport` shows itself.
 
     Reports are data and know no page; what writes them for people comes later in the flow and says

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from hessdiag.examination import examine as plain_examine
 
 # One holds a few eigenvalue arrays of at most `max_gram_size` numbers for each layer: some 10 kB,
 # so that the bound stays below 100 MB.
-_KEPT = OrderedDict()
+_KEPT: OrderedDict[str, Any] = OrderedDict()
 _KEPT_SIZE = 8192
 
-_COUNTS = []
+_COUNTS: list[list[Any]] = []
 
 
 def kept(key):
@@ -46,7 +48,7 @@ def keep(key, found):
         _KEPT.popitem(last=False)
 
 
-def forget_examinations():
+def forget_examinations() -> None:
     """Forget the examinations that this process keeps."""
     _KEPT.clear()
 
@@ -72,7 +74,7 @@ def examine(net, X, y, **settings):
 
 
 @contextmanager
-def counted_examinations():
+def counted_examinations() -> Iterator[list[Any]]:
     """Forget all examinations, and count those made by `LayerSpectra` in this process from now on.
 
     Yields
@@ -92,7 +94,7 @@ def counted_examinations():
     1
     """
     forget_examinations()
-    calls = []
+    calls: list[Any] = []
     _COUNTS.append(calls)
     try:
         yield calls

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def import_matplotlib():
+def import_matplotlib() -> ModuleType:
     """Import matplotlib, or say how to get it.
 
     Returns
@@ -34,7 +34,7 @@ def import_matplotlib():
     return import_optional("matplotlib", extra="plots", purpose="Drawing")
 
 
-def new_figure(width, height):
+def new_figure(width: float, height: float) -> Figure:
     """Make a figure (inches) that pyplot does not know of, so that nothing has to be closed.
 
     Parameters
@@ -56,7 +56,7 @@ def new_figure(width, height):
     return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
 
 
-def figure_bytes(figure, format="png", **options):
+def figure_bytes(figure: Figure, format: str = "png", **options: Any) -> bytes:
     """Render a figure; characters that the font lacks become boxes without a warning for each.
 
     Parameters
@@ -86,7 +86,7 @@ def figure_html(figure, alt):
     return f'<img style="max-width:100%" alt="{escape(alt)}" src="data:image/png;base64,{data}">'
 
 
-def power_of_ten(exponent):
+def power_of_ten(exponent: int) -> str:
     """Write a power of ten for a tick, as plain text: no font is asked for mathematics.
 
     Parameters

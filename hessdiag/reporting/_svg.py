@@ -16,6 +16,7 @@ from hessdiag.plotting import (
 )
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 # Inches. One panel, drawn at about 130 % of this on the page.
@@ -67,7 +68,7 @@ def layer_panels(examination, names, prefix):
     return panels
 
 
-def inline_figure(figure, prefix, label):
+def inline_figure(figure: Figure, prefix: str, label: str) -> Markup:
     """Turn a figure into an element of a page.
 
     Parameters

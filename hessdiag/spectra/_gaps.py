@@ -82,7 +82,7 @@ class Measured:
         """The sizes of the gaps, {name: float}."""
         return {name: gap.size for name, gap in self.gaps.items()}
 
-    def without_vectors(self):
+    def without_vectors(self) -> Measured:
         """Return what takes next to no memory: sizes and thresholds.
 
         Returns
@@ -98,7 +98,9 @@ def coincidence_threshold(dtype):
     return 1e-6 if dtype == torch.float64 else 1e-4
 
 
-def measure_gaps(problem, blocks, generator):
+def measure_gaps(
+    problem: LocalCurvature, blocks: Sequence[Block], generator: torch.Generator
+) -> Measured:
     """Measure the gaps of blocks on all samples of a problem, by passes through the net alone.
 
     Parameters

@@ -88,7 +88,7 @@ class Policy:
         )
 
 
-def check_factors(problem, factors):
+def check_factors(problem: LocalCurvature, factors: Mapping[str, Any]) -> None:
     """Refuse Gauss-Newton matrices of layers whose Jacobian does not fit in memory.
 
     Parameters

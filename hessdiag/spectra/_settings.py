@@ -66,7 +66,7 @@ class SpectrumSettings:
                 f"{self.max_memory!r}. Pass None to go without a bound."
             )
 
-    def memory_limit(self):
+    def memory_limit(self) -> float:
         """Return the bytes that an exact spectrum may take: `max_memory`, or half of what is free.
 
         Returns

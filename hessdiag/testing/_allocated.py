@@ -34,10 +34,10 @@ class AllocatedBytes(TorchDispatchMode):
     (4004, 8004)
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.held = self.peak = 0
-        self._known = set()
+        self._known: set[int] = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         """Run an operation and count what it returns."""

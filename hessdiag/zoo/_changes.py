@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from hessdiag.zoo._layout import WEIGHT_DECAYS, WIDTHS
 
+if TYPE_CHECKING:
+    from hessdiag.zoo._recipes import Recipe
+
 #: What widening multiplies the width by.
 WIDENING = 4
 #: What narrowing multiplies the width by.

@@ -297,7 +297,7 @@ _OPTIMIZERS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 @contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Sum in the same order whatever the number of threads: networks are small anyway.
 
     Yields

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from hessdiag.optional import import_optional
 from hessdiag.reporting import inline_figure
 from hessdiag.study.figures._style import GRID, PAPER, QUIET, house_style
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from hessdiag.study.figures._study_figure import StudyFigure
+
 _ROLES = {"grid": GRID, "paper": PAPER, "quiet": QUIET}
 
 
-def inline_svg(figure, colours):
+def inline_svg(figure: StudyFigure, colours: Mapping[str, str]) -> Markup:
     """Turn a figure into an element of a page.
 
     Parameters
@@ -32,7 +39,7 @@ def inline_svg(figure, colours):
         If matplotlib or markupsafe is not installed.
     """
     markupsafe = import_optional("markupsafe", extra="reports", purpose="The study's page")
-    drawing = figure.figure
+    drawing: Any = figure.figure
     patches = [drawing.patch, *(part.patch for part in [*drawing.axes, *drawing.subfigs])]
     visible = [patch.get_visible() for patch in patches]
     try:

@@ -18,8 +18,8 @@ from hessdiag.study.figures._regularities import draw_regularities
 from hessdiag.study.figures._style import house_style
 
 if TYPE_CHECKING:
-    from hessdiag.study import StudyTables
     from hessdiag.study.figures._study_figure import StudyFigure
+    from hessdiag.study.tables import StudyTables
 
 _DRAWINGS = (
     draw_regimes,

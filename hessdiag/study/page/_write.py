@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,10 @@ from hessdiag.study.page._tables import (
 from hessdiag.study.tables import finite, times
 from hessdiag.study.wording import count_words
 from hessdiag.version import __version__
+
+if TYPE_CHECKING:
+    from hessdiag.study.figures import StudyFigure
+    from hessdiag.study.tables import StudyTables
 
 # What the page colours by itself; the colours of the data are the same everywhere.
 _COLOURS = {"grid": "var(--hd-line)", "paper": "var(--hd-card)", "quiet": "var(--hd-quiet)"}

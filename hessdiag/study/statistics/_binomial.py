@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.stats import binomtest
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def share_interval(n_held, n, confidence=0.95):
+
+def share_interval(n_held: int, n: int, confidence: float = 0.95) -> tuple[float, float, float]:
     """Return a share and its exact binomial interval.
 
     Parameters
@@ -40,7 +45,7 @@ def share_interval(n_held, n, confidence=0.95):
     return n_held / n, float(found.low), float(found.high)
 
 
-def holm(p_values):
+def holm(p_values: ArrayLike) -> np.ndarray:
     """Adjust p-values so that any false rejection is unlikely [1]_.
 
     Parameters

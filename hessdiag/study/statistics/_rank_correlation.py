@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from scipy.stats import rankdata
@@ -12,7 +14,9 @@ from scipy.stats import t as student_t
 N_BOOTSTRAP = 2000
 
 
-def centred_ranks(values, groups, scope):
+def centred_ranks(
+    values: np.ndarray, groups: np.ndarray, scope: Literal["within", "across"]
+) -> np.ndarray:
     """Return ranks minus their mean, within each group or over all.
 
     Parameters
@@ -40,7 +44,7 @@ def centred_ranks(values, groups, scope):
     return ranks
 
 
-def sums_by_group(x, y, z, groups):
+def sums_by_group(x: np.ndarray, y: np.ndarray, z: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return the sums over each group that correlations are made of.
 
     Parameters
@@ -60,7 +64,7 @@ def sums_by_group(x, y, z, groups):
     return np.stack([np.bincount(groups, p, minlength=n_groups) for p in products], axis=1)
 
 
-def correlation(sums, partial):
+def correlation(sums: np.ndarray, partial: bool) -> float | np.ndarray:
     """Return the correlation of x and y, plain or given z.
 
     Parameters
@@ -87,7 +91,9 @@ def correlation(sums, partial):
     return np.clip(found, -1.0, 1.0)
 
 
-def bootstrap_interval(sums, partial, random_state):
+def bootstrap_interval(
+    sums: np.ndarray, partial: bool, random_state: int
+) -> tuple[float, float, float]:
     """Return the 95 % interval and the standard error of a correlation over groups.
 
     Parameters
@@ -104,7 +110,8 @@ def bootstrap_interval(sums, partial, random_state):
     low, high, error : float
         NaN where no sample has a correlation.
     """
-    drawn = correlation((_bootstrap_counts(len(sums), random_state) @ sums).T, partial)
+    samples = _bootstrap_counts(len(sums), random_state) @ sums
+    drawn = np.asarray(correlation(samples.T, partial))
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
         return np.nan, np.nan, np.nan
@@ -121,7 +128,7 @@ def _bootstrap_counts(n_groups, random_state):
     )
 
 
-def score_test(ranks, groups, partial):
+def score_test(ranks: Sequence[np.ndarray], groups: np.ndarray, partial: bool) -> float:
     """Test whether there is no correlation: sums of products over groups, their spread the error.
 
     Parameters

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from hessdiag.study.tables._selection import finite
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: How many measures are shown at a time.
 N_STRONGEST = 10
@@ -16,7 +21,7 @@ SIGNIFICANT = 0.05
 SPECTRAL_FAMILIES = ("shape", "scale")
 
 
-def within(correlations):
+def within(correlations: pd.DataFrame) -> pd.DataFrame:
     """Keep the correlations within data sets, where the table has others too.
 
     Parameters
@@ -34,7 +39,7 @@ def within(correlations):
     return correlations[correlations["scope"] == "within"]
 
 
-def times(correlations):
+def times(correlations: pd.DataFrame) -> list[float]:
     """List the shares of training at which correlations were taken.
 
     Parameters
@@ -50,7 +55,13 @@ def times(correlations):
     return sorted(set(finite(within(correlations), "time")["time"]))
 
 
-def correlation_rows(correlations, time, target="held_out_loss", given="nothing", rivals=False):
+def correlation_rows(
+    correlations: pd.DataFrame,
+    time: float,
+    target: str = "held_out_loss",
+    given: str = "nothing",
+    rivals: bool = False,
+) -> pd.DataFrame:
     """Keep correlations of measures, or of their rivals, strongest first.
 
     Of measures that rank all networks alike at one place, such as a trace and its logarithm, one
@@ -99,7 +110,15 @@ def _strongest_first(rows):
     return rows.sort_values(order, ascending=[False, True, True]).drop(columns="strength")
 
 
-def correlation_row(correlations, measure, place, family, time, target, given):
+def correlation_row(
+    correlations: pd.DataFrame,
+    measure: str,
+    place: str,
+    family: str,
+    time: float,
+    target: str,
+    given: str,
+) -> pd.Series | None:
     """Find the one correlation of a measure at a place.
 
     Parameters
@@ -130,7 +149,7 @@ def correlation_row(correlations, measure, place, family, time, target, given):
     return rows.iloc[0] if len(rows) else None
 
 
-def spectral(rows):
+def spectral(rows: pd.DataFrame) -> pd.DataFrame:
     """Keep the measures that are made of spectra alone.
 
     Parameters
@@ -146,7 +165,9 @@ def spectral(rows):
     return rows[rows["family"].isin(SPECTRAL_FAMILIES)]
 
 
-def best_of_families(correlations, time, target="held_out_loss"):
+def best_of_families(
+    correlations: pd.DataFrame, time: float, target: str = "held_out_loss"
+) -> pd.DataFrame:
     """Keep the strongest measure of each family at a time.
 
     Parameters
@@ -167,7 +188,7 @@ def best_of_families(correlations, time, target="held_out_loss"):
     return rows.drop_duplicates("family")
 
 
-def expressive_rows(expressivity, rivals=False):
+def expressive_rows(expressivity: pd.DataFrame, rivals: bool = False) -> pd.DataFrame:
     """Keep the measures, or their rivals, that follow the width best.
 
     Parameters

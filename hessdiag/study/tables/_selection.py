@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from hessdiag.study.tables._places import REGIMES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The measures that stand for each kind of change; of each, the first that a table has is taken.
 _KEY_MEASURES = (
@@ -17,7 +22,7 @@ _KEY_MEASURES = (
 )
 
 
-def present_regimes(frame):
+def present_regimes(frame: pd.DataFrame) -> list[str]:
     """Name the regimes that a table has.
 
     Parameters
@@ -34,7 +39,7 @@ def present_regimes(frame):
     return [regime for regime in REGIMES if regime in found]
 
 
-def finite(frame, column):
+def finite(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Keep the rows in which a column holds a number.
 
     Parameters
@@ -54,7 +59,7 @@ def finite(frame, column):
     return frame[np.isfinite(frame[column].astype(float))]
 
 
-def has_values(frame, column):
+def has_values(frame: pd.DataFrame, column: str) -> bool:
     """Tell whether a table has any number in a column.
 
     Parameters
@@ -72,7 +77,7 @@ def has_values(frame, column):
     return len(finite(frame, column)) > 0
 
 
-def quartiles(frame, column, by="step"):
+def quartiles(frame: pd.DataFrame, column: str, by: str = "step") -> pd.DataFrame:
     """Median and quartiles over data sets along training.
 
     Places that fewer than half of the data sets reach are left out: what moved there would be who
@@ -101,7 +106,7 @@ def quartiles(frame, column, by="step"):
     return table[2 * count >= count.max()]
 
 
-def by_regime(frame, column, index="dataset"):
+def by_regime(frame: pd.DataFrame, column: str, index: str = "dataset") -> pd.DataFrame:
     """Turn a column into a table of data sets by regimes.
 
     Parameters
@@ -122,7 +127,7 @@ def by_regime(frame, column, index="dataset"):
     return rows.pivot_table(index=index, columns="regime", values=column, aggfunc="median")
 
 
-def ends(frame):
+def ends(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep the last checkpoint of each experiment.
 
     Parameters
@@ -140,7 +145,7 @@ def ends(frame):
     return frame[frame["step"] == frame.groupby("experiment")["step"].transform("max")]
 
 
-def starts(frame):
+def starts(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep the first checkpoint of each experiment.
 
     Parameters
@@ -158,7 +163,7 @@ def starts(frame):
     return frame[frame["step"] == frame.groupby("experiment")["step"].transform("min")]
 
 
-def key_measures(evolution):
+def key_measures(evolution: pd.DataFrame) -> list[str]:
     """Choose the measures that stand for how curvature evolves.
 
     Parameters
@@ -177,7 +182,7 @@ def key_measures(evolution):
     ]
 
 
-def phi_rows(coupling):
+def phi_rows(coupling: pd.DataFrame) -> pd.DataFrame:
     """Keep one row per experiment and checkpoint, with its share of curvature between layers.
 
     Parameters
@@ -194,7 +199,7 @@ def phi_rows(coupling):
     return rows.drop_duplicates(["experiment", "step"])
 
 
-def pairs_at_end(coupling):
+def pairs_at_end(coupling: pd.DataFrame) -> pd.DataFrame:
     """Keep the pairs of different layers at the last checkpoint of each experiment.
 
     Parameters

@@ -72,7 +72,7 @@ _UNITS = (
 )
 
 
-def measure_words(name):
+def measure_words(name: str) -> str:
     """Say a measure or a rival in words.
 
     Parameters
@@ -93,7 +93,7 @@ def measure_words(name):
         return str(name).replace("_", " ")
 
 
-def measure_unit(name):
+def measure_unit(name: str) -> str:
     """Name the unit of a measure.
 
     Parameters
@@ -113,7 +113,7 @@ def measure_unit(name):
     return "no unit"
 
 
-def pair_words(measure, place):
+def pair_words(measure: str, place: str) -> str:
     """Say which measure of which layer, as a label.
 
     Parameters
@@ -129,7 +129,7 @@ def pair_words(measure, place):
     return f"{measure_words(measure)}, {PLACE_WORDS.get(place, place)}"
 
 
-def quoted_words(measure, place):
+def quoted_words(measure: str, place: str) -> str:
     """Say which measure of which layer, within a sentence.
 
     Parameters

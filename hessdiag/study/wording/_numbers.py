@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from hessdiag.plotting import power_of_ten
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NOT_KNOWN = "not known"
 
 
-def number(value, digits=3):
+def number(value: float, digits: int = 3) -> str:
     """Write a number with as many digits as matter.
 
     Parameters
@@ -44,7 +48,7 @@ def number(value, digits=3):
     return f"{value:.{digits}g}".replace("-", "−")
 
 
-def signed(value):
+def signed(value: float) -> str:
     """Write a correlation: always with its sign, two decimals.
 
     Parameters
@@ -67,7 +71,7 @@ def signed(value):
     return f"{value:+.2f}".replace("-", "−") if math.isfinite(value) else _NOT_KNOWN
 
 
-def percent(share):
+def percent(share: float) -> str:
     """Write a share as whole percents.
 
     Parameters
@@ -84,7 +88,7 @@ def percent(share):
     return f"{100 * share:.0f} %" if math.isfinite(share) else _NOT_KNOWN
 
 
-def p_words(value):
+def p_words(value: float) -> str:
     """Write a p-value.
 
     Parameters
@@ -109,7 +113,7 @@ def p_words(value):
     return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
-def rho_words(row):
+def rho_words(row: pd.Series) -> str:
     """Write a rank correlation with its interval.
 
     Parameters
@@ -125,7 +129,7 @@ def rho_words(row):
     return f"ρ = {signed(row.rho)} (95 % interval {signed(row.low)} to {signed(row.high)})"
 
 
-def count_words(n, noun):
+def count_words(n: int, noun: str) -> str:
     """Write a number of things.
 
     Parameters
@@ -149,7 +153,7 @@ def count_words(n, noun):
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def wrapped(text, width, lines=3):
+def wrapped(text: str, width: int, lines: int = 3) -> str:
     """Break a text into lines of a width.
 
     Parameters

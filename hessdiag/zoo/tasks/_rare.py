@@ -72,7 +72,7 @@ RARE_TASKS |= {
 }
 
 
-def has_rare_class(name):
+def has_rare_class(name: str) -> bool:
     """Say whether a task is one of those with a rare class: these, and generated ones.
 
     Parameters
