@@ -10,7 +10,7 @@ from hessdiag.examination._leave_one_out import (
     split_by_range,
     weighted_gram,
 )
-from hessdiag.examination._renamed_keyword import renamed_keyword
+from hessdiag.moved import renamed_keyword
 
 
 @renamed_keyword("n_parameters", "n_params")
