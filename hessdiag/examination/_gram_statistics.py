@@ -13,7 +13,7 @@ from hessdiag.examination._leave_one_out import (
     split_by_range,
     weighted_gram,
 )
-from hessdiag.examination._renamed_keyword import renamed_keyword
+from hessdiag.moved import renamed_keyword
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hessdiag.examination._renamed_keyword import renamed_keyword
+from hessdiag.moved import renamed_keyword
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -33,14 +33,14 @@ def label_networks(records: pd.DataFrame, delta: float = DELTA) -> pd.DataFrame:
 
     With L the held-out loss averaged over the seeds of a configuration,
 
-    - gain of widening = (L - lowest L among wider networks of the same group, at any weight decay)
+    - gain of widening = (L - lowest L among wider networks of the same grid, at any weight decay)
       / null loss;
     - gain of constraining = (L - lowest L among narrower ones at any weight decay, the same width
       with more weight decay, and earlier checkpoints of the same run) / null loss.
 
     The best network that can be had by widening thus stands against the best that can be had by
     constraining. The standard error of a gain is that of the paired difference over seeds: seed by
-    seed, the networks of a group meet the same data.
+    seed, the networks of a grid meet the same data.
 
     What is gained by each change as it is advised is kept too: by the width nearest to four times
     its own, by the one nearest to a quarter, by the strongest weight decay, by stopping after a
@@ -64,7 +64,7 @@ def label_networks(records: pd.DataFrame, delta: float = DELTA) -> pd.DataFrame:
         known, and configurations with fewer than 2 finished seeds, or with a diverged one, have an
         empty diagnosis and no gains; nor do diverged ones count among the siblings.
     """
-    parts = [_label_group(group, delta) for _, group in records.groupby(["group"], sort=False)]
+    parts = [_label_grid(grid, delta) for _, grid in records.groupby(["grid"], sort=False)]
     labels = _pandas().concat(parts, ignore_index=True)
     return records.merge(labels, on="config", how="left", validate="many_to_one")
 
@@ -72,7 +72,7 @@ def label_networks(records: pd.DataFrame, delta: float = DELTA) -> pd.DataFrame:
 def label_reliability(records: pd.DataFrame, delta: float = DELTA, random_state: int = 0) -> float:
     """Measure how far labels from disjoint seeds agree: the ceiling of every score.
 
-    For each group the seeds are divided into two halves at random (of unequal size where their
+    For each grid the seeds are divided into two halves at random (of unequal size where their
     number is odd); each half labels the configurations alone.
 
     Parameters
@@ -92,11 +92,11 @@ def label_reliability(records: pd.DataFrame, delta: float = DELTA, random_state:
     """
     rng = np.random.default_rng(random_state)
     firsts, seconds = [], []
-    for _, group in records.groupby("group", sort=False):
-        seeds = rng.permutation(np.unique(group["seed"]))
+    for _, grid in records.groupby("grid", sort=False):
+        seeds = rng.permutation(np.unique(grid["seed"]))
         half = len(seeds) // 2
         halves = [
-            _label_group(group[group["seed"].isin(part)], delta, min_seeds=1)
+            _label_grid(grid[grid["seed"].isin(part)], delta, min_seeds=1)
             for part in (seeds[:half], seeds[half:])
         ]
         both = halves[0].merge(halves[1], on="config", suffixes=("_a", "_b"))
@@ -109,12 +109,12 @@ def label_reliability(records: pd.DataFrame, delta: float = DELTA, random_state:
     return float(recalls.mean())
 
 
-def _label_group(group, delta, min_seeds=2):
-    """Gains and labels of the configurations of one group."""
-    group = group.sort_values("seed")
-    seeds = group["seed"].nunique()
-    null_loss = group["null_loss"].iloc[0]
-    cells = dict(iter(group.groupby(["width", "weight_decay"])))
+def _label_grid(grid, delta, min_seeds=2):
+    """Gains and labels of the configurations of one grid."""
+    grid = grid.sort_values("seed")
+    seeds = grid["seed"].nunique()
+    null_loss = grid["null_loss"].iloc[0]
+    cells = dict(iter(grid.groupby(["width", "weight_decay"])))
     curves = {
         key: np.array(rows["test_losses"].tolist(), dtype=float)
         for key, rows in cells.items()

@@ -1,4 +1,4 @@
-"""Lay out the recipes of a zoo: groups drawn at random, crossed with widths, decays and seeds."""
+"""Lay out the recipes of a zoo: grids drawn at random, crossed with widths, decays and seeds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hessdiag.moved import renamed_keyword
 from hessdiag.zoo._recipes import Recipe
 from hessdiag.zoo.tasks import (
     DEMO_DATASET,
@@ -17,7 +18,7 @@ from hessdiag.zoo.tasks import (
     load_dataset,
 )
 
-# From starving to lavish. The widest networks of a group are trained only to measure what widening
+# From starving to lavish. The widest networks of a grid are trained only to measure what widening
 # the next narrower ones would gain, and are not labelled themselves.
 WIDTHS = {
     "mlp": (2, 4, 8, 24, 72, 216),
@@ -33,7 +34,7 @@ WEIGHT_DECAYS = {"adamw": (0.0, 0.1, 1.0), "sgd": (0.0, 1e-3, 1e-2)}
 
 LEARNING_RATES = {"adamw": {3e-3: 0.7, 1e-3: 0.3}, "sgd": {0.03: 0.5, 0.1: 0.5}}
 
-#: Shares of the families among the groups of a task, by the form of its samples.
+#: Shares of the families among the grids of a task, by the form of its samples.
 FAMILY_SHARES = {
     "tabular": {"mlp": 0.65, "residual_mlp": 0.25, "attention": 0.1},
     "series": {"cnn1d": 0.6, "mlp": 0.2, "residual_mlp": 0.1, "attention": 0.1},
@@ -67,33 +68,34 @@ BATCH_SIZES = {
 LABEL_NOISE = {"classification": (0.0, 0.0, 0.1, 0.25), "regression": (0.0, 0.0, 0.25, 1.0)}
 
 
+@renamed_keyword("n_groups", "n_grids")
 def make_recipes(
-    tasks: Sequence[str] | None = None, n_groups: int = 1, n_seeds: int = 3, random_state: int = 0
+    tasks: Sequence[str] | None = None, n_grids: int = 1, n_seeds: int = 3, random_state: int = 0
 ) -> list[Recipe]:
     """Lay out the recipes of a zoo.
 
-    A group fixes task, split, label noise, architecture family, depth, activation, normalization,
+    A grid fixes task, split, label noise, architecture family, depth, activation, normalization,
     dropout, optimizer, learning rate, batch size and training length, each drawn at random; its
     members cross every width with every weight decay and every seed, because a label compares
-    networks of one group. Groups come round by round over the tasks, real data sets before their
+    networks of one grid. Grids come round by round over the tasks, real data sets before their
     sub-tasks and before generated tasks, so that a build that was stopped early still covers all
     of them.
 
-    Families are drawn among those that suit the form of a task's samples: two of three groups on
+    Families are drawn among those that suit the form of a task's samples: two of three grids on
     tables are plain MLPs, the others residual MLPs and attention nets; three of five on series and
-    images are CNNs. Most groups have neither normalization (seven of ten) nor dropout (four of
+    images are CNNs. Most grids have neither normalization (seven of ten) nor dropout (four of
     five).
 
     Parameters
     ----------
     tasks : list of str or None, default=None
         Tasks to use, as from `list_tasks`; None takes all but the demo's.
-    n_groups : int, default=1
-        Groups for each task.
+    n_grids : int, default=1
+        Grids for each task.
     n_seeds : int, default=3
         Networks for each configuration; labels are averages over them.
     random_state : int, default=0
-        Seed of the draws. A larger `n_groups` keeps the groups of a smaller one, and more tasks
+        Seed of the draws. A larger `n_grids` keeps the grids of a smaller one, and more tasks
         keep those of fewer.
 
     Returns
@@ -104,7 +106,7 @@ def make_recipes(
     Raises
     ------
     ValueError
-        If fewer than 2 seeds or no group are asked for, or a task of the demo's data set is, or a
+        If fewer than 2 seeds or no grid are asked for, or a task of the demo's data set is, or a
         task that is not known.
 
     Examples
@@ -114,10 +116,10 @@ def make_recipes(
     >>> len(recipes)
     54
     """
-    if n_groups < 1 or n_seeds < 2:
+    if n_grids < 1 or n_seeds < 2:
         raise ValueError(
-            f"Expected n_groups >= 1 and n_seeds >= 2 (labels need a standard error over seeds), "
-            f"found n_groups={n_groups} and n_seeds={n_seeds}. Ask for more."
+            f"Expected n_grids >= 1 and n_seeds >= 2 (labels need a standard error over seeds), "
+            f"found n_grids={n_grids} and n_seeds={n_seeds}. Ask for more."
         )
     known = [load_dataset(name) for name in (list_tasks() if tasks is None else tasks)]
     kept_aside = [task.name for task in known if task.parent == DEMO_DATASET]
@@ -129,9 +131,9 @@ def make_recipes(
     real = set(list_datasets())
     known.sort(key=lambda task: (task.name not in real, task.parent not in real))
     recipes = []
-    for round_ in range(n_groups):
+    for round_ in range(n_grids):
         for task in known:
-            base = _draw_group(task, round_, random_state)
+            base = _draw_grid(task, round_, random_state)
             recipes += [
                 replace(base, width=width, weight_decay=decay, seed=seed)
                 for width in WIDTHS[base.family]
@@ -178,8 +180,8 @@ def choose_tasks(
     return list(dict.fromkeys(chosen))
 
 
-def _draw_group(task, round_, random_state):
-    """Draw the fields that a group's members share."""
+def _draw_grid(task, round_, random_state):
+    """Draw the fields that a grid's members share."""
 
     def draw(field, choices):
         # A generator for each field, seeded by its name and the task's, so that adding a task, or

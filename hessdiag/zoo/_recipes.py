@@ -6,6 +6,8 @@ import hashlib
 import json
 from dataclasses import MISSING, dataclass, fields
 
+from hessdiag.moved import warn_of_old_name
+
 
 @dataclass(frozen=True, order=True)
 class Recipe:
@@ -80,9 +82,15 @@ class Recipe:
         return self._hash(())
 
     @property
-    def group(self) -> str:
+    def grid(self) -> str:
         """str : Hash of all fields but width, weight decay and seed: what labels compare."""
         return self._hash(("width", "weight_decay", "seed"))
+
+    @property
+    def group(self) -> str:
+        """str : Old name of `grid`."""
+        warn_of_old_name("group", "grid", "attribute of Recipe")
+        return self.grid
 
     @property
     def config(self) -> str:

@@ -20,6 +20,7 @@ from hessdiag.features import (
     LayerTable,
     SpectralFeatures,
 )
+from hessdiag.moved import warn_of_old_name
 from hessdiag.optional import import_optional
 from hessdiag.zoo._examination import REFERENCE_SPECTRA
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES
@@ -34,7 +35,7 @@ REFERENCE_PATH = Path(str(files("hessdiag.zoo"))) / "data" / "reference_zoo.npz"
 COLUMNS = (
     "id",
     "config",
-    "group",
+    "grid",
     "dataset",
     "parent",
     "kind",
@@ -77,7 +78,19 @@ COLUMNS = (
 #: Measures of the whole net.
 _OF_NETWORKS = (*LAYER_MEASURES, *NETWORK_MEASURES)
 
+_NEW_KEYS = {"column_group": "column_grid"}
+
 _TASK_COLUMNS = ("parent", "kind", "form", "teacher_width")
+
+
+class _Columns(dict):
+    """Columns by name; one of them by its old name too."""
+
+    def __missing__(self, name):
+        if name != "group":
+            raise KeyError(name)
+        warn_of_old_name("group", "grid", "column of the table")
+        return self["grid"]
 
 
 def write_reference(
@@ -155,7 +168,8 @@ def read_reference(
         If the measures in the file are not those of this version.
     """
     with np.load(path, allow_pickle=False) as archive:
-        arrays = dict(archive)
+        # Tables of the release before call a grid a group.
+        arrays = {_NEW_KEYS.get(key, key): values for key, values in archive.items()}
     expected = {"measure": LAYER_MEASURES, "network": _OF_NETWORKS, "context": CONTEXT_MEASURES}
     for kind, known in expected.items():
         found = arrays.get(f"{kind}_names", np.array([])).tolist()
@@ -171,7 +185,7 @@ def read_reference(
             f"{', '.join(missing)}. Write the table again with: hessdiag zoo build"
         )
     names, context_names = list(LAYER_MEASURES), list(CONTEXT_MEASURES)
-    columns = {name: arrays[f"column_{name}"] for name in COLUMNS}
+    columns = _Columns({name: arrays[f"column_{name}"] for name in COLUMNS})
     ends = np.cumsum(arrays["n_layers"])
     tables = []
     for index, (start, end) in enumerate(zip(ends - arrays["n_layers"], ends, strict=True)):

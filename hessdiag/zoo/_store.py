@@ -158,14 +158,14 @@ class ZooStore:
         Returns
         -------
         frame : pandas.DataFrame
-            A row per network; ``id``, ``group`` and ``config`` besides the fields of `Recipe` and
+            A row per network; ``id``, ``grid`` and ``config`` besides the fields of `Recipe` and
             `TrainingRecord`, whose ``n_train`` is called ``n_train_used``; ``test_loss`` is the
             last of the held-out losses.
         """
         rows = []
         for recipe_id in sorted(self.finished_ids()):
             recipe, record = self.load_record(recipe_id)
-            row = {"id": recipe_id, "group": recipe.group, "config": recipe.config}
+            row = {"id": recipe_id, "grid": recipe.grid, "config": recipe.config}
             measured = asdict(record)
             # The recipe says how many were asked for; small sets give fewer.
             measured["n_train_used"] = measured.pop("n_train")

@@ -103,7 +103,7 @@ def test_records_frame(small_zoo, small_recipes):
     by_id = frame.set_index("id")
     for recipe in small_recipes[:5]:
         assert by_id.loc[recipe.id, "width"] == recipe.width
-        assert by_id.loc[recipe.id, "group"] == recipe.group
+        assert by_id.loc[recipe.id, "grid"] == recipe.grid
 
 
 def test_empty_zoo_says_what_to_do(tmp_path):

@@ -14,21 +14,21 @@ NULL_LOSS = 2.0
 GAINS = ("widening", "constraining", "narrowing", "decay", "stopping", "fourfold")
 
 
-def make_records(losses, seeds=3, groups=1, status=None):
-    """Records of groups x widths x decays x seeds with the given held-out curves."""
+def make_records(losses, seeds=3, grids=1, status=None):
+    """Records of grids x widths x decays x seeds with the given held-out curves."""
     rows = []
-    for group in range(groups):
+    for grid in range(grids):
         for width in (2, 8, 32):
             for decay in (0.0, 1.0):
                 for seed in range(seeds):
-                    key = (group, width, decay, seed)
+                    key = (grid, width, decay, seed)
                     curve = list(losses(*key))
                     curve = curve[:1] * (len(CHECKPOINTS) - len(curve)) + curve
                     rows.append(
                         {
                             "id": "-".join(map(str, key)),
-                            "group": f"g{group}",
-                            "config": f"g{group}-{width}-{decay}",
+                            "grid": f"g{grid}",
+                            "config": f"g{grid}-{width}-{decay}",
                             "width": width,
                             "weight_decay": decay,
                             "seed": seed,
@@ -44,20 +44,20 @@ def twin(records, delta=0.05):
     """Gains and diagnosis of each configuration, by loops."""
     result = {}
     for row in records.to_dict("records"):
-        group = [r for r in records.to_dict("records") if r["group"] == row["group"]]
+        grid = [r for r in records.to_dict("records") if r["grid"] == row["grid"]]
 
-        def mean(width, decay, at=-1, group=group):
+        def mean(width, decay, at=-1, grid=grid):
             found = [
                 r["test_losses"][at]
-                for r in group
+                for r in grid
                 if r["width"] == width and r["weight_decay"] == decay
             ]
             return sum(found) / len(found)
 
         width, decay = row["width"], row["weight_decay"]
         own = mean(width, decay)
-        widths = sorted({r["width"] for r in group})
-        decays = sorted({r["weight_decay"] for r in group})
+        widths = sorted({r["width"] for r in grid})
+        decays = sorted({r["weight_decay"] for r in grid})
         wider = [mean(w, d) for w in widths for d in decays if w > width]
         narrower = [mean(w, d) for w in widths for d in decays if w < width]
         stiffer = [mean(width, d) for d in decays if d > decay]
@@ -87,7 +87,7 @@ def twin(records, delta=0.05):
 
 
 def configurations(records):
-    """Labels by width and weight decay, for records of one group."""
+    """Labels by width and weight decay, for records of one grid."""
     labelled = label_networks(records).drop_duplicates("config")
     return labelled.set_index(["width", "weight_decay"])
 
@@ -96,7 +96,7 @@ def configurations(records):
 @given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.02, 0.2, 1.0]))
 def test_brute_force_twin(seed, spread):
     rng = np.random.default_rng(seed)
-    records = make_records(lambda *_: 1 + spread * rng.normal(size=7), groups=2)
+    records = make_records(lambda *_: 1 + spread * rng.normal(size=7), grids=2)
     labelled = label_networks(records)
     expected = twin(records)
     for row in labelled.to_dict("records"):
@@ -110,7 +110,7 @@ def test_hand_made_table():
     # Held-out loss falls from width 2 to 8 and rises to 32; the last checkpoint is the best.
     final = {2: 1.6, 8: 0.6, 32: 1.0}
     records = make_records(
-        lambda group, width, decay, seed: [2.0, 1.8, final[width] + 0.01 * seed], seeds=3
+        lambda grid, width, decay, seed: [2.0, 1.8, final[width] + 0.01 * seed], seeds=3
     )
     labelled = configurations(records)
     assert labelled["diagnosis"].tolist() == [
@@ -189,10 +189,10 @@ def test_order_of_rows_does_not_matter(small_zoo):
 
 def test_reliability_of_equal_and_of_random_seeds():
     curve = {2: 1.6, 8: 0.6, 32: 1.0}
-    equal = make_records(lambda g, width, d, s: [0.3 * (width == 2), curve[width]], 4, groups=3)
+    equal = make_records(lambda g, width, d, s: [0.3 * (width == 2), curve[width]], 4, grids=3)
     assert label_reliability(equal) == 1
     rng = np.random.default_rng(0)
-    random = make_records(lambda *_: rng.normal(size=3), 4, groups=40)
+    random = make_records(lambda *_: rng.normal(size=3), 4, grids=40)
     assert label_reliability(random) < 0.7
 
 

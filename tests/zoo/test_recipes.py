@@ -33,5 +33,5 @@ def test_every_field_counts():
         value = other.get(field.name) or getattr(PLAIN, field.name) + 1
         changed = replace(PLAIN, **{field.name: value})
         assert changed.id != PLAIN.id
-        assert (changed.group == PLAIN.group) == (field.name in ("width", "weight_decay", "seed"))
+        assert (changed.grid == PLAIN.grid) == (field.name in ("width", "weight_decay", "seed"))
         assert (changed.config == PLAIN.config) == (field.name == "seed")
