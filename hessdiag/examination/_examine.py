@@ -26,7 +26,14 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None):
             "functions, which say nothing of the whole net. Pass 'loss' or a callable "
             "(output, y) -> 0-d tensor, or ask for spectra alone."
         )
+    _check_finite_outputs(problem)
     context = context_of(problem)
+    if not math.isfinite(context["loss"]):
+        raise ValueError(
+            f"Expected a finite loss on the given data, found {context['loss']} from "
+            f"{problem.scalar.name}. Look at the targets (all ignored, or of weight zero?) and at "
+            "the outputs (a logarithm taken twice?): of a net without a loss nothing can be said."
+        )
     part = _restrict(problem, settings, max_samples, max_gram_size)
     context["n_samples_examined"] = part.n_samples
     if settings.max_memory is not None:
@@ -36,6 +43,19 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None):
     if part.outputs is None:
         return (*_examine_whole(part, settings), context)
     return (*_examine_factored(part, settings, wide_layers, wide_network), context)
+
+
+def _check_finite_outputs(problem):
+    """Refuse outputs that are NaN or infinite, of which no statistic would mean anything."""
+    if problem.output_values is None:
+        return
+    finite = torch.isfinite(problem.output_values.reshape(problem.n_samples, -1)).all(dim=1)
+    if not finite.all():
+        raise ValueError(
+            f"Expected finite outputs, found NaN or infinite ones for {int((~finite).sum())} of "
+            f"{problem.n_samples} samples. The training has probably diverged, or a logarithm is "
+            "taken of zero: mend the net, or leave these samples out."
+        )
 
 
 def _restrict(problem, settings, max_samples, max_gram_size):
