@@ -128,6 +128,7 @@ def diagnoser_with_gains(monkeypatch, nine_cases):
     return diagnoser
 
 
+@pytest.mark.slow
 def test_json_of_gains(folders, diagnoser_with_gains, tmp_path):
     content = tmp_path / "r.json"
     assert main(["diagnose", *map(str, folders), "--json", str(content)]) == 0

@@ -224,6 +224,7 @@ def test_reference_ranges(diagnoser, nine_cases, medians):
             assert not median > high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_out", ["well-fit", "overfitting"])
 def test_reference_without_one_of_the_diagnoses(left_out, nine_cases):
     cases, y = nine_cases

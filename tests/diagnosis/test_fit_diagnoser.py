@@ -26,6 +26,7 @@ def imputed(estimator):
     return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -74,6 +75,7 @@ def test_bad_diagnoses(y, words, nine_cases):
 BOUNDS = {"max_samples": 20, "batch_size": 7, "tolerance": 0.1, "max_memory": 1e9}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOUNDS)
 def test_bounds_of_an_examination_are_those_of_the_first_stage(name, nine_cases, monkeypatch):
     cases, y = nine_cases
@@ -155,6 +157,7 @@ def test_stages_are_used_as_given(nine_cases):
     assert not hasattr(features, "n_features_out_")
 
 
+@pytest.mark.slow
 def test_fits_on_a_zoo_table(small_zoo):
     tables, columns, _ = read_reference(small_zoo.table)
     diagnoser = hd.FitDiagnoser(TableClassifier(50, random_state=0))

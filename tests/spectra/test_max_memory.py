@@ -145,6 +145,7 @@ def test_the_least_that_would_do_does(activation, settings):
         plan_spectra(net, X, y, max_memory=0.9 * least, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["conv2d_relu", "norms", "lstm", "attention", "embedding", "tied"])
 @pytest.mark.parametrize("share", [1.0, 2.0])
 def test_every_kind_of_layer_within_its_least_memory(kind, share):

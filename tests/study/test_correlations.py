@@ -165,6 +165,7 @@ def test_within_does_not_see_what_differs_between_data_sets():
     assert (before.loc[mine & ~within, "rho"] != after.loc[mine & ~within, "rho"]).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     st.sampled_from([np.exp, np.cbrt, lambda v: v**3, lambda v: np.arctan(v / 9), lambda v: 4 * v]),

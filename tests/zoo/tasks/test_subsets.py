@@ -57,6 +57,7 @@ def test_feature_subsets_are_half_of_the_parents_columns(parent):
     assert dataset.frame.nunique().min() >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parent", "column"), [(parent, name) for parent, names in PREDICTED.items() for name in names]
 )
