@@ -47,7 +47,7 @@ def test_local_matrices_are_those_of_curvlinops(kind, loss, curvature, operator)
         expected = np.linalg.eigvalsh(0.5 * (matrix + matrix.T))
         size = np.abs(expected).max()
         np.testing.assert_allclose(spectra[name].eigenvalues(), expected, atol=1e-7 * size)
-        bound = 5 * traces[name].trace_se + 1e-9 * size
+        bound = 5 * traces[name].trace_error + 1e-9 * size
         assert abs(traces[name].trace - expected.sum()) <= bound
         compared += 1
     assert compared == len(spectra)

@@ -60,8 +60,8 @@ def test_lanczos_and_traces_of_gauss_newton_matrices(too_large):
         assert spectra[name].max_eigenvalue == pytest.approx(exact.max_eigenvalue, rel=1e-7)
         assert not traces[name].exact
         for trace, error in (
-            (spectra[name].trace, spectra[name].trace_se),
-            (traces[name].trace, traces[name].trace_se),
+            (spectra[name].trace, spectra[name].trace_error),
+            (traces[name].trace, traces[name].trace_error),
         ):
             assert abs(trace - exact.trace) <= 5 * error + 1e-9 * exact.trace
 

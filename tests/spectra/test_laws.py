@@ -54,7 +54,7 @@ def test_trace_is_the_sum_of_eigenvalues_and_hutchinson_finds_it(seed, activatio
     )
     for name, spectrum in exact.items():
         np.testing.assert_allclose(spectrum.trace, spectrum.eigenvalues().sum(), atol=1e-12)
-        assert abs(probed[name].trace - spectrum.trace) <= 6 * probed[name].trace_se + 1e-12
+        assert abs(probed[name].trace - spectrum.trace) <= 6 * probed[name].trace_error + 1e-12
 
 
 @few

@@ -241,7 +241,7 @@ class TestWays:
         )
         assert_same_extremes(found, exact)
         for name, spectrum in found.items():
-            assert abs(spectrum.trace - exact[name].trace) <= 5 * spectrum.trace_se + 1e-12
+            assert abs(spectrum.trace - exact[name].trace) <= 5 * spectrum.trace_error + 1e-12
             grid = np.linspace(*exact[name].nodes[[0, -1]], 50)
             width = 0.1 * (grid[-1] - grid[0])
             difference = spectrum.density(grid, width) - exact[name].density(grid, width)

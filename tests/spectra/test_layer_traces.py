@@ -56,7 +56,7 @@ def test_traces_of_every_layer_kind_agree_with_dense_autograd(kind):
         for name, layer in found.items():
             matrix = hessians["" if name == "module" else name]
             assert layer.n_params == len(matrix)
-            bound = 5 * layer.trace_se + 1e-9 * np.abs(matrix).sum()
+            bound = 5 * layer.trace_error + 1e-9 * np.abs(matrix).sum()
             assert abs(layer.trace - np.trace(matrix)) <= bound
             assert layer.exact == (gaps[name] <= 1e-6 and "method" not in settings)
             assert layer.n_probes == (0 if layer.exact else 40)
@@ -114,8 +114,8 @@ def test_standard_errors_know_of_the_other_layers():
         others = (rows**2).sum() - (own**2).sum()
         variance = 2 * (own**2).sum() - 2 * (np.diag(own) ** 2).sum() + others
         assert others > 0.1 * variance
-        assert layer.trace_se == pytest.approx(np.sqrt(variance / 2000), rel=0.15)
-        assert abs(layer.trace - np.trace(own)) < 4 * layer.trace_se
+        assert layer.trace_error == pytest.approx(np.sqrt(variance / 2000), rel=0.15)
+        assert abs(layer.trace - np.trace(own)) < 4 * layer.trace_error
 
 
 class Counted(torch.autograd.Function):
@@ -167,7 +167,7 @@ def test_chunks_change_nothing():
         )
         for name, layer in chunked.items():
             assert layer.trace == pytest.approx(whole[name].trace, rel=1e-9)
-            assert layer.trace_se == pytest.approx(whole[name].trace_se, rel=1e-6, abs=1e-12)
+            assert layer.trace_error == pytest.approx(whole[name].trace_error, rel=1e-6, abs=1e-12)
 
 
 def test_the_tolerance_stops_early():
@@ -176,7 +176,7 @@ def test_the_tolerance_stops_early():
     found = layer_traces(net, X, y, tolerance=0.5, **settings)
     (n_probes,) = {layer.n_probes for layer in found.values()}
     assert 4 <= n_probes < 4000
-    assert all(layer.trace_se <= 0.5 * abs(layer.trace) for layer in found.values())
+    assert all(layer.trace_error <= 0.5 * abs(layer.trace) for layer in found.values())
     finer = layer_traces(net, X, y, tolerance=0.3, **settings)
     assert next(iter(finer.values())).n_probes > n_probes
 
@@ -195,7 +195,7 @@ def test_scalars_without_factors():
         found = layer_traces(net, X, y, scalar=scalar, dtype="float64", n_probes=200)
         for name, layer in found.items():
             assert layer.n_probes == 200
-            assert abs(layer.trace - exact[name].trace) <= 5 * layer.trace_se
+            assert abs(layer.trace - exact[name].trace) <= 5 * layer.trace_error
     with pytest.raises(ValueError, match="depends on parameters directly"):
         layer_traces(net, X, y, curvature="ggn")
 

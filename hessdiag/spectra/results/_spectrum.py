@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from hessdiag.moved import warn_of_old_name
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -30,7 +32,7 @@ class Spectrum:
         Share of the spectrum at each node; nonnegative, sums to 1.
     trace : float
         Sum of all eigenvalues, or its estimate.
-    trace_se : float, default=0.0
+    trace_error : float, default=0.0
         Standard error of `trace` over the probe vectors; 0 where the trace is exact, NaN where a
         single probe gives none.
     curvature : {"hessian", "ggn"}, default="hessian"
@@ -80,7 +82,7 @@ class Spectrum:
     nodes: np.ndarray
     weights: np.ndarray
     trace: float
-    trace_se: float = 0.0
+    trace_error: float = 0.0
     curvature: str = "hessian"
     gn_gap: float = math.nan
 
@@ -122,8 +124,21 @@ class Spectrum:
         object.__setattr__(self, "exact", bool(self.exact))
         object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "weights", weights)
-        for name in ("trace", "trace_se", "gn_gap"):
+        for name in ("trace", "trace_error", "gn_gap"):
             object.__setattr__(self, name, float(getattr(self, name)))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled, also by a release that knew `trace_error` by another name."""
+        if "trace_se" in state:
+            state = {**state, "trace_error": state["trace_se"]}
+            del state["trace_se"]
+        self.__dict__.update(state)
+
+    @property
+    def trace_se(self) -> float:
+        """Old name of `trace_error`."""
+        warn_of_old_name("trace_se", "trace_error", "attribute of Spectrum")
+        return self.trace_error
 
     @classmethod
     def from_eigenvalues(
