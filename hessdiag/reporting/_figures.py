@@ -55,10 +55,10 @@ def write_figures(reports: Sequence[DiagnosisReport], folder: str | os.PathLike[
     Examples
     --------
     >>> from hessdiag.reporting import write_figures
-    >>> write_figures([], "figures")
+    >>> write_figures([], "figures")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: Expected at least one DiagnosisReport, found an empty list.
+    ValueError: Expected at least one DiagnosisReport, found an empty list. ...
     """
     reports = check_reports(reports)
     folder = Path(folder)

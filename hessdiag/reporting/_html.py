@@ -67,10 +67,10 @@ def render_html(
     Examples
     --------
     >>> from hessdiag.reporting import render_html
-    >>> render_html([])
+    >>> render_html([])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: Expected at least one DiagnosisReport, found an empty list.
+    ValueError: Expected at least one DiagnosisReport, found an empty list. ...
     """
     reports = check_reports(reports)
     names = case_names(reports)
@@ -127,10 +127,10 @@ def write_html(
     Examples
     --------
     >>> from hessdiag.reporting import write_html
-    >>> write_html([], "report.html")
+    >>> write_html([], "report.html")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: Expected at least one DiagnosisReport, found an empty list.
+    ValueError: Expected at least one DiagnosisReport, found an empty list. ...
     """
     html = render_html(reports, title=title)
     path = Path(path)

@@ -117,10 +117,10 @@ def print_reports(reports: Sequence[DiagnosisReport], file: TextIO | None = None
     Examples
     --------
     >>> from hessdiag.reporting import print_reports
-    >>> print_reports([])
+    >>> print_reports([])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: Expected at least one DiagnosisReport, found an empty list.
+    ValueError: Expected at least one DiagnosisReport, found an empty list. ...
     """
     text = render_text(reports)
     file = sys.stdout if file is None else file
