@@ -61,10 +61,8 @@ from hessdiag.curvature.network._scalar import (
 from hessdiag.curvature.network._seed import (
     draw_seed,
 )
-from hessdiag.curvature.network._working_copy import (
-    WorkingCopy,
-    untouched_surroundings,
-)
+from hessdiag.curvature.network._surroundings import untouched_surroundings
+from hessdiag.curvature.network._working_copy import WorkingCopy
 
 __all__ = [
     "IDENTITY",

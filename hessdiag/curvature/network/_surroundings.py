@@ -1,0 +1,74 @@
+"""What surrounds a computation: set for it, and put back at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+
+import numpy as np
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+@contextlib.contextmanager
+def untouched_surroundings(device=None):
+    """Compute with autograd on and math attention, and put all random states back at the end.
+
+    Parameters
+    ----------
+    device : torch.device, str or None, default=None
+        Where the work is done.
+
+    Yields
+    ------
+    None
+        The settings hold as long as the context is open.
+    """
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    on_cuda = device is not None and torch.device(device).type == "cuda"
+    devices = range(torch.cuda.device_count()) if on_cuda or torch.cuda.is_initialized() else []
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=devices))
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            # Fused attention and cuDNN's recurrent kernels have no second derivative.
+            stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
+            if devices:
+                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+            stack.enter_context(_full_precision())
+            torch.backends.mha.set_fastpath_enabled(False)
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+
+@contextlib.contextmanager
+def _full_precision():
+    """Multiply matrices in the precision they have: neither in TF32 or bfloat16, nor autocast."""
+    settings = _precisions_by_device()
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        named = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by the newer names alone
+        named = "highest"
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with contextlib.ExitStack() as stack:
+            for device in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(device):
+                    stack.enter_context(torch.autocast(device, enabled=False))
+            yield
+    finally:
+        torch.set_float32_matmul_precision(named)
+        for setting, value in zip(settings, before):
+            setting.fp32_precision = value
+
+
+def _precisions_by_device():
+    """List the settings of each device's precision; torch before 2.9 has one for all alone."""
+    settings = (torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None))
+    return [setting for setting in settings if hasattr(setting, "fp32_precision")]
