@@ -7,7 +7,8 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from hessdiag.curvature.network import _working_copy as working_copy
-from hessdiag.curvature.network._working_copy import WorkingCopy, untouched_surroundings
+from hessdiag.curvature.network._surroundings import untouched_surroundings
+from hessdiag.curvature.network._working_copy import WorkingCopy
 from hessdiag.spectra import layer_spectra
 
 
