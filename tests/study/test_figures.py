@@ -17,7 +17,7 @@ from hessdiag.study.figures._evolution import draw_evolution
 from hessdiag.study.figures._expressivity import draw_expressivity
 from hessdiag.study.figures._regimes import draw_regimes
 from hessdiag.study.figures._regularities import draw_regularities
-from hessdiag.study.figures._style import LOOKS, REGIME_LOOKS, _moved_apart, house_style
+from hessdiag.study.figures._style import ENCODINGS, REGIME_ENCODINGS, _moved_apart, house_style
 from hessdiag.study.figures._write import draw_figures, write_figures
 from hessdiag.study.tables import correlation_rows, key_measures, quartiles
 
@@ -78,10 +78,10 @@ def test_axes_have_labels_with_units(by_name):
 
 
 def test_nothing_rests_on_colour_alone():
-    for looks in (list(REGIME_LOOKS.values()), LOOKS):
-        assert len({look.marker for look in looks}) == len(looks)
-        assert len({str(look.line) for look in looks}) == len(looks)
-        assert len({look.colour for look in looks}) == len(looks)
+    for encodings in (list(REGIME_ENCODINGS.values()), ENCODINGS):
+        assert len({encoding.marker for encoding in encodings}) == len(encodings)
+        assert len({str(encoding.line) for encoding in encodings}) == len(encodings)
+        assert len({encoding.colour for encoding in encodings}) == len(encodings)
 
 
 def test_losses_drawn_are_medians_over_data_sets(by_name, study_tables):
@@ -92,7 +92,7 @@ def test_losses_drawn_are_medians_over_data_sets(by_name, study_tables):
         for line in by_name["regimes"].figure.axes[1].lines
         if len(line.get_ydata()) == 1
     }
-    for regime in REGIME_LOOKS:
+    for regime in REGIME_ENCODINGS:
         values = rows.loc[rows["regime"] == regime, "held_out_loss"].to_numpy()
         assert round(float(np.median(values)), 12) in ends
 

@@ -73,14 +73,14 @@ def draw_correlations(tables):
 
 def _draw(axis, correlations, rows, heights, time, given):
     """Draw one forest."""
-    for (row, look), height in zip(rows, heights):
+    for (row, encoding), height in zip(rows, heights):
         found = correlation_row(
             *(correlations, row.measure, row.place, row.family, time, row.target, given)
         )
         if found is None:
             axis.text(0.04, height, "not defined", va="center", color=QUIET)
         else:
-            draw_estimate(axis, height, found, look)
+            draw_estimate(axis, height, found, encoding)
     axis.set_xlabel("Spearman's ρ with held-out loss (no unit)")
 
 

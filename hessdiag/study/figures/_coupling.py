@@ -7,9 +7,9 @@ import numpy as np
 from hessdiag.plotting import new_figure
 from hessdiag.study.figures._study_figure import StudyFigure
 from hessdiag.study.figures._style import (
+    ENCODINGS,
     INK,
-    LOOKS,
-    REGIME_LOOKS,
+    REGIME_ENCODINGS,
     WIDTH,
     label_ends,
     leave_margin,
@@ -61,25 +61,32 @@ def _draw_phi(axis, rows):
     if not len(rows):
         note(axis, "no coupling measured")
         return
-    look_at = rows.groupby("experiment")["step"].rank(method="dense").astype(int)
-    rows = rows.assign(checkpoint=look_at)
+    checkpoints = rows.groupby("experiment")["step"].rank(method="dense").astype(int)
+    rows = rows.assign(checkpoint=checkpoints)
     regimes = present_regimes(rows)
     labels = []
     for place, regime in enumerate(regimes):
-        look = REGIME_LOOKS[regime]
+        encoding = REGIME_ENCODINGS[regime]
         part = rows[rows["regime"] == regime]
         table = quartiles(part, "phi", by="checkpoint")
         aside = 0.26 * (place - (len(regimes) - 1) / 2)
         for checkpoint, points in part.sort_values("experiment").groupby("checkpoint"):
             order = np.arange(len(points)) - (len(points) - 1) / 2
             spread = 0.18 * order / max(1, len(points) - 1)
-            style = {"color": look.colour, "ms": 2.5, "alpha": 0.55, "ls": "none"}
-            axis.plot(checkpoint + aside + spread, points["phi"], look.marker, **style)
+            style = {"color": encoding.colour, "ms": 2.5, "alpha": 0.55, "ls": "none"}
+            axis.plot(checkpoint + aside + spread, points["phi"], encoding.marker, **style)
         xs = table.index.to_numpy(dtype=float) + aside
         for x, low, high in zip(xs, table[0.25], table[0.75]):
-            axis.plot([x, x], [low, high], color=look.colour, lw=2)
-        style = {"ls": look.line, "lw": 1.2, "marker": look.marker, "mec": INK, "mew": 0.6, "ms": 6}
-        axis.plot(xs, table[0.5], color=look.colour, **style)
+            axis.plot([x, x], [low, high], color=encoding.colour, lw=2)
+        style = {
+            "ls": encoding.line,
+            "lw": 1.2,
+            "marker": encoding.marker,
+            "mec": INK,
+            "mew": 0.6,
+            "ms": 6,
+        }
+        axis.plot(xs, table[0.5], color=encoding.colour, **style)
         labels.append((table[0.5].iloc[-1], f"{regime}\nn = {part['dataset'].nunique()}", None))
     shares = rows.groupby("checkpoint")["share"].median()
     axis.set_xticks(list(shares.index), [number(100 * share, 2) for share in shares])
@@ -97,14 +104,14 @@ def _draw_distance(axis, pairs):
         return
     regimes = present_regimes(pairs)
     for place, regime in enumerate(regimes):
-        look = REGIME_LOOKS[regime]
+        encoding = REGIME_ENCODINGS[regime]
         part = pairs[pairs["regime"] == regime]
         table = quartiles(part, "coupling", by="distance")
         xs = table.index.to_numpy(dtype=float) + 0.12 * (place - (len(regimes) - 1) / 2)
         for x, low, high in zip(xs, table[0.25], table[0.75]):
-            axis.plot([x, x], [low, high], color=look.colour, lw=2)
-        style = {"ls": look.line, "marker": look.marker, "mec": INK, "mew": 0.6, "ms": 5}
-        axis.plot(xs, table[0.5], color=look.colour, **style)
+            axis.plot([x, x], [low, high], color=encoding.colour, lw=2)
+        style = {"ls": encoding.line, "marker": encoding.marker, "mec": INK, "mew": 0.6, "ms": 5}
+        axis.plot(xs, table[0.5], color=encoding.colour, **style)
     distances = sorted(set(pairs["distance"]))
     axis.set_xticks(distances, [f"{distance:g}" for distance in distances])
     axis.set_xlim(min(distances) - 0.5, max(distances) + 0.5)
@@ -137,7 +144,7 @@ def _draw_places(axis, pairs):
     for (first, second), (value, n_sets) in found.items():
         x, y = columns.index(first), rows.index(second)
         size = 1500 * max(value, 0.0) / largest
-        axis.scatter([x], [y], s=size, color=LOOKS[0].colour, alpha=0.35, lw=0)
+        axis.scatter([x], [y], s=size, color=ENCODINGS[0].colour, alpha=0.35, lw=0)
         axis.text(x, y, f"{value:.2f}\nn = {n_sets}", ha="center", va="center")
     axis.set_xticks(range(2), columns)
     axis.set_yticks(range(2), rows)

@@ -7,7 +7,7 @@ import numpy as np
 from hessdiag.plotting import new_figure
 from hessdiag.study.figures._forest import size_words
 from hessdiag.study.figures._study_figure import StudyFigure
-from hessdiag.study.figures._style import INK, LOOKS, WIDTH, label_ends, leave_margin, note
+from hessdiag.study.figures._style import ENCODINGS, INK, WIDTH, label_ends, leave_margin, note
 from hessdiag.study.tables import (
     best_of_families,
     correlation_row,
@@ -96,17 +96,23 @@ def _draw(axis, correlations, chosen, label, known, given, lowest):
     """Draw lines over time, one for each row chosen."""
     labels = []
     for place, row in enumerate(chosen.itertuples()):
-        look = LOOKS[place % len(LOOKS)]
+        encoding = ENCODINGS[place % len(ENCODINGS)]
         xs, ys, bars = _course(correlations, row, known, given)
         if not len(xs):
             continue
         xs += 0.05 * (place - (len(chosen) - 1) / 2)
         for x, bar in zip(xs, bars):
-            axis.plot([x, x], bar, color=look.colour, lw=1)
+            axis.plot([x, x], bar, color=encoding.colour, lw=1)
         axis.plot(
-            *(xs, ys), color=look.colour, ls=look.line, marker=look.marker, mec=INK, mew=0.5, ms=5
+            *(xs, ys),
+            color=encoding.colour,
+            ls=encoding.line,
+            marker=encoding.marker,
+            mec=INK,
+            mew=0.5,
+            ms=5,
         )
-        labels.append((ys[-1], label(row), look))
+        labels.append((ys[-1], label(row), encoding))
     if not labels:
         note(axis, "no correlation could be computed")
         return

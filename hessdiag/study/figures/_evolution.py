@@ -6,7 +6,7 @@ from hessdiag.plotting import new_figure
 from hessdiag.study.figures._study_figure import StudyFigure
 from hessdiag.study.figures._style import (
     INK,
-    REGIME_LOOKS,
+    REGIME_ENCODINGS,
     WIDTH,
     draw_band,
     leave_margin,
@@ -90,10 +90,10 @@ def _draw_panel(axis, frame, place, measure):
         return False
     for regime in present_regimes(part):
         table = quartiles(part[part["regime"] == regime], column)
-        look = REGIME_LOOKS[regime]
+        encoding = REGIME_ENCODINGS[regime]
         places = step_positions(table.index)
-        draw_band(axis, places, table, look)
-        mark_ends(axis, places, table[0.5].to_numpy(), look)
+        draw_band(axis, places, table, encoding)
+        mark_ends(axis, places, table[0.5].to_numpy(), encoding)
     if not logarithmic:
         axis.axhline(0.0, color=INK, lw=0.6)
     return True

@@ -15,7 +15,7 @@ from hessdiag.study.figures._forest import (
     set_rivals_apart,
 )
 from hessdiag.study.figures._study_figure import StudyFigure
-from hessdiag.study.figures._style import INK, LOOKS, PAPER, QUIET, WIDTH, leave_margin, note
+from hessdiag.study.figures._style import ENCODINGS, INK, PAPER, QUIET, WIDTH, leave_margin, note
 from hessdiag.study.tables import (
     N_STRONGEST,
     expressive_rows,
@@ -117,7 +117,7 @@ def _teacher_styles(students):
     widths = sorted(set(students["teacher_width"]))
     return {
         width: {
-            "color": LOOKS[place % len(LOOKS)].colour,
+            "color": ENCODINGS[place % len(ENCODINGS)].colour,
             "ls": _LINES[place % len(_LINES)],
             "lw": 1,
         }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hessdiag.study.figures._style import GRID, INK, PAPER, Look
+from hessdiag.study.figures._style import GRID, INK, PAPER, Encoding
 from hessdiag.study.tables import SIGNIFICANT
 
-MEASURE = Look("#0072b2", "-", "o")
-RIVAL = Look("#d55e00", "-", "s")
+MEASURE = Encoding("#0072b2", "-", "o")
+RIVAL = Encoding("#d55e00", "-", "s")
 
 RIVAL_WORDS = "RIVALS, of the whole network"
 
@@ -18,13 +18,13 @@ def forest_heights(n_measures, n_rivals):
     return heights + [start - place for place in range(n_rivals)]
 
 
-def draw_estimate(axis, height, row, look):
+def draw_estimate(axis, height, row, encoding):
     """Draw a correlation with its interval; hollow where it may be chance."""
-    axis.plot([row.low, row.high], [height, height], color=look.colour, lw=2)
+    axis.plot([row.low, row.high], [height, height], color=encoding.colour, lw=2)
     filled = row.p_adjusted < SIGNIFICANT
-    face, edge = (look.colour, INK) if filled else (PAPER, look.colour)
+    face, edge = (encoding.colour, INK) if filled else (PAPER, encoding.colour)
     style = {"mfc": face, "mec": edge, "mew": 0.6 if filled else 1.2, "ms": 6}
-    axis.plot([row.rho], [height], look.marker, zorder=3, **style)
+    axis.plot([row.rho], [height], encoding.marker, zorder=3, **style)
 
 
 def set_rivals_apart(axes, heights, n_measures):

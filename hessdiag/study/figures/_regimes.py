@@ -8,7 +8,7 @@ from hessdiag.study.figures._style import (
     INK,
     PAPER,
     QUIET,
-    REGIME_LOOKS,
+    REGIME_ENCODINGS,
     WIDTH,
     draw_band,
     label_ends,
@@ -71,10 +71,10 @@ def _draw_loss(axis, frame, column):
     for regime in present_regimes(positive):
         part = positive[positive["regime"] == regime]
         table = quartiles(part, column)
-        look = REGIME_LOOKS[regime]
+        encoding = REGIME_ENCODINGS[regime]
         places = step_positions(table.index)
-        draw_band(axis, places, table, look)
-        mark_ends(axis, places, table[0.5].to_numpy(), look)
+        draw_band(axis, places, table, encoding)
+        mark_ends(axis, places, table[0.5].to_numpy(), encoding)
         n_sets = finite(part, column)["dataset"].nunique()
         labels.append((table[0.5].iloc[-1], f"{regime}\nn = {n_sets}", None))
     axis.axhline(1.0, color=QUIET, lw=0.8)
@@ -91,13 +91,15 @@ def _draw_final(axis, experiments):
         note(axis, "no final losses recorded")
         return
     for regime in present_regimes(frame):
-        look = REGIME_LOOKS[regime]
+        encoding = REGIME_ENCODINGS[regime]
         part = frame[frame["regime"] == regime]
-        for sure, face in ((True, look.colour), (False, PAPER)):
+        for sure, face in ((True, encoding.colour), (False, PAPER)):
             rows = part[part["regime_sure"].astype(bool) == sure]
-            edge = INK if sure else look.colour
+            edge = INK if sure else encoding.colour
             style = {"mfc": face, "mec": edge, "mew": 0.5 if sure else 1.0, "ms": 4.5}
-            axis.plot(rows["train_loss"], rows["held_out_loss"], look.marker, ls="none", **style)
+            axis.plot(
+                rows["train_loss"], rows["held_out_loss"], encoding.marker, ls="none", **style
+            )
     axis.set_xscale("log")
     low = min(frame["train_loss"].min(), frame["held_out_loss"].min())
     axis.set_xlim(frame["train_loss"].min() * 0.6, max(1.6, frame["train_loss"].max() * 1.3))

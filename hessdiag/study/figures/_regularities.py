@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from hessdiag.plotting import new_figure
 from hessdiag.study.figures._study_figure import StudyFigure
-from hessdiag.study.figures._style import INK, PAPER, QUIET, WIDTH, Look, leave_margin, note
+from hessdiag.study.figures._style import INK, PAPER, QUIET, WIDTH, Encoding, leave_margin, note
 from hessdiag.study.tables import finite
 from hessdiag.study.wording import count_words, wrapped
 
-VERDICT_LOOKS = {
-    "holds": Look("#009e73", "-", "o"),
-    "open": Look(QUIET, "-", "D"),
-    "fails": Look("#d55e00", "-", "X"),
+VERDICT_ENCODINGS = {
+    "holds": Encoding("#009e73", "-", "o"),
+    "open": Encoding(QUIET, "-", "D"),
+    "fails": Encoding("#d55e00", "-", "X"),
 }
 
 
@@ -55,12 +55,12 @@ def draw_regularities(tables):
 def _draw(axis, frame):
     """Draw the forest."""
     for height, row in enumerate(frame.itertuples()):
-        look = VERDICT_LOOKS.get(row.verdict, VERDICT_LOOKS["open"])
-        axis.plot([row.low, row.high], [height, height], color=look.colour, lw=2)
-        face = PAPER if look.marker == "D" else look.colour
-        edge = look.colour if look.marker == "D" else INK
+        encoding = VERDICT_ENCODINGS.get(row.verdict, VERDICT_ENCODINGS["open"])
+        axis.plot([row.low, row.high], [height, height], color=encoding.colour, lw=2)
+        face = PAPER if encoding.marker == "D" else encoding.colour
+        edge = encoding.colour if encoding.marker == "D" else INK
         style = {"mfc": face, "mec": edge, "mew": 0.6 if edge == INK else 1.2, "ms": 6.5}
-        axis.plot([row.share], [height], look.marker, clip_on=False, zorder=3, **style)
+        axis.plot([row.share], [height], encoding.marker, clip_on=False, zorder=3, **style)
         words = f"{row.n_held:.0f} of {row.n_data_sets:.0f}  {row.verdict}"
         axis.text(1.02, height, words, transform=axis.get_yaxis_transform(), va="center")
     axis.axvline(0.5, color=INK, lw=0.9, ls=(0, (4, 2)))

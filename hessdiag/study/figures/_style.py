@@ -50,7 +50,7 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Look:
+class Encoding:
     """How something is drawn: in three ways at once."""
 
     colour: str
@@ -58,22 +58,22 @@ class Look:
     marker: str
 
 
-REGIME_LOOKS = {
-    "starved": Look(DIAGNOSIS_COLOURS["underparameterized"], (0, (1, 1.2)), "v"),
-    "sound": Look(DIAGNOSIS_COLOURS["well-fit"], "-", "o"),
-    "lavish": Look(DIAGNOSIS_COLOURS["overfitting"], (0, (5, 1.5)), "^"),
+REGIME_ENCODINGS = {
+    "starved": Encoding(DIAGNOSIS_COLOURS["underparameterized"], (0, (1, 1.2)), "v"),
+    "sound": Encoding(DIAGNOSIS_COLOURS["well-fit"], "-", "o"),
+    "lavish": Encoding(DIAGNOSIS_COLOURS["overfitting"], (0, (5, 1.5)), "^"),
 }
 
 #: For lines that are no regimes.
-LOOKS = (
-    Look("#0072b2", "-", "o"),
-    Look("#d55e00", (0, (5, 1.5)), "s"),
-    Look("#009e73", (0, (1, 1.2)), "^"),
-    Look("#cc79a7", (0, (4, 1, 1, 1)), "D"),
-    Look("#e69f00", (0, (2.5, 1)), "v"),
-    Look("#56b4e9", (0, (4, 1, 1, 1, 1, 1)), "P"),
-    Look(QUIET, (0, (7, 2)), "X"),
-    Look(INK, (0, (1, 2.5)), "*"),
+ENCODINGS = (
+    Encoding("#0072b2", "-", "o"),
+    Encoding("#d55e00", (0, (5, 1.5)), "s"),
+    Encoding("#009e73", (0, (1, 1.2)), "^"),
+    Encoding("#cc79a7", (0, (4, 1, 1, 1)), "D"),
+    Encoding("#e69f00", (0, (2.5, 1)), "v"),
+    Encoding("#56b4e9", (0, (4, 1, 1, 1, 1, 1)), "P"),
+    Encoding(QUIET, (0, (7, 2)), "X"),
+    Encoding(INK, (0, (1, 2.5)), "*"),
 )
 
 
@@ -148,21 +148,21 @@ def _log_tick(value, _):
     return power if np.isclose(mantissa, 1) else f"{mantissa:.0f}×{power}"
 
 
-def draw_band(axis, positions, table, look):
+def draw_band(axis, positions, table, encoding):
     """Draw the median as a line and the quartiles as a band with edges."""
-    axis.fill_between(positions, table[0.25], table[0.75], color=look.colour, alpha=0.18, lw=0)
+    axis.fill_between(positions, table[0.25], table[0.75], color=encoding.colour, alpha=0.18, lw=0)
     for quartile in (0.25, 0.75):
-        axis.plot(positions, table[quartile], color=look.colour, lw=0.5, ls=look.line)
-    axis.plot(positions, table[0.5], color=look.colour, ls=look.line)
+        axis.plot(positions, table[quartile], color=encoding.colour, lw=0.5, ls=encoding.line)
+    axis.plot(positions, table[0.5], color=encoding.colour, ls=encoding.line)
 
 
-def mark_ends(axis, positions, values, look):
+def mark_ends(axis, positions, values, encoding):
     """Mark the last point of a line."""
     axis.plot(
         [positions[-1]],
         [values[-1]],
-        look.marker,
-        color=look.colour,
+        encoding.marker,
+        color=encoding.colour,
         mec=INK,
         mew=0.6,
         ms=5,
@@ -174,19 +174,24 @@ def mark_ends(axis, positions, values, look):
 def label_ends(axis, labels, x=1.02, apart=0.09):
     """Write the names of lines at their right ends, moved apart where they would touch.
 
-    `labels` are triples of height in data units, text, and the look to show beside it, or None.
+    `labels` are triples of height in data units, text, and the encoding to show beside it, or None.
     Call after the limits are final.
     """
     scale = axis.transScale + axis.transLimits
     edge = axis.get_xlim()[1]
     heights = [float(scale.transform((edge, height))[1]) for height, _, _ in labels]
     across = {"transform": axis.transAxes, "clip_on": False}
-    for height, (_, text, look) in zip(_moved_apart(heights, apart), labels):
-        if look is not None:
-            style = {"color": look.colour, "ls": look.line, "lw": 1.2, "marker": look.marker}
+    for height, (_, text, encoding) in zip(_moved_apart(heights, apart), labels):
+        if encoding is not None:
+            style = {
+                "color": encoding.colour,
+                "ls": encoding.line,
+                "lw": 1.2,
+                "marker": encoding.marker,
+            }
             places = [x, x + 0.035, x + 0.07]
             axis.plot(places, [height] * 3, markevery=[1], mec=INK, mew=0.5, **style, **across)
-        start = x if look is None else x + 0.09
+        start = x if encoding is None else x + 0.09
         axis.text(start, height, text, transform=axis.transAxes, va="center", ha="left")
 
 
@@ -217,8 +222,8 @@ def regime_handles(frame):
 
     handles = []
     for regime in present_regimes(frame):
-        look = REGIME_LOOKS[regime]
-        style = {"color": look.colour, "ls": look.line, "marker": look.marker}
+        encoding = REGIME_ENCODINGS[regime]
+        style = {"color": encoding.colour, "ls": encoding.line, "marker": encoding.marker}
         handles.append(Line2D([], [], label=regime, mec=INK, mew=0.6, **style))
     return handles
 
