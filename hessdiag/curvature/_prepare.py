@@ -31,6 +31,7 @@ from hessdiag.curvature.network import (
     match_floats,
     run_and_note,
     sample_indices,
+    second_derivatives_named,
     select_blocks,
     take,
     tensors_of,
@@ -117,7 +118,8 @@ def prepare(
     function, why_whole = None, None
     try:
         function = _function_of_outputs(copy, scalar, blocks, samples, collected)
-        check_uncoupled_scalar(function, function.values)
+        with second_derivatives_named():
+            check_uncoupled_scalar(function, function.values)
     except NotSeparableError as error:
         why_whole = str(error)
         if function is not None:

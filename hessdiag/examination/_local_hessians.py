@@ -179,7 +179,7 @@ class LocalHessians(LocalSpectra):
 def examine(
     net: NeuralNet,
     X: Any,
-    y: Any,
+    y: Any = None,
     name: str | None = None,
     layers: str | Sequence[str] | Mapping[str, Any] | None = None,
     curvature: Literal["hessian", "ggn"] = "hessian",

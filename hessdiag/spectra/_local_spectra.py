@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from hessdiag.curvature import prepare
-from hessdiag.curvature.network import draw_seed, untouched_surroundings
+from hessdiag.curvature.network import (
+    draw_seed,
+    second_derivatives_named,
+    untouched_surroundings,
+)
 from hessdiag.spectra._coupling_work import couple_layers
 from hessdiag.spectra._executor import choose_policy, compute_spectra
 from hessdiag.spectra._plan import plan_of
-from hessdiag.spectra._settings import SpectrumSettings
+from hessdiag.spectra._settings import SpectrumSettings, check_counts
 from hessdiag.spectra._trace_work import TraceWork
 
 if TYPE_CHECKING:
@@ -124,6 +128,7 @@ class LocalSpectra:
         device: str | torch.device | None = None,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
     ) -> None:
+        check_counts(batch_size=batch_size, max_samples=max_samples)
         self._seed = draw_seed(random_state)
         self._curvature, self._max_memory, self._device = curvature, max_memory, device
         # What the matrix and the bound may be is checked before the net is run.
@@ -345,6 +350,6 @@ class LocalSpectra:
     @contextlib.contextmanager
     def _at_work(self):
         """Leave no trace in the surroundings, and draw the same numbers whatever came before."""
-        with untouched_surroundings(self._device):
+        with untouched_surroundings(self._device), second_derivatives_named():
             torch.manual_seed(0)
             yield

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
+from typing import Any
 
 from hessdiag.curvature.network import available_memory
 
@@ -55,12 +56,12 @@ class SpectrumSettings:
                 raise ValueError(
                     f"Expected {name} to be an integer from 1 on, found {value!r}. Pass 1 or more."
                 )
-        if self.tolerance is not None and not self.tolerance > 0:
+        if self.tolerance is not None and not _is_positive(self.tolerance):
             raise ValueError(
                 f"Expected tolerance to be None or a positive number, found {self.tolerance!r}. "
                 "Pass None to go without."
             )
-        if self.max_memory is not None and not self.max_memory > 0:
+        if self.max_memory is not None and not _is_positive(self.max_memory):
             raise ValueError(
                 "Expected max_memory to be None or a positive number of bytes, found "
                 f"{self.max_memory!r}. Pass None to go without a bound."
@@ -80,6 +81,33 @@ class SpectrumSettings:
     def n_products(self) -> int:
         """Products with a layer's matrix that Lanczos takes, at most."""
         return self.n_probes * self.n_lanczos_steps
+
+
+def check_counts(**counts: Any) -> None:
+    """Check keywords that are None or whole numbers from 1 on.
+
+    Parameters
+    ----------
+    **counts : int or None
+        The keywords.
+
+    Raises
+    ------
+    ValueError
+        If one is something else.
+    """
+    for name, value in counts.items():
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if value is not None and not (whole and int(value) >= 1):
+            raise ValueError(
+                f"Expected {name} to be None or an integer from 1 on, found {value!r}. Pass None "
+                "to take all."
+            )
+
+
+def _is_positive(value):
+    """Say whether something is a number above zero."""
+    return isinstance(value, Real) and not isinstance(value, bool) and value > 0
 
 
 def _check_choice(name, value, allowed):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def layer_spectra(
     net: NeuralNet,
     X: Any,
-    y: Any,
+    y: Any = None,
     layers: str | Sequence[str] | Mapping[str, Any] | None = None,
     curvature: Literal["hessian", "ggn"] = "hessian",
     scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
@@ -124,7 +124,7 @@ def layer_spectra(
 def plan_spectra(
     net: NeuralNet,
     X: Any,
-    y: Any,
+    y: Any = None,
     layers: str | Sequence[str] | Mapping[str, Any] | None = None,
     curvature: Literal["hessian", "ggn"] = "hessian",
     scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
@@ -187,7 +187,7 @@ def plan_spectra(
 def layer_traces(
     net: NeuralNet,
     X: Any,
-    y: Any,
+    y: Any = None,
     layers: str | Sequence[str] | Mapping[str, Any] | None = None,
     curvature: Literal["hessian", "ggn"] = "hessian",
     scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
@@ -266,7 +266,7 @@ def layer_traces(
 def plan_traces(
     net: NeuralNet,
     X: Any,
-    y: Any,
+    y: Any = None,
     layers: str | Sequence[str] | Mapping[str, Any] | None = None,
     curvature: Literal["hessian", "ggn"] = "hessian",
     scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
@@ -326,7 +326,7 @@ def plan_traces(
 def layer_coupling(
     net: NeuralNet,
     X: Any,
-    y: Any,
+    y: Any = None,
     layers: str | Sequence[str] | Mapping[str, Any] | None = None,
     scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
     n_probes: int | None = None,

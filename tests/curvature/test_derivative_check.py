@@ -242,3 +242,97 @@ def test_numbers_and_layout_of_the_copy_come_back():
     for name, value in net.module_.state_dict().items():
         torch.testing.assert_close(own[name], value, rtol=0, atol=0)
         assert own[name].dtype == value.dtype
+
+
+class EndsInSingle(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x).float()
+
+
+class SoftmaxInSingle(nn.Sequential):
+    def forward(self, x):
+        sent = super().forward(x)
+        return sent * nn.functional.softmax(sent, -1, dtype=torch.float32).to(sent.dtype)
+
+
+class Autocast(nn.Sequential):
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            sent = super().forward(x)
+        return sent.float()
+
+
+class Normalized(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.head = nn.Linear(5, 6), nn.Linear(6, 3)
+        for parameter in self.inner.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x):
+        return self.head(nn.functional.normalize(self.inner(x)))
+
+
+def all_zero(activation):
+    module = nn.Sequential(nn.Linear(5, 6), activation, nn.Linear(6, 3))
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+LEGITIMATE = {
+    "ends in single precision": lambda: EndsInSingle(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)),
+    "softmax in single precision": lambda: SoftmaxInSingle(nn.Linear(5, 6), nn.Linear(6, 3)),
+    "autocast": lambda: Autocast(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)),
+    "normalized zero": Normalized,
+    "zero weights, relu": lambda: all_zero(nn.ReLU()),
+    "zero weights, prelu": lambda: all_zero(nn.PReLU()),
+    "zero weights, selu": lambda: all_zero(nn.SELU()),
+}
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("kind", LEGITIMATE)
+def test_other_precisions_and_kinks_are_no_faults(kind, seed):
+    torch.manual_seed(seed)
+    with untouched_surroundings():
+        prepare(fitted(LEGITIMATE[kind]()), X, Y)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.PReLU, nn.SELU])
+def test_black_images_and_zero_biases_are_no_faults(activation, seed):
+    torch.manual_seed(seed)
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        activation(),
+        nn.Conv2d(4, 4, 3, padding=1),
+        activation(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64, 3),
+    )
+    for place in (0, 2, 6):
+        nn.init.zeros_(module[place].bias)
+    images = np.zeros((20, 1, 8, 8), dtype="float32")
+    images[:, :, 2:6, 2:6] = RNG.random((20, 1, 4, 4))
+    with untouched_surroundings():
+        prepare(fitted(module), images, Y)
+
+
+def test_without_second_derivatives_there_is_a_gauss_newton_matrix():
+    class Bag(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bag, self.head = nn.EmbeddingBag(6, 3), nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.head(torch.tanh(self.bag(x)))
+
+    tokens, net = RNG.integers(0, 6, (20, 4)), fitted(Bag())
+    assert hd.layer_spectra(net, tokens, Y, curvature="ggn")["bag"].trace > 0
+    with pytest.raises(ValueError, match=r"have second derivatives.*embedding_bag"):
+        hd.layer_spectra(net, tokens, Y)
+    margin = fitted(nn.Linear(5, 3), criterion=nn.MultiMarginLoss)
+    with pytest.raises(ValueError, match=r"have second derivatives.*multi_margin"):
+        hd.layer_spectra(margin, X, Y)

@@ -214,3 +214,28 @@ def test_every_parameter_of_every_door_has_its_words(door):
 
 def test_it_is_at_the_front():
     assert hd.LocalHessians is LocalHessians
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": -1}, "batch_size to be None or an integer"),
+        ({"batch_size": 1.5}, "batch_size to be None or an integer"),
+        ({"max_samples": 0}, "max_samples to be None or an integer"),
+        ({"max_memory": "1GB"}, "max_memory to be None or a positive number"),
+        ({"layers": 5}, "layers to be None"),
+        ({"layers": {"block": []}}, "at least one parameter name"),
+        ({"random_state": -1}, "random_state to be None"),
+    ],
+    ids=str,
+)
+def test_bad_keywords_are_refused_before_the_net_is_run(settings, message):
+    with pytest.raises(ValueError, match=f"Expected {message}"):
+        LocalHessians(*problem(), **settings)
+
+
+def test_data_sets_bring_their_targets():
+    net, X, y = problem()
+    together = torch.utils.data.TensorDataset(torch.as_tensor(X), torch.as_tensor(y))
+    for door in (layer_spectra, layer_traces, plan_spectra, plan_traces, layer_coupling, examine):
+        door(net, together)

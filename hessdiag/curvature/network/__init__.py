@@ -61,7 +61,10 @@ from hessdiag.curvature.network._scalar import (
 from hessdiag.curvature.network._seed import (
     draw_seed,
 )
-from hessdiag.curvature.network._surroundings import untouched_surroundings
+from hessdiag.curvature.network._surroundings import (
+    second_derivatives_named,
+    untouched_surroundings,
+)
 from hessdiag.curvature.network._working_copy import WorkingCopy
 
 __all__ = [
@@ -99,6 +102,7 @@ __all__ = [
     "received_by",
     "run_and_note",
     "sample_indices",
+    "second_derivatives_named",
     "second_graph_bytes",
     "select_blocks",
     "take",

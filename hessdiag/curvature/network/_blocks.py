@@ -65,6 +65,11 @@ def select_blocks(working_copy, forward_order, layers=None):
     if isinstance(layers, dict):
         blocks = _named_blocks(working_copy, layers)
     elif layers is not None:
+        if not isinstance(layers, (str, list, tuple, set)):
+            raise ValueError(
+                f"Expected layers to be None, a name or pattern, a list of these or a dict, found "
+                f"{layers!r}. Pass layers=None for all layers."
+            )
         patterns = [layers] if isinstance(layers, str) else list(layers)
         if not patterns:
             raise ValueError(
@@ -132,6 +137,11 @@ def _named_blocks(working_copy, layers):
     for block_name, patterns in layers.items():
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
         members = {}
+        if not patterns:
+            raise ValueError(
+                f"Expected at least one parameter name or pattern in block {block_name!r}, found "
+                "none. Name its parameters, or leave the block out."
+            )
         for pattern in patterns:
             matched = [n for n in available if matches(n, pattern) or owner_of(n) == pattern]
             if not matched:

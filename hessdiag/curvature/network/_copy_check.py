@@ -9,6 +9,9 @@ import torch
 from hessdiag.curvature.network._checks import module_attributes, tensors_of
 from hessdiag.curvature.network._scalar import match_floats
 
+# What torch itself keeps at every module.
+_OF_MODULES = frozenset(vars(torch.nn.Module()))
+
 
 def check_copy(net, working_copy, X):
     """Compare the copy with its original on some samples; refuse what it takes from the original.
@@ -30,6 +33,9 @@ def check_copy(net, working_copy, X):
     """
     outputs = working_copy(X)
     _check_leaves(net, working_copy, outputs)
+    if not all(_can_be_put_back(part) for part in _parts(net)):
+        # What a pass may leave there could not be undone: the original is not run.
+        return
     try:
         expected = _run_original(net, X)
     except Exception:
@@ -51,6 +57,35 @@ def check_copy(net, working_copy, X):
                 "their size. Keep all that the forward pass needs in parameters, buffers or plain "
                 "attributes, which copy.deepcopy copies."
             )
+
+
+def _parts(net):
+    """List all modules of a net."""
+    return [part for name in module_attributes(net)[0] for part in getattr(net, name).modules()]
+
+
+def _can_be_put_back(part):
+    """Say whether all that a forward pass may change at a module is known."""
+    if getattr(part, "max_norm", None) is not None:
+        return False  # parameters are rewritten while they are looked up
+    own = {key: value for key, value in vars(part).items() if key not in _OF_MODULES}
+    return all(_is_plain(value) for value in own.values())
+
+
+def _is_plain(value, depth=0):
+    """Say whether a value cannot change, or is a container that is put back as it was."""
+    if isinstance(value, (type(None), bool, int, float, complex, str, bytes, torch.dtype)):
+        return True
+    if isinstance(value, (torch.device, torch.Size, type)) or callable(value):
+        return not isinstance(value, (torch.Generator, torch.Tensor))
+    if isinstance(value, tuple):
+        return all(_is_plain(item, depth) for item in value)
+    if depth == 0 and type(value) in (list, set):
+        return all(_is_plain(item, 1) for item in value)
+    if depth == 0 and type(value) is dict:
+        return all(_is_plain(item, 1) for item in value.values())
+    # A tensor that is an attribute is replaced as a rule, and not worked on in place.
+    return isinstance(value, torch.Tensor) and depth == 0 and value.grad_fn is not None
 
 
 def _parameters(net):

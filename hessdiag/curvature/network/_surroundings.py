@@ -11,6 +11,32 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 @contextlib.contextmanager
+def second_derivatives_named():
+    """Say so where torch has no second derivative of an operation.
+
+    Yields
+    ------
+    None
+        While the work is done.
+
+    Raises
+    ------
+    ValueError
+        With the operation that torch names.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
+        raise ValueError(
+            "Expected a net and a loss whose operations have second derivatives, found that torch "
+            f"has none: {str(error).splitlines()[0].rstrip('.')}. Replace the operation, or leave "
+            "out with layers=[...] what depends on it."
+        ) from error
+
+
+@contextlib.contextmanager
 def untouched_surroundings(device=None):
     """Compute with autograd on and math attention, and put all random states back at the end.
 

@@ -120,3 +120,33 @@ def test_nets_that_insist_on_their_precision_are_told_what_to_pass():
     assert hd.layer_spectra(net, X, Y)["inner"].exact
     with pytest.raises(ValueError, match="dtype=None"):
         hd.layer_spectra(net, X, Y, dtype="float64")
+
+
+class ThinsItsTable(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(7, 3, max_norm=0.1), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.head(self.table(x).mean(dim=1))
+
+
+class KeepsTensorsInADict(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.kept = nn.Linear(5, 3), {"count": torch.zeros(1)}
+
+    def forward(self, x):
+        self.kept["count"].add_(1)
+        return self.inner(x)
+
+
+def test_originals_that_could_not_be_put_back_are_not_run():
+    tokens = RNG.integers(0, 7, (20, 4))
+    net = fitted(ThinsItsTable())
+    before = net.module_.table.weight.detach().clone()
+    hd.layer_spectra(net, tokens, Y)
+    torch.testing.assert_close(net.module_.table.weight.detach(), before, rtol=0, atol=0)
+    net = fitted(KeepsTensorsInADict())
+    hd.layer_spectra(net, X, Y)
+    assert net.module_.kept["count"].item() == 0
