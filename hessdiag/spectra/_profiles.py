@@ -55,7 +55,7 @@ def _profile(problem, few, block, settings, generator):
         by_factor,
         held,
         min(held, dense_bytes(factor) / few.n_samples),
-        capture_bytes(problem, block, few.outputs.rank, held),
+        capture_bytes(problem, block, problem.outputs.rank, held),
         factor.width if isinstance(factor, OuterFactor) and factor.is_plain else 0,
         factor.prefers_dense
         and (not isinstance(factor, OuterFactor) or entries < MAX_KEPT_ENTRIES),
