@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from dataclasses import replace
 
 import torch
@@ -21,9 +22,12 @@ import torch
 from hessdiag.curvature.network import match_floats, tensors_of
 from hessdiag.curvature.products import KeptDerivatives
 
-# Samples that derivatives are checked on, and entries of each layer's parameters.
-FEW_SAMPLES = 2
+# Samples that derivatives are checked on: one of so many, between the least and the most; and
+# entries of each layer's parameters.
+ONE_SAMPLE_OF, LEAST_SAMPLES, MOST_SAMPLES = 25, 2, 16
 MOST_ENTRIES = 4096
+# How much further than on average a layer of small effect is moved when the gradient is checked.
+MOST_STRETCH = 100.0
 # Vectors of all parameters, in float64, that are held at once.
 N_VECTORS = 5
 # Steps, relative to the size of each layer's parameters: small, so that next to no unit passes a
@@ -83,11 +87,33 @@ def _checked(problem):
     return problem if agree else replace(problem, keeps_derivatives=False)
 
 
+def n_checked(problem):
+    """Count the samples that the derivatives of a problem are checked on.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is checked.
+
+    Returns
+    -------
+    int
+        All where samples interact. Else few: their graphs are twice as deep as those of the forward
+        passes that the first chunk was made for, and twice as wide.
+    """
+    if not problem.is_separable:
+        return problem.n_samples
+    n = min(problem.n_samples // ONE_SAMPLE_OF, problem.first_chunk // 8, MOST_SAMPLES)
+    return min(problem.n_samples, max(n, LEAST_SAMPLES))
+
+
 def _few(problem):
     """Return the problem on a few of its samples; on all of them where they interact."""
     if not problem.is_separable:
         return problem
-    return problem.restrict(torch.randperm(problem.n_samples)[:FEW_SAMPLES])
+    n = n_checked(problem)
+    generator = torch.Generator().manual_seed(0)
+    return problem.restrict(torch.randperm(problem.n_samples, generator=generator)[:n])
 
 
 @contextlib.contextmanager
@@ -177,7 +203,12 @@ class _Derivatives:
         generator = torch.Generator().manual_seed(1)
         device = self.parameters[0].device
         moves = torch.cat([entries.direction(generator, device) for entries in self.entries])
-        kept = self._move(NEARBY * moves)
+        for size in (NEARBY, -NEARBY, 0.0):
+            kept = self._move(size * moves)
+            # A loss may be defined on one side alone, as that of probabilities at 0 and 1.
+            if size == 0 or self._is_defined():
+                break
+            self._put_back(kept)
         try:
             yield
         finally:
@@ -222,6 +253,13 @@ class _Derivatives:
             pieces.append(tensor[places].reshape(-1).double())
         return torch.cat(pieces)
 
+    def _is_defined(self):
+        """Say whether the scalar can be evaluated, and is a finite number."""
+        try:
+            return math.isfinite(self._loss())
+        except Exception:
+            return False
+
     def check_repeatable(self):
         """Check that loss and gradient are the same again."""
         (loss, self.gradient), (other, again) = (
@@ -246,12 +284,16 @@ class _Derivatives:
         return self.problem.scalar.name
 
     def check_first(self):
-        """Check the gradient against differences of the scalar."""
-        expected, here = float(self.gradient @ self.v), self._loss()
-        typical = float(self.gradient.norm() * self.v.norm()) / len(self.v) ** 0.5
+        """Check the gradient against differences of the scalar.
+
+        Layers of small effect are moved further, so that each has its say in the one number.
+        """
+        v = self._evened(self.v)
+        expected, here = float(self.gradient @ v), self._loss()
+        typical = float((self.gradient * v).norm())
         found = []
         for step in STEPS:
-            up, down = (self._moved(sign * step, self._loss) for sign in (1, -1))
+            up, down = (self._moved(sign * step, self._loss, v) for sign in (1, -1))
             if up is None or down is None:
                 return
             rounding = ROUNDING / step * (max(abs(up), abs(down)) + self.reach)
@@ -268,6 +310,20 @@ class _Derivatives:
             "at work: there is no Hessian. Replace it by the function whose curvature is wanted."
         )
 
+    def _evened(self, v):
+        """Scale a direction in every layer so that all change the scalar by about as much."""
+        parts = v.split(self.sizes)
+        effects = [
+            float((g * part).norm()) for g, part in zip(self.gradient.split(self.sizes), parts)
+        ]
+        typical = sum(e**2 for e in effects) ** 0.5 / max(1, len(effects)) ** 0.5
+        return torch.cat(
+            [
+                min(MOST_STRETCH, typical / effect) * part if effect > 0 else part
+                for effect, part in zip(effects, parts)
+            ]
+        )
+
     def _loss(self):
         """Evaluate the scalar alone."""
         with torch.no_grad():
@@ -277,9 +333,9 @@ class _Derivatives:
         """Evaluate the gradient in the drawn entries."""
         return self._taken(self._gradient()[1])
 
-    def _moved(self, step, evaluate):
+    def _moved(self, step, evaluate, v=None):
         """Evaluate at parameters moved along v, which come back exactly; None where that fails."""
-        kept = self._move(step * self.v)
+        kept = self._move(step * (self.v if v is None else v))
         try:
             return evaluate()
         except Exception:

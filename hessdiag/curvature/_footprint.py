@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hessdiag.curvature._derivative_check import FEW_SAMPLES, N_VECTORS
+from hessdiag.curvature._derivative_check import N_VECTORS, n_checked
 from hessdiag.curvature.network import (
     first_graph_bytes,
     flatten_outputs,
@@ -46,7 +46,7 @@ def measure_footprint(problem):
     first, second = _graph_bytes_per_sample(problem)
     # The largest chunk passes forward before all else; then derivatives are checked in float64.
     n_params = sum(block.n_params for block in problem.blocks)
-    checking = N_VECTORS * 8 * n_params + 2 * (8 / problem.itemsize) * FEW_SAMPLES * second
+    checking = N_VECTORS * 8 * n_params + 2 * (8 / problem.itemsize) * n_checked(problem) * second
     start = max(start, held + max(first * problem.first_chunk, checking))
     return Footprint(held, start, first, second)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from dense_oracle import tabular_net
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
@@ -79,11 +79,27 @@ def fitted(module, net_class=NeuralNetClassifier, criterion=nn.CrossEntropyLoss)
     return tabular_net(module, net_class, criterion=criterion)
 
 
+class Domains(nn.Module):
+    """As against a domain: a reversed head of small effect beside a long tail of other layers."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.tail = nn.Sequential(
+            *(part for _ in range(8) for part in (nn.Linear(5, 5), nn.Tanh())), nn.Linear(5, 3)
+        )
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.tail(x) + 1e-3 * Reversed.apply(self.head(x))
+
+
 REFUSED = {
     "once differentiable": (lambda: around(Apply(OnceDifferentiable.apply)), "layer '0'"),
     "detached backward": (lambda: around(Apply(Detached.apply)), "layer '0'"),
     "straight-through": (lambda: around(Apply(straight_through)), "straight-through"),
     "reversed gradient": (lambda: around(Apply(Reversed.apply)), "reversed"),
+    "reversed gradient of small effect": (Domains, "reversed"),
 }
 
 
@@ -336,3 +352,21 @@ def test_without_second_derivatives_there_is_a_gauss_newton_matrix():
     margin = fitted(nn.Linear(5, 3), criterion=nn.MultiMarginLoss)
     with pytest.raises(ValueError, match=r"have second derivatives.*multi_margin"):
         hd.layer_spectra(margin, X, Y)
+
+
+class Shares(nn.Module):
+    """Sends shares, times a number that is 1: so much that a step up or down leaves the domain."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return self.one * x
+
+
+@pytest.mark.parametrize("outputs", [[0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [0.2, 0.9]])
+def test_losses_that_are_defined_on_one_side_alone_pass(outputs):
+    shares = torch.tensor(outputs, dtype=torch.float32)[:, None].repeat(8, 1)
+    net = tabular_net(Shares(), NeuralNet, criterion=nn.BCELoss)
+    assert prepare(net, shares, torch.ones_like(shares)).n_samples == 16
