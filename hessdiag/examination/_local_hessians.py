@@ -9,7 +9,7 @@ from hessdiag.cases import NetworkCase
 from hessdiag.docstrings import take_parameters
 from hessdiag.examination._examination import Examination
 from hessdiag.examination._examine import examine_problem
-from hessdiag.spectra import LocalSpectra
+from hessdiag.spectra import LocalSpectra, check_counts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,6 +149,7 @@ class LocalHessians(LocalSpectra):
             As `spectra`; also for a mapping of layers' own functions as scalar, and where
             `max_memory` is too little for the Gram matrices.
         """
+        check_counts(max_samples=max_samples, max_gram_size=max_gram_size)
         settings = self._settings(
             method=method,
             n_lanczos_steps=n_lanczos_steps,

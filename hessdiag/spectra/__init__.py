@@ -22,6 +22,7 @@ from hessdiag.spectra._plan import (
 from hessdiag.spectra._policy import RESERVE, check_factors
 from hessdiag.spectra._settings import (
     SpectrumSettings,
+    check_counts,
 )
 from hessdiag.spectra._shortcuts import (
     layer_coupling,
@@ -60,6 +61,7 @@ __all__ = [
     "SpectraPlan",
     "Spectrum",
     "SpectrumSettings",
+    "check_counts",
     "check_factors",
     "choose_policy",
     "compute_spectra",

@@ -10,6 +10,7 @@ import torch
 
 from hessdiag.curvature import prepare
 from hessdiag.curvature.network import (
+    check_device,
     draw_seed,
     second_derivatives_named,
     untouched_surroundings,
@@ -129,6 +130,7 @@ class LocalSpectra:
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
     ) -> None:
         check_counts(batch_size=batch_size, max_samples=max_samples)
+        check_device(device)
         self._seed = draw_seed(random_state)
         self._curvature, self._max_memory, self._device = curvature, max_memory, device
         # What the matrix and the bound may be is checked before the net is run.

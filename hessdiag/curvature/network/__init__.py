@@ -9,6 +9,7 @@ from hessdiag.curvature.network._blocks import (
 from hessdiag.curvature.network._checks import (
     UnfittedNetworkError,
     check_data,
+    check_device,
     check_net,
     check_parameters,
     module_attributes,
@@ -81,6 +82,7 @@ __all__ = [
     "check_copy",
     "check_data",
     "check_deterministic",
+    "check_device",
     "check_net",
     "check_parameters",
     "check_uncoupled_scalar",

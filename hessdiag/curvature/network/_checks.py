@@ -99,6 +99,34 @@ def check_net(net):
         )
 
 
+def check_device(device):
+    """Check that there is a device to compute on.
+
+    Parameters
+    ----------
+    device : torch.device, str or None
+        What is to be one; None is whatever holds the net.
+
+    Raises
+    ------
+    ValueError
+        If torch knows no such device, or it is not there.
+    """
+    if device is None:
+        return
+    try:
+        found = torch.device(device)
+        if found.type == "meta":
+            raise ValueError("tensors of the meta device hold no numbers")
+        torch.zeros(1, device=found).item()
+    except Exception as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(
+            f"Expected a device that torch can compute on, found device={device!r}: {reason}. Pass "
+            "None to stay where the net is, or 'cpu'."
+        ) from error
+
+
 def check_parameters(net):
     """Check that every parameter and buffer of `net` is finite; name the first that is not.
 
