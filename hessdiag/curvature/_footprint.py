@@ -74,7 +74,8 @@ def _graph_bytes(problem, X):
         with KeptDerivatives():
             outputs = tensors_of(problem.working_copy(X))
         # Squares: a scalar with second derivatives everywhere.
-        return sum(t.square().sum() for t in outputs if t.is_floating_point())
+        sent = [torch.view_as_real(t) if t.is_complex() else t for t in outputs]
+        return sum(t.square().sum() for t in sent if t.is_floating_point())
 
     once = first_graph_bytes(scalar, parameters, known)
     return once, second_graph_bytes(scalar, parameters, known)

@@ -200,6 +200,8 @@ def _function_of_outputs(working_copy, scalar, blocks, samples, collected):
         raise NotSeparableError("each layer has a function of its own output")
     if not all(isinstance(outputs, torch.Tensor) for outputs in collected):
         raise NotSeparableError("the module returns more than one tensor")
+    if any(outputs.is_complex() for outputs in collected):
+        raise NotSeparableError("the outputs are complex numbers")
     outputs = concatenate(collected)
     if outputs is None or samples.y is None or outputs.ndim == 0:
         raise NotSeparableError("the batches cannot be joined")

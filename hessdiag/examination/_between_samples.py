@@ -244,7 +244,7 @@ def _mixed(place, trees, rng):
     if isinstance(first, (list, tuple)):
         return type(first)(_mixed(place, list(parts), rng) for parts in zip(*trees, strict=True))
     first, drawn, other = trees
-    if place.endswith("crossover") or not first.is_floating_point():
+    if place.endswith("crossover") or not (first.is_floating_point() or first.is_complex()):
         coins = torch.as_tensor(rng.random(tuple(first.shape)) < 0.5, device=first.device)
         return torch.where(coins, first, drawn)
     return first + 0.7 * (other - drawn) if place == "shift" else 0.5 * (first + drawn)

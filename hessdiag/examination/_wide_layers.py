@@ -77,6 +77,8 @@ def rows_of(tensor, n_samples):
     """View what was received as a row per sample; None where it is not that."""
     if tensor is None or tensor.ndim == 0 or len(tensor) % n_samples or not tensor.numel():
         return None
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
     rows = tensor.reshape(n_samples, -1)
     return rows.double() if rows.is_floating_point() else rows
 

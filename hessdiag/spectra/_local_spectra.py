@@ -165,6 +165,14 @@ class LocalSpectra:
         """Number of parameters of all layers."""
         return sum(block.n_params for block in self._problem.blocks)
 
+    def __reduce_ex__(self, protocol):
+        """Refuse to be pickled or copied: there is nothing that the copy could not be made of."""
+        raise TypeError(
+            f"Expected what is pickled or copied to be plain results, found a {type(self).__name__}"
+            ", which holds a working copy of a net. Send net, X and y instead and make it there, "
+            "or send its spectra or its examination."
+        )
+
     def __repr__(self):
         """Show class, size and number of layers."""
         n, kind = len(self._problem.blocks), self._problem.working_copy.root_kind()

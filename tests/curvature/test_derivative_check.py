@@ -370,3 +370,20 @@ def test_losses_that_are_defined_on_one_side_alone_pass(outputs):
     shares = torch.tensor(outputs, dtype=torch.float32)[:, None].repeat(8, 1)
     net = tabular_net(Shares(), NeuralNet, criterion=nn.BCELoss)
     assert prepare(net, shares, torch.ones_like(shares)).n_samples == 16
+
+
+@pytest.mark.parametrize("door", [hd.layer_spectra, hd.layer_traces])
+def test_functions_of_layers_own_outputs_are_checked(door):
+    def squares(output, y):
+        return output.square().mean()
+
+    def wrong(output, y):
+        return Detached.apply(output).mean()
+
+    net = fitted(around(nn.Tanh()))
+    door(net, X, Y, scalar={"*": squares})
+    with pytest.raises(ValueError, match="layer '2'"):
+        door(net, X, Y, scalar={"0": squares, "2": wrong})
+    net = fitted(around(nn.Tanh()))
+    with pytest.raises(ValueError, match="the function of layer '2'"):
+        door(net, X, Y, scalar={"0": squares, "2": lambda o, y: squares(Reversed.apply(o), y)})

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from skorch import NeuralNetClassifier
+from torch import nn
 
 import hessdiag as hd
 
@@ -38,7 +40,7 @@ def spectra_by_hand(kind, make, loss_by_hand, layers=None, **settings):
 
     def compare():
         net, X, y = make()
-        parameters = _doubled(net)
+        parameters = {n: _double(p.detach()) for n, p in net.module_.named_parameters()}
         return _compared(
             hd.layer_spectra(net, X, y, layers=layers, dtype="float64", **settings),
             parameters,
@@ -46,6 +48,12 @@ def spectra_by_hand(kind, make, loss_by_hand, layers=None, **settings):
         )
 
     return Situation(kind, BY_HAND, compare)
+
+
+def classifier(module, net_class=NeuralNetClassifier, criterion=nn.CrossEntropyLoss, **settings):
+    """Return a net that is not trained, with weights as its module has them."""
+    net = net_class(module, criterion=criterion, train_split=None, verbose=0, **settings)
+    return net.initialize()
 
 
 def spectra_by_differences(kind, make, loss_of=None, layers=None, rtol=1e-5, **settings):
@@ -57,18 +65,25 @@ def spectra_by_differences(kind, make, loss_of=None, layers=None, rtol=1e-5, **s
 
     def compare():
         net, X, y = make()
-        module = copy.deepcopy(net.module_).double().eval()
+        # Made a second time, as not all modules can be copied.
+        module = make()[0].module_.double().eval()
+        criterion = copy.deepcopy(net.criterion_).double()
 
         def loss():
             if loss_of is not None:
                 return loss_of(module, X, y)
-            return net.criterion_(module(torch.as_tensor(X).double()), torch.as_tensor(y))
+            return criterion(module(_double(X)), _double(y))
 
         found = hd.layer_spectra(net, X, y, layers=layers, dtype="float64", **settings)
-        named = dict(module.named_parameters())
+        owners = {}
+        for key, p in module.named_parameters():
+            owner = key.partition(".parametrizations.")[0]
+            owner = owner if owner != key else key.rpartition(".")[0]
+            if p.requires_grad:
+                owners.setdefault(owner or "module", []).append(p)
         expected = {}
         for name in found:
-            owned = [p for key, p in named.items() if key.rpartition(".")[0] == name]
+            owned = owners[name]
             expected[name] = np.linalg.eigvalsh(hessian_by_differences(loss, owned))
         return {name: np.sort(s.eigenvalues()) for name, s in found.items()}, expected
 
@@ -101,23 +116,31 @@ def hessian_by_differences(loss, parameters, step=1e-5):
     return (matrix + matrix.T) / 2
 
 
-def _doubled(net):
-    return {
-        name: p.detach().double().requires_grad_() for name, p in net.module_.named_parameters()
-    }
+def _double(data):
+    tensor = torch.as_tensor(data)
+    if tensor.is_complex():
+        return tensor.to(torch.complex128)
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def _compared(found, parameters, loss):
+    """Differentiate a loss of {name: parameter} twice, in real coordinates, layer by layer."""
     expected = {}
     for name in found:
-        own = {key: p for key, p in parameters.items() if key.rpartition(".")[0] == name}
-        sizes = [p.numel() for p in own.values()]
+        own = {key: p for key, p in parameters.items() if key.rpartition(".")[0] in (name, "")}
+        if name != "module":
+            own = {key: p for key, p in own.items() if key.rpartition(".")[0] == name}
+        real = {k: torch.view_as_real(p) if p.is_complex() else p for k, p in own.items()}
+        sizes = [p.numel() for p in real.values()]
 
-        def of_vector(vector, own=own, sizes=sizes):
-            parts = vector.split(sizes)
-            return loss({key: part.view(p.shape) for (key, p), part in zip(own.items(), parts)})
+        def of_vector(vector, own=own, real=real, sizes=sizes):
+            given = {}
+            for (key, p), part in zip(real.items(), vector.split(sizes)):
+                part = part.view(p.shape)
+                given[key] = torch.view_as_complex(part) if own[key].is_complex() else part
+            return loss(given)
 
-        start = torch.cat([p.detach().reshape(-1) for p in own.values()])
+        start = torch.cat([p.reshape(-1) for p in real.values()])
         hessian = torch.autograd.functional.hessian(of_vector, start)
         expected[name] = np.linalg.eigvalsh(hessian.numpy())
     return {name: np.sort(s.eigenvalues()) for name, s in found.items()}, expected

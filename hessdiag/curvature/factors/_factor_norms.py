@@ -34,7 +34,7 @@ def rows_of(factor, part):
 
 
 def squared_row_norms(factor):
-    """Return |J[n, d]|^2 (N, D) in float64: the diagonal of the Gram matrix.
+    """Return ``|J[n, d]|^2`` (N, D) in float64: the diagonal of the Gram matrix.
 
     Parameters
     ----------

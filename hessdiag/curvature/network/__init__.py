@@ -52,12 +52,12 @@ from hessdiag.curvature.network._outputs import (
     output_curvature,
     output_hessians_fit,
 )
+from hessdiag.curvature.network._precision import bring_module, match_floats
 from hessdiag.curvature.network._samples import (
     Samples,
 )
 from hessdiag.curvature.network._scalar import (
     Scalar,
-    match_floats,
 )
 from hessdiag.curvature.network._seed import (
     draw_seed,
@@ -79,6 +79,7 @@ __all__ = [
     "UnfittedNetworkError",
     "WorkingCopy",
     "available_memory",
+    "bring_module",
     "check_copy",
     "check_data",
     "check_deterministic",

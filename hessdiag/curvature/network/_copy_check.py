@@ -7,7 +7,7 @@ import contextlib
 import torch
 
 from hessdiag.curvature.network._checks import module_attributes, tensors_of
-from hessdiag.curvature.network._scalar import match_floats
+from hessdiag.curvature.network._precision import in_precision, match_floats
 
 # What torch itself keeps at every module.
 _OF_MODULES = frozenset(vars(torch.nn.Module()))
@@ -43,9 +43,9 @@ def check_copy(net, working_copy, X):
         return
     for own, other in zip(tensors_of(outputs), tensors_of(expected)):
         own = own.detach().to(device=other.device)
-        if own.shape != other.shape or not own.is_floating_point():
+        if own.shape != other.shape or not (own.is_floating_point() or own.is_complex()):
             continue
-        own, other = own.double(), other.double()
+        own, other = in_precision(own, torch.float64), in_precision(other, torch.float64)
         if not (torch.isfinite(own).all() and torch.isfinite(other).all()):
             continue
         half = any(p.dtype in (torch.float16, torch.bfloat16) for p in _parameters(net).values())

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import RandomSampler, Subset, WeightedRandomSampler
 
 from hessdiag.curvature.network._checks import check_finite_data, tensors_of
+from hessdiag.curvature.network._precision import in_precision
 
 
 class Chunk:
@@ -188,14 +189,12 @@ def _move(tree, working_copy):
     if isinstance(tree, dict):
         return {key: _move(value, working_copy) for key, value in tree.items()}
     if isinstance(tree, PackedSequence):
-        floating = tree.data.is_floating_point()
-        return tree.to(working_copy.device, working_copy.dtype if floating else tree.data.dtype)
+        dtype = in_precision(tree.data[:0], working_copy.dtype).dtype
+        return tree.to(working_copy.device, dtype)
     if isinstance(tree, (list, tuple)):
         return _like(tree, [_move(value, working_copy) for value in tree])
     tensor = to_tensor(tree, device=working_copy.device)
-    if isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
-        tensor = tensor.to(working_copy.dtype)
-    return tensor
+    return in_precision(tensor, working_copy.dtype) if torch.is_tensor(tensor) else tensor
 
 
 def _like(tree, values):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from hessdiag.curvature.network._checks import tensors_of
+from hessdiag.curvature.network._precision import match_floats
 
 
 class Scalar:
@@ -106,27 +107,3 @@ class Scalar:
             "due as int64 from 0 to the number of outputs - 1; class probabilities and regression "
             "targets as floats in the shape of the outputs."
         )
-
-
-def match_floats(tree, dtype):
-    """Bring the floating tensors of a tree to a dtype.
-
-    Parameters
-    ----------
-    tree : object
-        Tensors, in dicts, lists and tuples.
-    dtype : torch.dtype
-        Precision.
-
-    Returns
-    -------
-    object
-        A tree of the same structure.
-    """
-    if isinstance(tree, torch.Tensor):
-        return tree.to(dtype) if tree.is_floating_point() else tree
-    if isinstance(tree, dict):
-        return {key: match_floats(value, dtype) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)) and not hasattr(tree, "_fields"):
-        return type(tree)(match_floats(value, dtype) for value in tree)
-    return tree

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import threading
 
 import numpy as np
 import torch
@@ -36,9 +37,15 @@ def second_derivatives_named():
         ) from error
 
 
+# Random states and torch's switches are the process's own: one thread at a time sets them.
+_ONE_AT_A_TIME = threading.RLock()
+
+
 @contextlib.contextmanager
 def untouched_surroundings(device=None):
     """Compute with autograd on and math attention, and put all random states back at the end.
+
+    Threads wait for each other here, as what is set holds for the whole process.
 
     Parameters
     ----------
@@ -50,6 +57,13 @@ def untouched_surroundings(device=None):
     None
         The settings hold as long as the context is open.
     """
+    with _ONE_AT_A_TIME, _set_surroundings(device):
+        yield
+
+
+@contextlib.contextmanager
+def _set_surroundings(device):
+    """Set and put back, for whoever has the lock."""
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     on_cuda = device is not None and torch.device(device).type == "cuda"
     devices = range(torch.cuda.device_count()) if on_cuda or torch.cuda.is_initialized() else []

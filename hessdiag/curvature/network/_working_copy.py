@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from hessdiag.curvature.network._checks import module_attributes
+from hessdiag.curvature.network._precision import bring_module, make_parameters_real
 
 # Sides of weights below which nothing is gained by how they lie in memory.
 LEAST_TURNED = 64
@@ -56,7 +57,8 @@ class WorkingCopy(torch.nn.Module):
         self.dtype = _resolve_dtype(dtype, first.dtype)
         for duplicate in copies.values():
             if isinstance(duplicate, torch.nn.Module):
-                duplicate.eval().to(device=self.device, dtype=self.dtype)
+                bring_module(duplicate.eval(), self.dtype, self.device)
+                make_parameters_real(duplicate)
                 _unscale_gradients(duplicate)
                 _compose_weight_norms(duplicate)
                 _turn_weights(duplicate)
@@ -176,16 +178,17 @@ class WorkingCopy(torch.nn.Module):
         criteria = [self.net.__dict__[name] for name in self.criterion_names]
         criteria = [c for c in criteria if isinstance(c, torch.nn.Module)]
         for criterion in criteria:
-            criterion.to(dtype=dtype)
+            bring_module(criterion, dtype)
         try:
             yield
         finally:
             for criterion in criteria:
-                criterion.to(dtype=self.dtype)
+                bring_module(criterion, self.dtype)
 
 
 def _resolve_dtype(dtype, found):
     """Choose the dtype to compute in: the net's own, but never a half precision."""
+    found = found.to_real()
     if dtype is None:
         return torch.float32 if found in (torch.float16, torch.bfloat16) else found
     resolved = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype

@@ -115,7 +115,8 @@ class LayerScalars:
             )
             scalar.check()
             scalars[block.name] = scalar
-        return LayerProducts({block.name: block for block in blocks}, scalars)
+        named = {block.name: block for block in blocks}
+        return LayerProducts(named, scalars, problem.keeps_derivatives)
 
     def _module_of(self, block, called):
         """Find the module whose output counts as a block's: the smallest called that holds it."""
@@ -147,9 +148,10 @@ class LayerProducts:
     # Layers share nothing.
     records_anew = False
 
-    def __init__(self, blocks, scalars):
+    def __init__(self, blocks, scalars, keeps_derivatives=True):
         self.blocks = blocks
         self.scalars = scalars
+        self.keeps_derivatives = keeps_derivatives
         self._kept = {}
 
     def products(self, vectors):
@@ -167,7 +169,9 @@ class LayerProducts:
 
     def _of(self, name):
         """Set up products with one block's Hessian."""
-        return HessianProducts(self.scalars[name].shares(), [self.blocks[name]])
+        return HessianProducts(
+            self.scalars[name].shares(), [self.blocks[name]], self.keeps_derivatives
+        )
 
 
 class _LayerScalar:
@@ -199,14 +203,18 @@ class _LayerScalar:
 
     def whole(self):
         """Evaluate on all samples at once."""
-        return sum(self._evaluate(self.module(*args, **kwargs)) for args, kwargs in self.calls)
+        return sum(self._evaluate(output) for output in self.sent())
+
+    def sent(self):
+        """List what the layer sends, call by call."""
+        return [self.module(*args, **kwargs) for args, kwargs in self.calls]
 
     def shares(self):
         """List scalars whose Hessians add up to that of the whole: by chunks where that is so."""
         if len(self.offsets) <= 2:
             return [self.whole]
         with torch.no_grad():
-            sent = [self.module(*args, **kwargs) for args, kwargs in self.calls]
+            sent = self.sent()
         if not all(self._is_separable(output) for output in sent):
             return [self.whole]
         rows = [slice(i, j) for i, j in zip(self.offsets, self.offsets[1:])]

@@ -1,5 +1,7 @@
 """What is differentiated: the net's own loss or a callable, in any precision, with clear errors."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from parts import copy_of
@@ -11,6 +13,11 @@ from hessdiag.curvature.network import Scalar, match_floats
 
 OUTPUTS = torch.randn(5, 3)
 CLASSES = torch.tensor([0, 1, 2, 1, 0])
+
+
+class Named(NamedTuple):
+    first: torch.Tensor
+    second: torch.Tensor
 
 
 def scalar_of(scalar="loss", criterion=nn.CrossEntropyLoss, net_class=NeuralNetClassifier, **given):
@@ -69,7 +76,12 @@ def test_targets_follow_the_precision_of_the_outputs(dtype):
 
 def test_floats_alone_are_matched():
     batch = torch.nn.utils.rnn.pack_sequence([torch.ones(2, 1)])
-    assert match_floats(batch, torch.float64) is batch
+    packed = match_floats(batch, torch.float64)
+    assert type(packed) is type(batch)
+    assert packed.data.dtype == torch.float64
+    named = match_floats(Named(torch.ones(1), torch.ones(1) * 1j), torch.float64)
+    assert [t.dtype for t in named] == [torch.float64, torch.complex128]
+    assert isinstance(named, Named)
     pair = match_floats((torch.ones(1), torch.ones(1, dtype=torch.bool)), torch.float64)
     assert [t.dtype for t in pair] == [torch.float64, torch.bool]
     assert isinstance(pair, tuple)
