@@ -7,6 +7,9 @@ net, so that the user's one stays as it was found.
 from hessdiag.curvature._chunk_size import (
     fitting_chunks,
 )
+from hessdiag.curvature._derivative_check import (
+    with_checked_derivatives,
+)
 from hessdiag.curvature._footprint import (
     dense_bytes,
     held_bytes,
@@ -41,6 +44,7 @@ __all__ = [
     "sweep_bytes",
     "sweep_groups",
     "vectors_at_once",
+    "with_checked_derivatives",
 ]
 
 __getattr__ = moved_names(

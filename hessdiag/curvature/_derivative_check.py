@@ -26,7 +26,7 @@ ONE_SAMPLE_OF, LEAST_SAMPLES, MOST_SAMPLES = 25, 2, 16
 N_VECTORS = 5
 
 
-def checked(problem):
+def with_checked_derivatives(problem):
     """Return a problem whose derivatives have been checked, by ways that pass.
 
     Parameters

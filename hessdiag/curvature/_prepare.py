@@ -8,7 +8,7 @@ import torch
 from skorch import NeuralNetClassifier
 
 from hessdiag.curvature._chunk_size import chosen_chunk_size, first_chunk_size
-from hessdiag.curvature._derivative_check import checked
+from hessdiag.curvature._derivative_check import with_checked_derivatives
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._output_function import OutputFunction
 from hessdiag.curvature.network import (
@@ -139,7 +139,7 @@ def prepare(
         first_chunk=samples.largest_chunk,
         may_cut=batch_size is None,
     )
-    problem = checked(problem)
+    problem = with_checked_derivatives(problem)
     if batch_size is not None:
         return problem
     size = chosen_chunk_size(problem, max_memory)
