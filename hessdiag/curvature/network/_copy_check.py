@@ -7,10 +7,8 @@ import contextlib
 import torch
 
 from hessdiag.curvature.network._checks import module_attributes, tensors_of
+from hessdiag.curvature.network._functions import OF_MODULES, containers_of
 from hessdiag.curvature.network._precision import in_precision, match_floats
-
-# What torch itself keeps at every module.
-_OF_MODULES = frozenset(vars(torch.nn.Module()))
 
 
 def check_copy(net, working_copy, X):
@@ -68,7 +66,7 @@ def _can_be_put_back(part):
     """Say whether all that a forward pass may change at a module is known."""
     if getattr(part, "max_norm", None) is not None:
         return False  # parameters are rewritten while they are looked up
-    own = {key: value for key, value in vars(part).items() if key not in _OF_MODULES}
+    own = {key: value for key, value in vars(part).items() if key not in OF_MODULES}
     return all(_is_plain(value) for value in own.values())
 
 
@@ -157,12 +155,7 @@ def _as_it_was(module):
     """Put back what a forward pass may leave at a module: attributes, buffers, their containers."""
     parts = list(module.modules())
     attributes = [dict(vars(part)) for part in parts]
-    containers = [
-        (value, value.copy())
-        for kept in attributes
-        for value in kept.values()
-        if type(value) in (list, dict, set)
-    ]
+    containers = [(value, value.copy()) for value in containers_of(module)]
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
     registered = [(vars(part)["_buffers"], dict(vars(part)["_buffers"])) for part in parts]
     try:

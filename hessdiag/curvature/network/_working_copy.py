@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from hessdiag.curvature.network._checks import module_attributes
+from hessdiag.curvature.network._functions import bind_functions, containers_of
 from hessdiag.curvature.network._precision import bring_module, make_parameters_real
 
 # Sides of weights below which nothing is gained by how they lie in memory.
@@ -50,8 +51,11 @@ class WorkingCopy(torch.nn.Module):
                 _detach_cached_tensors(original, memo)
             originals[name] = original
         copies = {name: copy.deepcopy(original, memo) for name, original in originals.items()}
+        bound = {}
         for duplicate in copies.values():
             _uncompile(duplicate)
+            if isinstance(duplicate, torch.nn.Module):
+                bind_functions(duplicate, memo, bound)
         first = next(p for name in modules for p in copies[name].parameters() if p.requires_grad)
         self.device = torch.device(first.device if device is None else device)
         self.dtype = _resolve_dtype(dtype, first.dtype)
@@ -64,6 +68,8 @@ class WorkingCopy(torch.nn.Module):
                 _turn_weights(duplicate)
         twin = object.__new__(type(net))
         twin.__dict__.update(net.__dict__)
+        # What hooks fill, and the net's own loss reads, is one.
+        twin.__dict__.update({k: bound[id(v)] for k, v in vars(net).items() if id(v) in bound})
         twin.__dict__.update(copies)
         twin.__dict__["device"] = str(self.device)
         twin.__dict__["callbacks_"] = []
@@ -73,6 +79,11 @@ class WorkingCopy(torch.nn.Module):
         for name in modules:
             self.add_module(name, copies[name])
         self.training = False
+        self.__dict__["containers"] = [
+            (container, container.copy())
+            for name in modules
+            for container in containers_of(copies[name])
+        ]
 
     def forward(self, x):
         """Infer as the net itself does.
@@ -87,6 +98,10 @@ class WorkingCopy(torch.nn.Module):
         Tensor, or tuple of Tensor
             Outputs.
         """
+        for container, kept in self.containers:
+            # What a pass leaves there, as activations, is not carried into the next.
+            container.clear()
+            (container.extend if isinstance(container, list) else container.update)(kept)
         return self.net.infer(x)
 
     def public_name(self, name):

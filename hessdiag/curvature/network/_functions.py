@@ -1,0 +1,150 @@
+"""Functions that modules hold, as hooks or as attributes, and what these hold in turn."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import types
+
+import torch
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+_CONTAINERS = (list, dict, set)
+# What torch itself keeps at every module; `forward` may be replaced at one.
+OF_MODULES = frozenset(vars(torch.nn.Module()))
+
+
+def bind_functions(module, memo, made):
+    """Let the functions that a copied module holds reach the copy where they reached the original.
+
+    ``copy.deepcopy`` keeps functions as they are, with the modules, parameters and lists that they
+    have closed over.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The copy; its functions are replaced.
+    memo : dict
+        What ``copy.deepcopy`` noted: copies by the id of what they are copies of.
+    made : dict
+        Functions and containers made here, by the id of what they stand for; it is added to.
+    """
+    for part in module.modules():
+        for key, value in list(vars(part).items()):
+            if key in _HOOKS:
+                for handle, hook in list(value.items()):
+                    value[handle] = _bound(hook, memo, made)
+            elif key not in OF_MODULES:
+                bound = _bound(value, memo, made, depth=1)
+                if bound is not value:
+                    vars(part)[key] = bound
+
+
+def containers_of(module):
+    """List the lists, dicts and sets that modules and the functions that they hold work with.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A module.
+
+    Returns
+    -------
+    list of (list, dict or set)
+        Each once.
+    """
+    found, seen = {}, set()
+    for part in module.modules():
+        for key, value in vars(part).items():
+            if key in _HOOKS:
+                for hook in value.values():
+                    _collect(hook, found, seen)
+            elif key not in OF_MODULES:
+                _collect(value, found, seen)
+    return list(found.values())
+
+
+def _bound(value, memo, made, depth=0):
+    """Return a value with functions in it bound anew; anything else as it is."""
+    if isinstance(value, types.FunctionType):
+        return _bound_function(value, memo, made)
+    if isinstance(value, functools.partial):
+        arguments = [_counterpart(item, memo, made) for item in value.args]
+        keywords = {key: _counterpart(item, memo, made) for key, item in value.keywords.items()}
+        return functools.partial(_bound(value.func, memo, made), *arguments, **keywords)
+    if depth and type(value) in (list, tuple):
+        items = [_bound(item, memo, made) for item in value]
+        if any(new is not old for new, old in zip(items, value)):
+            return type(value)(items)
+    if depth and type(value) is dict:
+        for key, item in value.items():
+            value[key] = _bound(item, memo, made)
+    return value
+
+
+def _bound_function(function, memo, made):
+    """Return the same function with cells and defaults of its own."""
+    if id(function) in made:
+        return made[id(function)]
+    if not (function.__closure__ or function.__defaults__ or function.__kwdefaults__):
+        return function
+    cells = tuple(types.CellType() for _ in function.__closure__ or ())
+    bound = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, None, cells or None
+    )
+    functools.update_wrapper(bound, function)
+    # Before the cells are filled, as a function may have closed over itself.
+    made[id(function)] = bound
+    for cell, own in zip(function.__closure__ or (), cells):
+        with contextlib.suppress(ValueError):  # a cell that is not filled yet
+            own.cell_contents = _counterpart(cell.cell_contents, memo, made)
+    if function.__defaults__:
+        bound.__defaults__ = tuple(_counterpart(v, memo, made) for v in function.__defaults__)
+    if function.__kwdefaults__:
+        given = function.__kwdefaults__.items()
+        bound.__kwdefaults__ = {key: _counterpart(v, memo, made) for key, v in given}
+    return bound
+
+
+def _counterpart(value, memo, made):
+    """Return the copy of a value where there is one, and containers of such copies."""
+    if id(value) in memo:
+        return memo[id(value)]
+    if isinstance(value, types.MethodType) and id(value.__self__) in memo:
+        return types.MethodType(value.__func__, memo[id(value.__self__)])
+    if id(value) in made:
+        return made[id(value)]
+    if type(value) is tuple:
+        return tuple(_counterpart(item, memo, made) for item in value)
+    if type(value) is list:
+        # Before it is filled, as it may hold itself.
+        own = made[id(value)] = []
+        own.extend(_counterpart(item, memo, made) for item in value)
+        return own
+    if type(value) is dict:
+        own = made[id(value)] = {}
+        own.update({key: _counterpart(item, memo, made) for key, item in value.items()})
+        return own
+    if type(value) is set:
+        return made.setdefault(id(value), {_counterpart(item, memo, made) for item in value})
+    return _bound(value, memo, made)
+
+
+def _collect(value, found, seen):
+    """Note containers, and those in the cells of functions."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if type(value) in _CONTAINERS:
+        found[id(value)] = value
+    elif isinstance(value, types.FunctionType):
+        for cell in value.__closure__ or ():
+            try:
+                _collect(cell.cell_contents, found, seen)
+            except ValueError:
+                continue
+    elif isinstance(value, functools.partial):
+        for item in (value.func, *value.args, *value.keywords.values()):
+            _collect(item, found, seen)
+    elif isinstance(value, types.MethodType):
+        _collect(value.__func__, found, seen)
