@@ -23,6 +23,7 @@ from hessdiag.curvature._prepare import (
 from hessdiag.curvature._workload import (
     capture_bytes,
     pass_operations,
+    product_operations,
     sweep_bytes,
     sweep_groups,
     vectors_at_once,
@@ -41,6 +42,7 @@ __all__ = [
     "held_bytes",
     "pass_operations",
     "prepare",
+    "product_operations",
     "sweep_bytes",
     "sweep_groups",
     "vectors_at_once",

@@ -139,6 +139,23 @@ def vectors_at_once(problem, most=64):
     return int(max(1, min(most, _free_sweeps(problem) // max(1.0, largest * sent))))
 
 
+def product_operations(problem):
+    """Estimate the floating-point operations of a product with the Hessian of all samples.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+
+    Returns
+    -------
+    float
+        Operations: some five passes, there and back, through all layers, and as many again through
+        what lies between them.
+    """
+    return 10 * pass_operations(problem)
+
+
 def pass_operations(problem):
     """Estimate the floating-point operations of one pass through every layer, all samples.
 

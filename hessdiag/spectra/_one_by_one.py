@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from hessdiag.curvature import product_operations
 from hessdiag.curvature.network import give_back_freed
 from hessdiag.spectra._gaps import gaps_on_few, measure_gaps
 from hessdiag.spectra._operators import FactorOperator, NetOperator
@@ -100,10 +101,12 @@ class OneByOne(Policy):
                 graph=self.graph,
                 vector=SPARE * chunk * found.first,
                 limit=self.limit - held,
+                product=product_operations(problem),
             )
             # With a bound of nothing, every way is as small as can be.
             options = ways(sizes, self.settings, dataclasses.replace(around, limit=0.0))
-            smallest = min(way.bytes for way in allowed_ways(options, self.settings))
+            allowed = allowed_ways(options, self.settings, around.product)
+            smallest = min(way.bytes for way in allowed)
             least = max(least, (held + smallest, name), key=lambda pair: pair[0])
             self.ways[name] = way = choose_way(name, sizes, self.settings, around)
             self.bytes_of[name] = way.bytes

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 
-from hessdiag.curvature import held_bytes, sweep_groups, vectors_at_once
+from hessdiag.curvature import held_bytes, product_operations, sweep_groups, vectors_at_once
 from hessdiag.curvature.factors import MAX_KEPT_ENTRIES, OuterFactor
 from hessdiag.curvature.products import COLUMNS_AT_ONCE
 from hessdiag.spectra._gaps import asks_few_first, gaps_on_few, measure_gaps
 from hessdiag.spectra._hessian_operators import forms_matrices, hessian_operators
-from hessdiag.spectra._operators import FactorOperator, NetOperator
+from hessdiag.spectra._operators import FactorOperator, LinearHessianOperator, NetOperator
 from hessdiag.spectra._policy import RESERVE, Policy, check_factors
 from hessdiag.spectra._ways import DenseWay, LayerSizes, Surroundings, choose_way
 
@@ -96,17 +96,23 @@ class Together(Policy):
                 isinstance(factor, OuterFactor) and factor.is_plain,
                 factor.prefers_dense,
             )
-        return self._choose(block, sizes)
+        return self._choose(block, sizes, isinstance(operator, LinearHessianOperator))
 
-    def _choose(self, block, sizes):
+    def _choose(self, block, sizes, is_formed):
         """Choose a way, no bound set on memory."""
-        around = Surroundings(most_vectors=vectors_at_once(self.problem))
+        around = Surroundings(
+            most_vectors=vectors_at_once(self.problem),
+            product=0.0 if is_formed else product_operations(self.problem),
+        )
         return choose_way(block.name, sizes, self.settings, around)
 
     @functools.cached_property
     def ways(self):
         """The ways of all layers, by their profiles."""
-        return {b.name: self._choose(b, self.sizes(b)) for b in self.problem.blocks}
+        return {
+            b.name: self._choose(b, self.sizes(b), self._is_formed(self.profiles[b.name]))
+            for b in self.problem.blocks
+        }
 
     @functools.cached_property
     def bytes_of(self):

@@ -23,6 +23,8 @@ VECTORS_AT_ONCE = 64
 COPIES = 3
 # Vectors beside its basis that Lanczos holds for every probe.
 EXTRA_VECTORS = 5
+# Operations of products by passes through the net that may form a Hessian: some ten seconds' worth.
+MAX_DENSE_OPERATIONS = 5e10
 # Rows of a dense Jacobian are read once per product among parameters, twice among outputs, where
 # they do not stay in the processor's cache.
 DENSE_AMONG_OUTPUTS = 8
@@ -54,6 +56,7 @@ class Surroundings:
 
     `graph` is kept for products with Hessians, to which every vector multiplied at once adds
     `vector`; at most `most_vectors` are. `limit` is what all together may take; None sets no bound.
+    One product by passes through the net takes `product` floating-point operations.
     """
 
     capture: float = 0.0
@@ -61,6 +64,7 @@ class Surroundings:
     vector: float = 0.0
     most_vectors: int = VECTORS_AT_ONCE
     limit: float | None = None
+    product: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -227,15 +231,19 @@ def choose_way(name, sizes, settings, around=None):
         exact = min((way for way in options if way.is_exact), key=_exact_cost)
         _check_fits(name, sizes, exact, settings, around)
         return exact
-    options = allowed_ways(options, settings)
+    options = allowed_ways(options, settings, around.product)
     for way in options:
         if around.limit is None or way.bytes <= around.limit:
             return way
     return min(options, key=lambda way: way.bytes)
 
 
-def allowed_ways(options, settings):
-    """List the ways that `method` and the limits on sides allow, the best first."""
+def allowed_ways(options, settings, product=0.0):
+    """List the ways that `method` and the limits allow, the best first.
+
+    A Hessian that is formed by as many products as it has columns must not take long, unless
+    Lanczos takes as many.
+    """
     exact = [way for way in options if way.is_exact]
     inexact = [way for way in options if not way.is_exact]
     if settings.method == "exact":
@@ -243,7 +251,12 @@ def allowed_ways(options, settings):
     if settings.method == "lanczos":
         return inexact
     limits = {FactorWay: settings.exact_limit, DenseWay: settings.dense_limit}
-    exact = [way for way in exact if way.side <= limits[type(way)]]
+    most = max(settings.n_products, MAX_DENSE_OPERATIONS / max(1.0, product))
+    exact = [
+        way
+        for way in exact
+        if way.side <= limits[type(way)] and (way.by_factor or way.side <= most)
+    ]
     return sorted(exact, key=_exact_cost) + inexact
 
 
