@@ -20,6 +20,7 @@ ORDER = [
     "hessdiag.docstrings",
     "hessdiag.moved",
     "hessdiag.resumable",
+    "hessdiag.progress",
     # From a net and its data to numbers.
     "hessdiag.curvature.network",
     "hessdiag.curvature.factors",

@@ -23,6 +23,7 @@ from hessdiag.curvature._prepare import (
 from hessdiag.curvature._workload import (
     capture_bytes,
     pass_operations,
+    pass_seconds,
     product_operations,
     sweep_bytes,
     sweep_groups,
@@ -41,6 +42,7 @@ __all__ = [
     "fitting_chunks",
     "held_bytes",
     "pass_operations",
+    "pass_seconds",
     "prepare",
     "product_operations",
     "sweep_bytes",

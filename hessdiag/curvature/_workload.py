@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
+import torch
+
 from hessdiag.curvature.factors import POSITION_WISE, find_rule
 from hessdiag.curvature.network import owner_of
 
@@ -137,6 +141,26 @@ def vectors_at_once(problem, most=64):
     sent = problem.itemsize * sum(problem.entries.values()) / 2
     largest = problem.samples.largest_chunk
     return int(max(1, min(most, _free_sweeps(problem) // max(1.0, largest * sent))))
+
+
+def pass_seconds(problem):
+    """Measure one pass forward over all samples.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What is to be computed with.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
+    start = time.perf_counter()
+    with torch.no_grad():
+        for chunk in problem.chunks:
+            problem.working_copy(chunk.X)
+    return time.perf_counter() - start
 
 
 def product_operations(problem):

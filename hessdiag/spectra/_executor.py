@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from hessdiag.progress import expect
 from hessdiag.spectra._lanczos import random_probes
 from hessdiag.spectra._one_by_one import OneByOne
 from hessdiag.spectra._together import Together
@@ -95,6 +96,7 @@ def _work_off(operators, policy, gaps, generator):
     """Compute the spectra of some operators, each let go as soon as it is done with."""
     settings, spectra = policy.settings, {}
     ways = {name: policy.way_of(operator) for name, operator in operators.items()}
+    expect(sum(_n_passes(policy, operators[name], way) for name, way in ways.items()))
     for name in [name for name, way in ways.items() if way.is_exact]:
         gap = gaps.get(name, math.nan)
         spectra[name] = ways[name].spectrum(operators.pop(name), settings, gap)
@@ -114,6 +116,14 @@ def _work_off(operators, policy, gaps, generator):
         )
         del some
     return spectra
+
+
+def _n_passes(policy, operator, way):
+    """Count the products by passes through the net that a spectrum takes."""
+    if operator.source is None:
+        return 0
+    each = operator.size if way.is_exact else policy.settings.n_products
+    return each * len(policy.problem.chunks)
 
 
 def _starts(operator, settings, generator):

@@ -15,6 +15,7 @@ from hessdiag.curvature.network import (
     second_derivatives_named,
     untouched_surroundings,
 )
+from hessdiag.progress import shown
 from hessdiag.spectra._coupling_work import couple_layers
 from hessdiag.spectra._executor import choose_policy, compute_spectra
 from hessdiag.spectra._plan import plan_of
@@ -360,6 +361,10 @@ class LocalSpectra:
     @contextlib.contextmanager
     def _at_work(self):
         """Leave no trace in the surroundings, and draw the same numbers whatever came before."""
-        with untouched_surroundings(self._device), second_derivatives_named():
+        with (
+            untouched_surroundings(self._device),
+            second_derivatives_named(),
+            shown(f"Curvature of {self}" if hasattr(self, "_problem") else "Preparing the net"),
+        ):
             torch.manual_seed(0)
             yield

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import torch
 
+from hessdiag.curvature import pass_seconds
 from hessdiag.spectra.results import LayerPlan, SpectraPlan
 
 
 def plan_of(policy):
     """Return the `SpectraPlan` of a policy, from what it says in advance."""
     problem, settings = policy.problem, policy.settings
-    speed, pass_seconds = _speed(), pass_seconds_of(problem)
+    speed, one_pass = _speed(), pass_seconds(problem)
     plans = []
     for block in problem.blocks:
         way = policy.ways[block.name]
@@ -21,14 +21,14 @@ def plan_of(policy):
         if way.by_factor:
             # The columns' sweeps serve all layers at once, unless they go one by one.
             share = 1 if policy.is_bounded else len(problem.blocks)
-            seconds += pass_seconds * (1 + 2 * policy.rank) / share
+            seconds += one_pass * (1 + 2 * policy.rank) / share
         else:
             # A Hessian-vector product costs about four passes forward and back, and three more
             # where its graph is not kept.
             n_products = way.side if way.is_exact else settings.n_products
-            seconds += 4 * pass_seconds * n_products
+            seconds += 4 * one_pass * n_products
             if len(problem.chunks) > 1:
-                seconds += 3 * pass_seconds * n_products / way.n_vectors
+                seconds += 3 * one_pass * n_products / way.n_vectors
         plans.append(
             LayerPlan(
                 block.name,
@@ -51,12 +51,3 @@ def _speed():
     start = time.perf_counter()
     matrix @ matrix
     return 2 * 256**3 / max(time.perf_counter() - start, 1e-6)
-
-
-def pass_seconds_of(problem):
-    """Measure one pass forward over all samples."""
-    start = time.perf_counter()
-    with torch.no_grad():
-        for chunk in problem.chunks:
-            problem.working_copy(chunk.X)
-    return time.perf_counter() - start

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import torch
 
+from hessdiag.curvature import pass_seconds
 from hessdiag.curvature.factors import squared_row_norms
 from hessdiag.spectra._executor import check_separable
 from hessdiag.spectra._gaps import gaps_on_few
-from hessdiag.spectra._plan import pass_seconds_of
 from hessdiag.spectra._probes import random_signs
 from hessdiag.spectra._profiles import profile_layers
 from hessdiag.spectra.results import LayerPlan, LayerTrace, SpectraPlan
@@ -85,7 +85,7 @@ class TraceWork:
         """Add up time and memory from what a few samples show of the layers."""
         problem, settings = self.problem, self.settings
         profiles = profile_layers(problem, settings) if self.takes_factors else {}
-        n, found, pass_seconds = problem.n_samples, problem.footprint, pass_seconds_of(problem)
+        n, found, one_pass = problem.n_samples, problem.footprint, pass_seconds(problem)
         rank = 0 if problem.outputs is None else problem.outputs.rank
         chunk = problem.samples.largest_chunk
         ways = {block.name: _way(profiles.get(block.name)) for block in problem.blocks}
@@ -99,11 +99,11 @@ class TraceWork:
             way, profile = ways[block.name], profiles.get(block.name)
             seconds, size = 0.0, 0.0
             if "squares" in way:
-                seconds += pass_seconds * (1 + 2 * rank) / len(problem.blocks)
+                seconds += one_pass * (1 + 2 * rank) / len(problem.blocks)
                 size = chunk * (found.first + profile.capture) + n * profile.held
             if "signs" in way:
                 # A product with the Hessian costs about four passes forward and back.
-                seconds += 4 * pass_seconds * settings.n_probes / len(signed)
+                seconds += 4 * one_pass * settings.n_probes / len(signed)
                 size = max(size, products)
             n_rows, p = n * rank if "squares" in way else 0, block.n_params
             plans.append(LayerPlan(block.name, block.kind, p, n_rows, way, p, seconds, size))

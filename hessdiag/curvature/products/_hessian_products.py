@@ -8,6 +8,7 @@ import warnings
 import torch
 
 from hessdiag.curvature.products._smooth_functions import KeptDerivatives
+from hessdiag.progress import advance
 
 
 class ProductsByChunks:
@@ -51,6 +52,7 @@ class ProductsByChunks:
             graphs = self._graphs(chunk)
             for name, v in vectors.items():
                 totals[name] += self._product(graphs, self.blocks[name], v)
+                advance(len(v), name)
             # They are gone before the next chunk's are recorded.
             del graphs
         return totals
@@ -80,6 +82,7 @@ class ProductsByChunks:
                 rows = total.new_zeros(k, p)
                 rows[torch.arange(k), start + torch.arange(k)] = 1.0
                 total[start : start + k] += self._product(graphs, block, rows)
+                advance(k, name)
             del graphs
         return 0.5 * (total + total.T)
 

@@ -1,0 +1,190 @@
+"""What fits into a budget of time: chosen before long work starts, and said where it is less.
+
+Seconds are measured on a few samples and carried forward: products with Hessians grow as
+``a + b n`` in the number of samples n, factors and Gram matrices as a power of n. What matters
+least to a diagnosis goes first: samples and probes of the Hessians' spectra, then these themselves,
+in whose place Gauss-Newton spectra stand, then samples of factors and Gram matrices.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import torch
+
+from hessdiag.curvature import pass_seconds
+from hessdiag.spectra import measure_gaps
+
+# Share of a budget that Hessians' spectra, and that factors may take; the rest is for forecasts.
+OF_HESSIANS, OF_FACTORS = 0.5, 0.3
+# Samples that seconds are measured on, and fewest that are looked at.
+FEW, MORE = 8, 24
+LEAST_SAMPLES = 32
+# A first look, by passes forward alone, overestimates: less than this share needs no measuring.
+CLEARLY = 0.25
+# Passes forward that a product with the Hessian, and that a sweep with its Gram matrix, may take.
+PASSES_OF_PRODUCT, PASSES_OF_SWEEP = 10, 6
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What of an examination is to be done.
+
+    Parameters
+    ----------
+    n_samples : int
+        Samples that factors and Gram matrices are made of.
+    n_hessian : int
+        Samples that Hessians' spectra are taken on; 0 where Gauss-Newton spectra stand in.
+    n_probes, n_lanczos_steps : int
+        Of these spectra.
+    seconds : float
+        Estimated time of all.
+    left_out : tuple of str
+        What is less than it would be without a bound on time.
+    """
+
+    n_samples: int
+    n_hessian: int
+    n_probes: int
+    n_lanczos_steps: int
+    seconds: float
+    left_out: tuple[str, ...] = ()
+
+    def settings(self, settings):
+        """Return settings of Hessians' spectra as the budget has them."""
+        return replace(settings, n_probes=self.n_probes, n_lanczos_steps=self.n_lanczos_steps)
+
+
+def plan_budget(problem, settings, max_time):
+    """Choose what of a problem is looked at within so many seconds.
+
+    Parameters
+    ----------
+    problem : LocalCurvature
+        What would be examined.
+    settings : SpectrumSettings
+        How.
+    max_time : float or None
+        Seconds; None sets no bound.
+
+    Returns
+    -------
+    Budget
+        All of it, where that fits.
+    """
+    n = problem.n_samples
+    whole = Budget(
+        n, n, settings.n_probes, settings.n_lanczos_steps, _first_look(problem, settings)
+    )
+    if max_time is None or whole.seconds <= CLEARLY * max_time or not problem.is_separable:
+        return whole
+    if n <= MORE:
+        return whole
+    costs = _Costs(problem, settings)
+    seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
+    if seconds <= (OF_HESSIANS + OF_FACTORS) * max_time:
+        return replace(whole, seconds=seconds)
+    n_samples = _most(n, lambda size: costs.factors(size) <= OF_FACTORS * max_time)
+    found, left_out = _hessians_within(costs, settings, n_samples, OF_HESSIANS * max_time), []
+    n_hessian, n_probes, n_steps = found
+    if n_samples < n:
+        left_out.append(f"{n_samples} of {n} samples were looked at")
+    if costs.n_curved and n_hessian == 0:
+        left_out.append(
+            f"Gauss-Newton spectra stand in for the Hessians of {costs.n_curved} layers"
+        )
+    elif costs.n_curved and found != (n_samples, settings.n_probes, settings.n_lanczos_steps):
+        left_out.append(
+            f"the Hessians of {costs.n_curved} layers were looked at on {n_hessian} of {n} samples "
+            f"by {n_probes} probe{'s'[: n_probes != 1]} of {n_steps} steps"
+        )
+    seconds = costs.factors(n_samples) + costs.hessians(*found)
+    return Budget(n_samples, *found, seconds, tuple(left_out))
+
+
+def _first_look(problem, settings):
+    """Estimate seconds of all by one pass forward: next to nothing, and too much."""
+    n_blocks, rank = len(problem.blocks), problem.outputs.rank if problem.outputs else 1
+    products = n_blocks * settings.n_probes * settings.n_lanczos_steps
+    passes = PASSES_OF_PRODUCT * products + PASSES_OF_SWEEP * (rank + 1) * n_blocks
+    return pass_seconds(problem) * passes
+
+
+def _most(n, fits):
+    """Halve a number of samples until it fits, but not below the fewest."""
+    while n > LEAST_SAMPLES and not fits(n):
+        n = max(LEAST_SAMPLES, n // 2)
+    return n
+
+
+def _hessians_within(costs, settings, n, limit):
+    """Return samples, probes and steps of Hessians' spectra that fit; no samples where none do."""
+    probes, steps = settings.n_probes, settings.n_lanczos_steps
+    for least, k, m in ((64, probes, steps), (64, 1, steps), (32, 1, max(2, steps // 2))):
+        size = n
+        while size > least and costs.hessians(size, k, m) > limit:
+            size = max(least, size // 2)
+        if costs.hessians(size, k, m) <= limit:
+            return size, k, m
+    return 0, probes, steps
+
+
+class _Costs:
+    """Seconds of an examination's parts, measured on a few samples."""
+
+    def __init__(self, problem, settings):
+        self.settings = settings
+        generator = torch.Generator().manual_seed(settings.seed)
+        order = torch.randperm(problem.n_samples, generator=generator)
+        few, more = (problem.restrict(order[:size].sort().values) for size in (FEW, MORE))
+        self.few_factors, self.more_factors = self._factor_seconds(few), self._factor_seconds(more)
+        curved = []
+        if settings.curvature == "hessian":
+            gaps = measure_gaps(few, few.blocks, generator).gaps
+            curved = [b for b in problem.blocks if not gaps[b.name].clearly_coincides]
+        self.n_curved = len(curved)
+        self.products = [self._product_seconds(part, curved) for part in (few, more)]
+
+    def factors(self, n):
+        """Estimate seconds of factors, Gram matrices and their decompositions on n samples."""
+        ratio = max(self.more_factors, 1e-9) / max(self.few_factors, 1e-9)
+        power = min(2.0, max(1.0, math.log(ratio) / math.log(MORE / FEW)))
+        return self.more_factors * (n / MORE) ** power
+
+    def hessians(self, n, n_probes, n_steps):
+        """Estimate seconds of the spectra of those layers whose Hessians are their own."""
+        few, more = self.products
+        slope = max(0.0, more - few) / (MORE - FEW)
+        each = max(few, more - slope * MORE) if slope == 0 else max(0.0, few - slope * FEW)
+        share = (1 + 2 * n_probes / 3) / 3  # several at once take less than one by one
+        return (each + slope * n) * n_steps * share
+
+    @staticmethod
+    def _factor_seconds(problem):
+        """Time the factors of all layers, and their Gram matrices."""
+        start = time.perf_counter()
+        for _, factor in problem.each_factor(problem.blocks):
+            if factor is not None:
+                factor.gram()
+        return time.perf_counter() - start
+
+    def _product_seconds(self, problem, blocks):
+        """Time one product of three vectors with every one of these layers' Hessians."""
+        if not blocks:
+            return 0.0
+        source = problem.whole_products(blocks)
+        vectors = {b.name: _ones(b) for b in blocks}
+        source.products({blocks[0].name: vectors[blocks[0].name]})  # what is recorded is kept
+        start = time.perf_counter()
+        for name, vector in vectors.items():
+            source.products({name: vector})
+        return time.perf_counter() - start
+
+
+def _ones(block):
+    """Return three vectors of a block's parameters."""
+    first = block.parameters[0]
+    return torch.ones(3, block.n_params, dtype=first.dtype, device=first.device)
