@@ -29,6 +29,7 @@ from hessdiag.curvature.network import (
     find_link,
     load_chunks,
     match_floats,
+    plain_containers,
     run_and_note,
     sample_indices,
     second_derivatives_named,
@@ -93,6 +94,7 @@ def prepare(
         forward pass to the next, or a keyword is not what it may be.
     """
     check_net(net)
+    X, y = plain_containers(X, y)
     check_data(net, X, y)
     check_parameters(net)
     copy = WorkingCopy(net, device=device, dtype=dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import RandomSampler, Subset, WeightedRandomSampler
 
 from hessdiag.curvature.network._checks import check_finite_data, tensors_of
 from hessdiag.curvature.network._precision import in_precision
+from hessdiag.curvature.network._streams import check_same_draw, may_vary
 
 
 class Chunk:
@@ -83,7 +85,8 @@ def load_chunks(working_copy, X, y, indices=None, batch_size=None):
     Raises
     ------
     ValueError
-        If there is no sample, an entry is NaN or infinite, or the iterator shuffles.
+        If there is no sample, an entry is NaN or infinite, the iterator shuffles, or a second draw
+        is another one.
     """
     net = working_copy.net
     dataset = net.get_dataset(X, y)
@@ -108,7 +111,10 @@ def load_chunks(working_copy, X, y, indices=None, batch_size=None):
     with warnings.catch_warnings():
         # Memory-mapped arrays, as worker processes get them, are read-only; nothing writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        batches = [unpack_data(batch) for batch in iterator]
+        drawn = list(iterator)
+        if may_vary(dataset, iterator):
+            check_same_draw(drawn, iterator, type(dataset).__name__)
+        batches = [unpack_data(batch) for batch in drawn]
     for inputs, targets in batches:
         inputs = _move(inputs, working_copy)
         targets = _move(targets, working_copy)
@@ -186,7 +192,7 @@ def take(tree, index):
 
 def _move(tree, working_copy):
     """Bring all tensors of a tree to the device, floating ones to the dtype."""
-    if isinstance(tree, dict):
+    if isinstance(tree, Mapping):
         return {key: _move(value, working_copy) for key, value in tree.items()}
     if isinstance(tree, PackedSequence):
         dtype = in_precision(tree.data[:0], working_copy.dtype).dtype

@@ -47,6 +47,11 @@ def find_link(criterion, outputs, takes_log):
     Link
         Maps outputs to the coordinates that are examined, and back; the identity where the outputs
         are not what the criterion expects.
+
+    Raises
+    ------
+    ValueError
+        If `NLLLoss` is taken of outputs that are no probabilities, which is the loss of nothing.
     """
     outputs = outputs.detach().double()
     link = IDENTITY
@@ -55,8 +60,26 @@ def find_link(criterion, outputs, takes_log):
         sums = probabilities.sum(dim=1)
         if bool((probabilities >= 0).all()) and bool(((sums - 1).abs() < 1e-4).all()):
             link = LOG if takes_log else LOG_SOFTMAX
+        elif bool(torch.isfinite(outputs).all()):
+            raise ValueError(_no_probabilities(takes_log, float(sums.min()), float(sums.max())))
     elif isinstance(criterion, torch.nn.BCELoss) and bool(((outputs > 0) & (outputs < 1)).all()):
         link = LOGIT
     if link is IDENTITY or bool(torch.isfinite(link.forward(outputs)).all()):
         return link
     return IDENTITY
+
+
+def _no_probabilities(takes_log, lowest, highest):
+    """Say that a negative log-likelihood is taken of something else, such as of logits."""
+    if takes_log:
+        return (
+            "Expected probabilities, of which NeuralNetClassifier takes the logarithm for NLLLoss, "
+            f"found outputs that sum to {lowest:.3g} to {highest:.3g} over classes. Of a module "
+            "that returns logits the criterion is torch.nn.CrossEntropyLoss; otherwise end it in a "
+            "softmax."
+        )
+    return (
+        "Expected logarithms of probabilities for NLLLoss, found outputs whose exponentials sum to "
+        f"{lowest:.3g} to {highest:.3g} over classes. Of a module that returns logits the loss is "
+        "torch.nn.CrossEntropyLoss; of one that returns probabilities, NLLLoss of their logarithm."
+    )
