@@ -213,7 +213,7 @@ def _plain_list(data, what):
         if all(entry is item for entry, item in zip(entries, data)):
             return data
         return entries if isinstance(data, list) else tuple(entries)
-    return data
+    return list(data) if isinstance(data, tuple) else data
 
 
 def _holds_numbers(row):

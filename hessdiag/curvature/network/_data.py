@@ -121,12 +121,29 @@ def load_chunks(working_copy, X, y, indices=None, batch_size=None):
         check_finite_data(inputs, "X")
         check_finite_data(targets, "y")
         chunks.append(Chunk(inputs, targets, _count(inputs, targets)))
+    if len(chunks) > 1:
+        _check_rows(chunks)
     if not chunks:
         raise ValueError(
             "Expected at least one sample, found an iterator that yields no batch. "
             "Pass data, and a validation iterator with drop_last=False."
         )
     return chunks
+
+
+def _check_rows(chunks):
+    """Refuse to join batches whose parts do not have one row per sample, as offsets do not."""
+    for chunk in chunks:
+        trees = [*tensors_of(chunk.X), *tensors_of(chunk.y)]
+        if any(isinstance(part, PackedSequence) for part in (chunk.X, chunk.y)):
+            continue
+        sizes = [len(tensor) if tensor.ndim else 1 for tensor in trees]
+        if len(set(sizes)) > 1:
+            raise ValueError(
+                "Expected batches with one row per sample in every part, found one whose parts "
+                f"have {', '.join(map(str, sizes))} rows (offsets of bags?), and cannot be joined "
+                "with others. Pass padded indices (padding_idx=...), or batch_size=None."
+            )
 
 
 def concatenate(trees):
@@ -209,9 +226,12 @@ def _like(tree, values):
 
 
 def _count(inputs, targets):
-    """Count the samples of a batch by its first tensor."""
+    """Count the samples of a batch by its first tensor, or by its targets where inputs differ."""
     if isinstance(inputs, PackedSequence):
         return int(inputs.batch_sizes[0])
+    rows = {len(tensor) for tensor in tensors_of(inputs) if tensor.ndim}
+    if len(rows) > 1:
+        inputs = targets if any(t.ndim and len(t) in rows for t in tensors_of(targets)) else inputs
     for tree in (inputs, targets):
         for tensor in tensors_of(tree):
             if tensor.ndim:

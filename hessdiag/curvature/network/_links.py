@@ -8,6 +8,7 @@ the softmax as part of the network. With z = log p the loss is that of the logit
 from __future__ import annotations
 
 import torch
+from skorch import NeuralNet, NeuralNetClassifier
 
 
 class Link:
@@ -47,11 +48,6 @@ def find_link(criterion, outputs, takes_log):
     Link
         Maps outputs to the coordinates that are examined, and back; the identity where the outputs
         are not what the criterion expects.
-
-    Raises
-    ------
-    ValueError
-        If `NLLLoss` is taken of outputs that are no probabilities, which is the loss of nothing.
     """
     outputs = outputs.detach().double()
     link = IDENTITY
@@ -60,8 +56,6 @@ def find_link(criterion, outputs, takes_log):
         sums = probabilities.sum(dim=1)
         if bool((probabilities >= 0).all()) and bool(((sums - 1).abs() < 1e-4).all()):
             link = LOG if takes_log else LOG_SOFTMAX
-        elif bool(torch.isfinite(outputs).all()):
-            raise ValueError(_no_probabilities(takes_log, float(sums.min()), float(sums.max())))
     elif isinstance(criterion, torch.nn.BCELoss) and bool(((outputs > 0) & (outputs < 1)).all()):
         link = LOGIT
     if link is IDENTITY or bool(torch.isfinite(link.forward(outputs)).all()):
@@ -69,16 +63,43 @@ def find_link(criterion, outputs, takes_log):
     return IDENTITY
 
 
-def _no_probabilities(takes_log, lowest, highest):
-    """Say that a negative log-likelihood is taken of something else, such as of logits."""
+def check_likelihood(net, outputs):
+    """Check that a negative log-likelihood is taken of probabilities, and not of logits.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The net; where it takes its loss in a way of its own, nothing is checked.
+    outputs : Tensor, or dict, list or tuple of Tensor
+        What it sends.
+
+    Raises
+    ------
+    ValueError
+        If `NLLLoss` is taken of something else, of which it is the loss of nothing.
+    """
+    criterion, get_loss = getattr(net, "criterion_", None), type(net).get_loss
+    if not isinstance(criterion, torch.nn.NLLLoss) or not isinstance(outputs, torch.Tensor):
+        return
+    takes_log = get_loss is NeuralNetClassifier.get_loss
+    if outputs.ndim < 2 or not (takes_log or get_loss is NeuralNet.get_loss):
+        return
+    outputs = outputs.detach().double()
+    probabilities = outputs if takes_log else outputs.exp()
+    sums = probabilities.sum(dim=1)
+    if not bool(torch.isfinite(outputs).all()) or (
+        bool((probabilities >= 0).all()) and bool(((sums - 1).abs() < 1e-2).all())
+    ):
+        return
+    lowest, highest = float(sums.min()), float(sums.max())
     if takes_log:
-        return (
+        raise ValueError(
             "Expected probabilities, of which NeuralNetClassifier takes the logarithm for NLLLoss, "
-            f"found outputs that sum to {lowest:.3g} to {highest:.3g} over classes. Of a module "
-            "that returns logits the criterion is torch.nn.CrossEntropyLoss; otherwise end it in a "
-            "softmax."
+            f"found outputs from {float(outputs.min()):.3g} to {float(outputs.max()):.3g} that sum "
+            f"to {lowest:.3g} to {highest:.3g} over classes. Of a module that returns logits the "
+            "criterion is torch.nn.CrossEntropyLoss; otherwise end it in a softmax."
         )
-    return (
+    raise ValueError(
         "Expected logarithms of probabilities for NLLLoss, found outputs whose exponentials sum to "
         f"{lowest:.3g} to {highest:.3g} over classes. Of a module that returns logits the loss is "
         "torch.nn.CrossEntropyLoss; of one that returns probabilities, NLLLoss of their logarithm."

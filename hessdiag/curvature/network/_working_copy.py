@@ -10,6 +10,7 @@ import torch
 from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from hessdiag.curvature.network._bags import compose_bags
 from hessdiag.curvature.network._checks import module_attributes
 from hessdiag.curvature.network._functions import bind_functions, containers_of
 from hessdiag.curvature.network._precision import bring_module, make_parameters_real
@@ -65,6 +66,7 @@ class WorkingCopy(torch.nn.Module):
                 make_parameters_real(duplicate)
                 _unscale_gradients(duplicate)
                 _compose_weight_norms(duplicate)
+                compose_bags(duplicate)
                 _turn_weights(duplicate)
         twin = object.__new__(type(net))
         twin.__dict__.update(net.__dict__)
