@@ -21,6 +21,7 @@ ORDER = [
     "hessdiag.moved",
     "hessdiag.resumable",
     # From a net and its data to numbers.
+    "hessdiag.curvature.containers",
     "hessdiag.curvature.network",
     "hessdiag.curvature.factors",
     "hessdiag.curvature.products",

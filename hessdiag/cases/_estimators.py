@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_array
 
 from hessdiag.cases._nets_within import explain_several, nets_within
 from hessdiag.curvature import UnfittedNetworkError
-from hessdiag.curvature.network import fingerprint, untouched_surroundings
+from hessdiag.curvature.containers import fingerprint
+from hessdiag.curvature.network import untouched_surroundings
 
 # Steps that change training data in another way than data that come later.
 CROSS_FITTED = {"TargetEncoder", "LeaveOneOutEncoder", "CatBoostEncoder"}

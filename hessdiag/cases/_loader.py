@@ -18,13 +18,12 @@ from torch.utils.data import (
 )
 
 from hessdiag.cases._module_net import inputs_of, names_of_inputs
+from hessdiag.curvature.containers import fingerprint, varying
 from hessdiag.curvature.network import (
     concatenate,
-    fingerprint,
     take,
     tensors_of,
     untouched_surroundings,
-    varying,
 )
 
 #: Batches after which a loader counts as one without an end.

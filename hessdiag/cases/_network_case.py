@@ -18,11 +18,11 @@ from hessdiag.cases._held_back import part_trained_on
 from hessdiag.cases._loader import collected
 from hessdiag.cases._module_net import inputs_of, net_around, targets_for
 from hessdiag.curvature import prepare
+from hessdiag.curvature.containers import plain_containers
 from hessdiag.curvature.network import (
     check_data,
     check_net,
     module_attributes,
-    plain_containers,
     untouched_surroundings,
 )
 

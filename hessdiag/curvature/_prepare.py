@@ -11,6 +11,7 @@ from hessdiag.curvature._chunk_size import chosen_chunk_size, first_chunk_size
 from hessdiag.curvature._derivative_check import with_checked_derivatives
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._output_function import OutputFunction
+from hessdiag.curvature.containers import plain_containers
 from hessdiag.curvature.network import (
     IDENTITY,
     NotSeparableError,
@@ -30,7 +31,6 @@ from hessdiag.curvature.network import (
     find_link,
     load_chunks,
     match_floats,
-    plain_containers,
     run_and_note,
     sample_indices,
     second_derivatives_named,

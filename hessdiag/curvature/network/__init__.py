@@ -15,7 +15,6 @@ from hessdiag.curvature.network._checks import (
     module_attributes,
     tensors_of,
 )
-from hessdiag.curvature.network._containers import plain_containers
 from hessdiag.curvature.network._copy_check import check_copy
 from hessdiag.curvature.network._data import (
     Chunk,
@@ -27,7 +26,6 @@ from hessdiag.curvature.network._data import (
 from hessdiag.curvature.network._determinism import (
     check_deterministic,
 )
-from hessdiag.curvature.network._fingerprint import fingerprint
 from hessdiag.curvature.network._forward_pass import (
     entries_of_graph,
     run_and_note,
@@ -65,10 +63,6 @@ from hessdiag.curvature.network._scalar import (
 from hessdiag.curvature.network._seed import (
     draw_seed,
 )
-from hessdiag.curvature.network._streams import (
-    ListedSamples,
-    varying,
-)
 from hessdiag.curvature.network._surroundings import (
     second_derivatives_named,
     untouched_surroundings,
@@ -79,7 +73,6 @@ __all__ = [
     "IDENTITY",
     "Block",
     "Chunk",
-    "ListedSamples",
     "NotSeparableError",
     "OutputHessiansTooLargeError",
     "Samples",
@@ -100,7 +93,6 @@ __all__ = [
     "draw_seed",
     "entries_of_graph",
     "find_link",
-    "fingerprint",
     "first_graph_bytes",
     "flatten_outputs",
     "give_back_freed",
@@ -112,7 +104,6 @@ __all__ = [
     "output_curvature",
     "output_hessians_fit",
     "owner_of",
-    "plain_containers",
     "received_by",
     "run_and_note",
     "sample_indices",
@@ -122,5 +113,4 @@ __all__ = [
     "take",
     "tensors_of",
     "untouched_surroundings",
-    "varying",
 ]

@@ -90,6 +90,12 @@ def check_net(net):
         raise TypeError(f"Expected a fitted skorch net, found {found} {name}.{hint}")
     modules, criteria = module_attributes(net)
     missing = [name for name in modules + criteria if getattr(net, name, None) is None]
+    if getattr(net, "_trimmed_for_prediction", False):
+        raise UnfittedNetworkError(
+            f"Expected a fitted {type(net).__name__} with its criterion, found one that was trimmed "
+            "for prediction. Make the case by hessdiag.NetworkCase.from_module(net.module_, X, y, "
+            "loss=...)."
+        )
     if missing:
         raise UnfittedNetworkError(
             f"Expected a fitted {type(net).__name__}, found one without {', '.join(missing)}. "

@@ -12,9 +12,9 @@ from skorch.utils import to_tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import RandomSampler, Subset, WeightedRandomSampler
 
+from hessdiag.curvature.containers import check_same_draw, may_vary
 from hessdiag.curvature.network._checks import check_finite_data, tensors_of
 from hessdiag.curvature.network._precision import in_precision
-from hessdiag.curvature.network._streams import check_same_draw, may_vary
 
 
 class Chunk:
@@ -114,10 +114,9 @@ def load_chunks(working_copy, X, y, indices=None, batch_size=None):
         drawn = list(iterator)
         if may_vary(dataset, iterator):
             check_same_draw(drawn, iterator, type(dataset).__name__)
-        batches = [unpack_data(batch) for batch in drawn]
-    for inputs, targets in batches:
-        inputs = _move(inputs, working_copy)
-        targets = _move(targets, working_copy)
+    for inputs, targets in (_pair(batch, dataset) for batch in drawn):
+        inputs = _moved(inputs, working_copy, "X")
+        targets = _moved(targets, working_copy, "y")
         check_finite_data(inputs, "X")
         check_finite_data(targets, "y")
         chunks.append(Chunk(inputs, targets, _count(inputs, targets)))
@@ -205,6 +204,33 @@ def take(tree, index):
         "Expected a batch of tensors, dicts, lists and tuples, found one of type "
         f"{type(tree).__name__}, which cannot be indexed by sample. Pass padded tensors."
     )
+
+
+def _pair(batch, dataset):
+    """Tell inputs and targets of a batch apart; what has no two parts would be cut anywhere."""
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return unpack_data(batch)
+    found = f"batches of type {type(batch).__name__}"
+    if isinstance(batch, Mapping):
+        found += f" with {', '.join(map(repr, batch))}"
+    elif isinstance(batch, (tuple, list)):
+        found += f" with {len(batch)} parts"
+    raise ValueError(
+        f"Expected a Dataset that sends (X, y) for each sample, found {found} from "
+        f"{type(dataset).__name__}. Pass one that sends pairs, several inputs being a dict by the "
+        "names of forward's arguments; NetworkCase.from_loader takes other batches."
+    )
+
+
+def _moved(tree, working_copy, what):
+    """Bring inputs or targets to the device; say so where they are no numbers."""
+    try:
+        return _move(tree, working_copy)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected numbers in {what}, found what torch cannot take as a tensor: {error}. "
+            "Encode it as in training, in the Dataset or before."
+        ) from error
 
 
 def _move(tree, working_copy):

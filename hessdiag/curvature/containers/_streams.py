@@ -9,7 +9,7 @@ import torch
 from skorch.dataset import Dataset as SkorchDataset
 from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset, default_collate
 
-from hessdiag.curvature.network._fingerprint import fingerprint
+from hessdiag.curvature.containers._fingerprint import fingerprint
 
 #: Samples after which a stream counts as one without an end.
 LONGEST_STREAM = 1_000_000

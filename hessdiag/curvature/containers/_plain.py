@@ -11,7 +11,7 @@ from skorch.utils import is_dataset
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader, IterableDataset
 
-from hessdiag.curvature.network._streams import listed
+from hessdiag.curvature.containers._streams import listed
 
 
 def plain_containers(X, y):
@@ -50,7 +50,9 @@ def _plain(data, what):
     if is_dataset(data):
         return listed(data) if isinstance(data, IterableDataset) else data
     if isinstance(data, torch.Tensor):
-        return data if data.layout is torch.strided else data.to_dense()
+        data = data if data.layout is torch.strided else data.to_dense()
+        data = data.detach() if data.requires_grad else data
+        return data.clone() if data.is_inference() else data
     if sparse.issparse(data):
         return _rows_of_sparse(data, what)
     if hasattr(data, "iloc"):
