@@ -92,9 +92,9 @@ def check_net(net):
     missing = [name for name in modules + criteria if getattr(net, name, None) is None]
     if getattr(net, "_trimmed_for_prediction", False):
         raise UnfittedNetworkError(
-            f"Expected a fitted {type(net).__name__} with its criterion, found one that was trimmed "
-            "for prediction. Make the case by hessdiag.NetworkCase.from_module(net.module_, X, y, "
-            "loss=...)."
+            f"Expected a fitted {type(net).__name__} with its criterion, found one that was "
+            "trimmed for prediction. Make the case by hessdiag.NetworkCase.from_module("
+            "net.module_, X, y, loss=...)."
         )
     if missing:
         raise UnfittedNetworkError(
