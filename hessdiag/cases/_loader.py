@@ -18,7 +18,7 @@ from torch.utils.data import (
 )
 
 from hessdiag.cases._module_net import inputs_of, names_of_inputs
-from hessdiag.curvature.containers import fingerprint, varying
+from hessdiag.curvature.containers import DrawError, drawing, fingerprint, varying
 from hessdiag.curvature.network import (
     concatenate,
     take,
@@ -70,7 +70,7 @@ def collected(module, loader, unpack=None):
             f"Expected a loader of batches, found an object of type {type(loader).__name__}. Pass "
             "arrays to NetworkCase.from_module(module, X, y, loss=...)."
         )
-    with untouched_surroundings(None):
+    with untouched_surroundings(None), drawing(type(getattr(loader, "dataset", loader)).__name__):
         batches, notes = _batches(loader)
     if not batches:
         raise ValueError(
@@ -107,7 +107,7 @@ def _batches(loader):
     batches = [batch(part) for part in parts]
     for part, before in zip(parts, batches):
         if fingerprint(batch(part)) != fingerprint(before):
-            raise ValueError(varying(type(dataset).__name__))
+            raise DrawError(varying(type(dataset).__name__))
     if len({_shapes(drawn) for drawn in batches}) > 1:
         # A collate function that pads does so to the longest sample of what it gets.
         batches = [batch(places)]
@@ -139,7 +139,7 @@ def _places(loader):
     first, again = (_drawn_places(batch_sampler, sampler, len(loader.dataset)) for _ in range(2))
     if again and first != again:
         name = type(batch_sampler if sampler is None else sampler).__name__
-        raise ValueError(
+        raise DrawError(
             f"Expected a loader that goes through the same samples each time, found that {name} "
             "chooses others the second time. Pass DataLoader(dataset, batch_size=...) without it, "
             "or with a Subset of the data set."
@@ -162,13 +162,13 @@ def _drawn_twice(loader):
     first = list(islice(iter(loader), MOST_BATCHES + 1))
     name = type(getattr(loader, "dataset", loader)).__name__
     if len(first) > MOST_BATCHES:
-        raise ValueError(
+        raise DrawError(
             f"Expected a loader that ends, found more than {MOST_BATCHES:,} batches in {name}. "
             "Pass a part of them, list(itertools.islice(loader, n))."
         )
     again = list(islice(iter(loader), len(first) + 1))
     if again and _samples_of(again) != _samples_of(first):
-        raise ValueError(varying(name))
+        raise DrawError(varying(name))
     return first
 
 
@@ -176,7 +176,7 @@ def _samples_of(batches):
     """Count samples by what they hold, whatever the batch that they are in."""
     counts = Counter()
     for batch in batches:
-        tree = dict(batch) if isinstance(batch, Mapping) else batch
+        tree = _tensors(batch)
         sizes = {len(t) if t.ndim else 0 for t in tensors_of(tree)}
         if len(sizes) != 1 or not isinstance(tree, (dict, list, tuple)):
             counts[fingerprint(tree)] += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 import torch
@@ -51,21 +53,58 @@ def listed(stream):
 
     Raises
     ------
-    ValueError
+    DrawError
         If there are too many of them, or others when they are drawn again.
     """
-    samples = list(islice(iter(stream), LONGEST_STREAM + 1))
     name = type(stream).__name__
+    with drawing(name):
+        samples = list(islice(iter(stream), LONGEST_STREAM + 1))
     if len(samples) > LONGEST_STREAM:
-        raise ValueError(
+        raise DrawError(
             f"Expected a stream of samples that ends, found more than {LONGEST_STREAM:,} in "
             f"{name}. Pass a part of it: a list of samples as a Dataset."
         )
     again = Counter(fingerprint(sample) for sample in islice(iter(stream), len(samples) + 1))
     # What can be read once only is what it is.
     if again and again != Counter(fingerprint(sample) for sample in samples):
-        raise ValueError(varying(name))
+        raise DrawError(varying(name))
     return ListedSamples(samples)
+
+
+class DrawError(ValueError):
+    """Raise where samples cannot be drawn, or are others when they are drawn again."""
+
+
+@contextmanager
+def drawing(name) -> Iterator[None]:
+    """Say whose samples could not be drawn, where that fails.
+
+    Parameters
+    ----------
+    name : str
+        What sends them.
+
+    Yields
+    ------
+    None
+        While they are drawn.
+
+    Raises
+    ------
+    DrawError
+        With the error of the data set or of what joins its samples.
+    """
+    try:
+        yield
+    except DrawError:
+        raise
+    except Exception as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise DrawError(
+            f"Expected samples that can be drawn and joined to batches, found that {name} fails: "
+            f"{type(error).__name__}: {reason}. Draw a batch of it by a DataLoader, and mend what "
+            "fails there."
+        ) from error
 
 
 def varying(name):
@@ -126,9 +165,9 @@ def check_same_draw(batches, iterator, name):
 
     Raises
     ------
-    ValueError
+    DrawError
         If a batch is another one.
     """
     for before, now in zip(batches, iterator):
         if fingerprint(before) != fingerprint(now):
-            raise ValueError(varying(name))
+            raise DrawError(varying(name))

@@ -12,7 +12,7 @@ from skorch.utils import to_tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import RandomSampler, Subset, WeightedRandomSampler
 
-from hessdiag.curvature.containers import check_same_draw, may_vary
+from hessdiag.curvature.containers import check_same_draw, drawing, may_vary
 from hessdiag.curvature.network._checks import check_finite_data, tensors_of
 from hessdiag.curvature.network._precision import in_precision
 
@@ -111,7 +111,8 @@ def load_chunks(working_copy, X, y, indices=None, batch_size=None):
     with warnings.catch_warnings():
         # Memory-mapped arrays, as worker processes get them, are read-only; nothing writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        drawn = list(iterator)
+        with drawing(type(dataset).__name__):
+            drawn = list(iterator)
         if may_vary(dataset, iterator):
             check_same_draw(drawn, iterator, type(dataset).__name__)
     for inputs, targets in (_pair(batch, dataset) for batch in drawn):
