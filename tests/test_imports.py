@@ -22,6 +22,7 @@ ORDER = [
     "hessdiag.resumable",
     # From a net and its data to numbers.
     "hessdiag.curvature.containers",
+    "hessdiag.curvature.composed",
     "hessdiag.curvature.network",
     "hessdiag.curvature.factors",
     "hessdiag.curvature.products",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import skorch
 from sklearn.base import BaseEstimator
@@ -57,6 +59,20 @@ def taken_apart(estimator, X, y):
     return estimator, X, y
 
 
+def _encoded(name, encode, y):
+    """Encode or transform targets as an estimator did; say whose they are where that fails."""
+    try:
+        if y is None:
+            raise ValueError("y is None")
+        return encode(y)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ValueError(
+            f"Expected y as the {name}'s own fit takes them, found others: {reason}. Pass the "
+            "targets that it was fitted on."
+        ) from error
+
+
 def _opened(estimator, X, y):
     """Open the outermost of nested estimators; None where no net is in it."""
     name = type(estimator).__name__
@@ -73,7 +89,7 @@ def _opened(estimator, X, y):
     if hasattr(estimator, "best_estimator_"):
         return estimator.best_estimator_, X, y
     if isinstance(estimator, TransformedTargetRegressor):
-        return estimator.regressor_, X, _transformed_targets(estimator, y)
+        return estimator.regressor_, X, _encoded(name, partial(_transformed, estimator), y)
     if name == "FrozenEstimator":
         return estimator.estimator, X, y
     if name == "FixedThresholdClassifier" or (
@@ -86,9 +102,10 @@ def _opened(estimator, X, y):
             if isinstance(estimator, VotingRegressor | StackingRegressor):
                 return net, X, y
             if isinstance(estimator, VotingClassifier):
-                return net, X, estimator.le_.transform(y)
+                return net, X, _encoded(name, estimator.le_.transform, y)
             if isinstance(estimator, StackingClassifier) and np.ndim(y) == 1:
-                return net, X, LabelEncoder().fit_transform(y)
+                encoder = LabelEncoder().fit(estimator.classes_)
+                return net, X, _encoded(name, encoder.transform, y)
     raise ValueError(explain_several(estimator, fitted))
 
 
@@ -149,7 +166,7 @@ def _kinds_within(estimator):
     return found
 
 
-def _transformed_targets(estimator, y):
+def _transformed(estimator, y):
     """Transform targets as the estimator did before it fitted its regressor."""
     y = check_array(
         y, input_name="y", ensure_2d=False, ensure_all_finite=True, dtype="numeric", allow_nd=True

@@ -21,7 +21,6 @@ from hessdiag.cases._module_net import inputs_of, names_of_inputs
 from hessdiag.curvature.containers import DrawError, drawing, fingerprint, varying
 from hessdiag.curvature.network import (
     concatenate,
-    take,
     tensors_of,
     untouched_surroundings,
 )
@@ -176,14 +175,13 @@ def _samples_of(batches):
     """Count samples by what they hold, whatever the batch that they are in."""
     counts = Counter()
     for batch in batches:
-        tree = _tensors(batch)
-        sizes = {len(t) if t.ndim else 0 for t in tensors_of(tree)}
-        if len(sizes) != 1 or not isinstance(tree, (dict, list, tuple)):
-            counts[fingerprint(tree)] += 1
+        parts = [tensor for tensor in tensors_of(_tensors(batch)) if tensor.ndim]
+        sizes = {len(part) for part in parts}
+        if len(sizes) != 1:
+            counts[fingerprint(batch)] += 1
             continue
-        parts = list(tree.values()) if isinstance(tree, dict) else list(tree)
         for place in range(sizes.pop()):
-            counts[fingerprint([take(part, place) for part in parts])] += 1
+            counts[fingerprint([part[place] for part in parts])] += 1
     return counts
 
 

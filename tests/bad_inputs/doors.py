@@ -191,7 +191,7 @@ BAD = {
         lambda: nn.Sequential(classes(), nn.Softmax(dim=1)),
         loss=functional.nll_loss,
     ),
-    "likelihood of logits, in skorch": net(("CrossEntropyLoss", "softmax"), likelihood, X, Y),
+    "likelihood of logits, in skorch": net(("CrossEntropyLoss", "oftmax"), likelihood, X, Y),
     "likelihood of logarithms, in skorch": net(
         ("probabilities",), partial(likelihood, nn.LogSoftmax(dim=1)), X, Y
     ),
@@ -202,7 +202,7 @@ BAD = {
     "module, no y": module(("targets y", "None"), y=None),
     "module, words": module(("words", "'a'"), y=["a", "b", "c"] * 4),
     "module, floats for classes": module(("int64",), y=Y.astype("float32")),
-    "module, classes out of range": module(("number of outputs",), y=Y + 1),
+    "module, classes out of range": module(("outputs", "Expected"), y=Y + 1),
     "module, too many inputs": module(("a, b", "3 arrays"), Two, (X, X, X)),
     "module, a name it does not have": module(("names", "'c'"), Two, {"a": X, "c": X}),
     "module, a missing input": module(("missing",), Two, {"a": X}),

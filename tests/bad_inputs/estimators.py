@@ -5,7 +5,7 @@ import torch
 from bad_inputs import Bad
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
@@ -189,6 +189,21 @@ BAD = {
     ),
     "vote of two": within(
         ("2 nets", "model.estimators_[1]", "model.le_.transform(y)"), lambda: VotingClassifier(TWO)
+    ),
+    "vote, on other words": within(
+        ("unseen labels", "VotingClassifier"),
+        lambda: VotingClassifier(TWO[:1]),
+        y=np.array(["ant", "bee", "cat"])[Y],
+        given=(X, np.array(["ant", "dog", "cat"])[Y]),
+    ),
+    "vote, no targets": within(
+        ("None", "VotingClassifier"), lambda: VotingClassifier(TWO[:1]), given=(X, None)
+    ),
+    "transformed targets, of words": within(
+        ("TransformedTargetRegressor",),
+        lambda: TransformedTargetRegressor(OneRow(Plain(3, 1), train_split=None, verbose=0)),
+        y=X[:, 0],
+        given=(X, np.array(["ant", "bee", "cat"])[Y]),
     ),
     "stack of two": within(
         ("2 nets", "StackingClassifier"),

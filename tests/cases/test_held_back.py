@@ -55,8 +55,9 @@ def test_the_default_of_skorch_is_found():
         X, Y
     )
     train, _ = net.get_split_datasets(X, Y)
-    case = hd.NetworkCase(net, X, Y)
-    np.testing.assert_array_equal(case.X, X[np.sort(train.indices)])
+    for y in (Y, Y.tolist(), pd.Series(Y), torch.tensor(Y)):
+        case = hd.NetworkCase(net, X, y)
+        np.testing.assert_array_equal(case.X, X[np.sort(train.indices)])
 
 
 def test_all_can_be_kept():

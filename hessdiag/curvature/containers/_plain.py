@@ -215,6 +215,8 @@ def _plain_list(data, what):
         if all(entry is item for entry, item in zip(entries, data)):
             return data
         return entries if isinstance(data, list) else tuple(entries)
+    if what == "y" and all(isinstance(item, (int, float, np.generic)) for item in data):
+        return np.asarray(data)
     return list(data) if isinstance(data, tuple) else data
 
 
