@@ -165,6 +165,7 @@ BAD = {
     "module without parameters": module(("trainable parameters", "ReLU"), nn.ReLU),
     "module, all frozen": module(("requires_grad",), lambda: classes().requires_grad_(False)),
     "module of unknown shape": module(("lazy", "batch"), lambda: nn.LazyLinear(3)),
+    "module without numbers": module(("meta",), lambda: nn.Linear(3, 3, device="meta")),
     "module on its own": Bad(
         lambda: hd.NetworkCase(quietly(classes), X, Y),
         TypeError,

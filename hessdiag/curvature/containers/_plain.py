@@ -50,6 +50,12 @@ def _plain(data, what):
     if is_dataset(data):
         return listed(data) if isinstance(data, IterableDataset) else data
     if isinstance(data, torch.Tensor):
+        if data.is_nested or data.is_meta:
+            kind = "nested tensor" if data.is_nested else "tensor of the meta device"
+            raise ValueError(
+                f"Expected {what} as numbers in rows of one length, found a {kind}. Pass a padded "
+                "tensor on the processor or the net's device."
+            )
         data = data if data.layout is torch.strided else data.to_dense()
         data = data.detach() if data.requires_grad else data
         return data.clone() if data.is_inference() else data
@@ -63,15 +69,15 @@ def _plain(data, what):
         return _plain_mapping(data, what)
     if isinstance(data, (list, tuple)):
         return _plain_list(data, what)
-    if isinstance(data, (str, bytes, Iterator, Set)):
-        raise TypeError(
-            f"Expected {what} as an array with one row per sample, found an object of type "
-            f"{type(data).__name__}. Pass an array, a tensor, a list of rows or a Dataset."
-        )
     if hasattr(data, "to_numpy"):
         return _plain_array(np.asarray(data.to_numpy()), what)
     if hasattr(data, "__array__"):
         return _plain_array(np.asarray(data), what)
+    if isinstance(data, (str, bytes, Iterator, Set)) or not hasattr(data, "__len__"):
+        raise TypeError(
+            f"Expected {what} as an array with one row per sample, found an object of type "
+            f"{type(data).__name__}. Pass an array, a tensor, a list of rows or a Dataset."
+        )
     return data
 
 

@@ -113,6 +113,11 @@ def check_net(net):
             "Expected parameters of known shapes, found lazy ones that no batch has shaped yet. "
             "Run the module on a batch, and train it, first."
         )
+    if any(p.is_meta for p in parameters):
+        raise ValueError(
+            "Expected parameters that hold numbers, found some on the meta device. Load the "
+            "trained weights first: module.load_state_dict(state, assign=True)."
+        )
     trainable = [p for p in parameters if p.requires_grad and p.numel() > 0]
     if not trainable:
         raise ValueError(
@@ -201,6 +206,10 @@ def check_data(net, X, y):
         raise ValueError(
             "Expected targets y, found None. Pass the y that the net was trained on, or a "
             "Dataset that yields (X, y) as X."
+        )
+    if X is None:
+        raise ValueError(
+            "Expected inputs X, found None. Pass the data that the net was trained on."
         )
     if n_inputs == 0 or n_targets == 0:
         raise ValueError(
