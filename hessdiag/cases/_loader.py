@@ -25,6 +25,9 @@ from hessdiag.curvature.network import (
     untouched_surroundings,
 )
 
+#: What targets are called in batches that are dicts, where forward does not tell.
+NAMES_OF_TARGETS = ("labels", "label", "targets", "target", "y")
+
 #: Batches after which a loader counts as one without an end.
 MOST_BATCHES = 1_000_000
 
@@ -77,6 +80,8 @@ def collected(module, loader, unpack=None):
             "Pass a fresh one: a generator that was read to its end has no more."
         )
     pairs = [_unpacked(module, batch, unpack) for batch in batches]
+    if any(y is None for _, y in pairs):
+        raise _unclear("targets None")
     _check_sizes(pairs)
     X, y = concatenate([X for X, _ in pairs]), concatenate([y for _, y in pairs])
     if X is None or y is None:
@@ -196,16 +201,9 @@ def _unpacked(module, batch, unpack):
             )
         X, y = pair
         return _tensors(X), _tensors(y)
-    names = names_of_inputs(module)
     if isinstance(batch, Mapping):
-        # Models of transformers take their targets as an input, too.
-        targets = [key for key in batch if key not in names] or [k for k in batch if k == "labels"]
-        if len(targets) != 1 or len(batch) < 2:
-            raise _unclear(
-                f"dicts of {', '.join(map(repr, batch))}, of which forward takes {names}"
-            )
-        inputs = {key: value for key, value in batch.items() if key != targets[0]}
-        return _tensors(inputs), _tensors(batch[targets[0]])
+        return _unpacked_dict(module, batch)
+    names, _, _ = names_of_inputs(module)
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         length = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
         raise _unclear(f"objects of type {type(batch).__name__}{length}")
@@ -218,6 +216,22 @@ def _unpacked(module, batch, unpack):
         raise _unclear(f"{len(batch)} parts, where forward takes {', '.join(names)}")
     X = _tensors(X)
     return inputs_of(module, X) if isinstance(X, (list, tuple)) else X, _tensors(y)
+
+
+def _unpacked_dict(module, batch):
+    """Tell the inputs and the targets of a batch by name apart."""
+    names, _, any_name = names_of_inputs(module)
+    targets = [key for key in batch if key not in names]
+    if len(targets) != 1:
+        # Some modules take their targets as an input, too, and some any input at all.
+        targets = [key for key in batch if key in NAMES_OF_TARGETS]
+    inputs = {key: value for key, value in batch.items() if key not in targets}
+    strange = [key for key in inputs if key not in names]
+    if len(targets) != 1 or not inputs or (strange and not any_name and len(inputs) > 1):
+        raise _unclear(f"dicts of {', '.join(map(repr, batch))}, of which forward takes {names}")
+    X = _tensors(inputs)
+    # One input is that of forward, whatever it is called.
+    return next(iter(X.values())) if strange and not any_name else X, _tensors(batch[targets[0]])
 
 
 def _unclear(found):

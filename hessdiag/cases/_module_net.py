@@ -177,7 +177,7 @@ def inputs_of(module, X):
         return X.to_numpy()
     if not isinstance(X, (list, tuple)) or not all(_is_array(item) for item in X) or not X:
         return X
-    names, any_number = _names_of_inputs(module)
+    names, any_number, _ = names_of_inputs(module)
     if isinstance(X, tuple) or len(names) > 1:
         if len(X) == 1:
             return X[0]
@@ -208,24 +208,24 @@ def names_of_inputs(module):
 
     Returns
     -------
-    list of str
+    names : list of str
         Names of what can be passed by place or by name.
+    any_number : bool
+        Whether any number more can be passed by place.
+    any_name : bool
+        Whether others can be passed by any name.
     """
-    return _names_of_inputs(module)[0]
-
-
-def _names_of_inputs(module):
-    """Return names of inputs, and whether there may be any number more."""
     module = getattr(module, "_orig_mod", module)
     if isinstance(module, nn.DataParallel):
         module = module.module
     try:
-        found = inspect.signature(module.forward).parameters.values()
+        found = list(inspect.signature(module.forward).parameters.values())
     except (TypeError, ValueError):
-        return [], True
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
-    names = [p.name for p in found if p.kind in kinds]
-    return names, any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in found)
+        return [], True, True
+    kinds = {parameter.kind for parameter in found}
+    names = [p.name for p in found if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    any_number = inspect.Parameter.VAR_POSITIONAL in kinds
+    return names, any_number, inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def targets_for(net, y):

@@ -79,6 +79,11 @@ class Records(Triples):
         return {"x": X[index], "label": Y[index]}
 
 
+class Pages(Records):
+    def __getitem__(self, index):
+        return {"x": X[index], "z": X[index], "label": Y[index]}
+
+
 class InputsAlone(Triples):
     def __getitem__(self, index):
         return X[index]
@@ -238,8 +243,9 @@ BAD = {
     "loader of inputs alone": loader(("Tensor", "unpack"), lambda: DataLoader(X, 5)),
     "loader of three parts": loader(("3 parts", "unpack"), lambda: DataLoader(Triples(), 5)),
     "loader of dicts with other names": loader(
-        ("'x', 'label'", "unpack"), lambda: DataLoader(Records(), 5)
+        ("'x', 'z', 'label'", "unpack"), lambda: DataLoader(Pages(), 5)
     ),
+    "loader without targets": loader(("None", "unpack"), lambda: [(X, None)]),
     "loader, unpacked to one": loader(
         ("(X, y)", "Tensor"), lambda: DataLoader(DATA, 5), unpack=lambda batch: batch[0]
     ),

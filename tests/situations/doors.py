@@ -67,6 +67,24 @@ class Two(nn.Module):
         return self.left(a) * self.right(b).tanh()
 
 
+class Answering(nn.Module):
+    """Would take targets, as models of transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = classes()
+
+    def forward(self, x, labels=None):
+        assert labels is None
+        return self.layers(x)
+
+
+class AnyInput(Answering):
+    def forward(self, *args, **inputs):
+        (x,) = args or inputs.values()
+        return self.layers(x)
+
+
 class Reading(nn.Module):
     """Words of which those after the end are zero."""
 
@@ -243,6 +261,19 @@ SITUATIONS = {
         Two,
         lambda: [{"b": OTHER[s], "label": Y[s], "a": X[s]} for s in (slice(0, 7), slice(7, 12))],
         X=(X, OTHER),
+    ),
+    "loader, dicts with labels that forward takes": loader(
+        Answering,
+        lambda: [{"x": X[s], "labels": Y[s]} for s in (slice(0, 7), slice(7, 12))],
+    ),
+    "loader, dicts of one input by another name": loader(
+        classes,
+        lambda: [{"image": X[s], "label": Y[s]} for s in (slice(0, 7), slice(7, 12))],
+    ),
+    "loader, dicts for any input": loader(
+        AnyInput,
+        lambda: [{"x": X[s], "target": Y[s]} for s in (slice(0, 7), slice(7, 12))],
+        X=X,
     ),
     "loader, unpacked": loader(
         classes,
