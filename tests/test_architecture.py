@@ -35,7 +35,7 @@ WALKS = {
     "explain": [
         "diagnosis/_fit_diagnoser.py",
         "features/_layer_spectra.py",
-        "cases.py",
+        "cases/_network_case.py",
         "examination/_local_hessians.py",
         "examination/_examine.py",
         "examination/_wide_layers.py",

@@ -114,7 +114,7 @@ BAD_VALUE[3, 1] = np.inf
 
 # What is wrong -> (net, X, y, keywords, error, what its message must say).
 BAD_INPUT = {
-    "module": (lambda: make_module(), X, Y, {}, TypeError, "Wrap it"),
+    "module": (lambda: make_module(), X, Y, {}, TypeError, "from_module"),
     "class": (lambda: NeuralNetClassifier, X, Y, {}, TypeError, "the class NeuralNetClassifier"),
     "sklearn": (LogisticRegression, X, Y, {}, TypeError, "fitted skorch net"),
     "list": (lambda: [make_net()], X, Y, {}, TypeError, "found a list of 1"),

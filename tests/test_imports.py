@@ -22,6 +22,8 @@ ORDER = [
     "hessdiag.resumable",
     "hessdiag.progress",
     # From a net and its data to numbers.
+    "hessdiag.curvature.containers",
+    "hessdiag.curvature.composed",
     "hessdiag.curvature.network",
     "hessdiag.curvature.factors",
     "hessdiag.curvature.products",
@@ -291,7 +293,7 @@ def test_all_imports_are_read():
     tree = Tree(ROOT)
     assert len(tree.paths) > 200
     found = {(module, target) for module, _, target in tree.imports}
-    assert ("hessdiag.cases", "hessdiag.curvature.prepare") in found
+    assert ("hessdiag.cases._network_case", "hessdiag.curvature.prepare") in found
     # This one is within a function.
     assert ("hessdiag.cli", "hessdiag.demo.run_demo") in found
 

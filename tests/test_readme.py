@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from sklearn.pipeline import make_pipeline
 
 from hessdiag.testing import make_case, make_cases
 
@@ -17,7 +19,11 @@ def test_readme_runs(capsys):
     case = make_case()
     cases, diagnoses = make_cases(15, random_state=0)
     names = {
+        "torch": torch,
         "net": case.net,
+        "module": case.net.module_,
+        "train_loader": [(case.X, case.y)],
+        "pipeline": make_pipeline(case.net),
         "X_train": case.X,
         "y_train": case.y,
         "cases": cases,

@@ -11,6 +11,7 @@ from hessdiag.curvature._chunk_size import chosen_chunk_size, first_chunk_size
 from hessdiag.curvature._derivative_check import with_checked_derivatives
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._output_function import OutputFunction
+from hessdiag.curvature.containers import plain_containers
 from hessdiag.curvature.network import (
     IDENTITY,
     NotSeparableError,
@@ -21,6 +22,7 @@ from hessdiag.curvature.network import (
     check_copy,
     check_data,
     check_deterministic,
+    check_likelihood,
     check_net,
     check_parameters,
     check_uncoupled_scalar,
@@ -93,6 +95,7 @@ def prepare(
         forward pass to the next, or a keyword is not what it may be.
     """
     check_net(net)
+    X, y = plain_containers(X, y)
     check_data(net, X, y)
     check_parameters(net)
     copy = WorkingCopy(net, device=device, dtype=dtype)
@@ -183,9 +186,15 @@ def _run_all(working_copy, samples):
             outputs, called, sent_widths, sent = run_and_note(working_copy, chunk)
         except Exception as error:
             given = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in tensors_of(chunk.X))
+            remedy = "Pass X as to the net's own predict."
+            if isinstance(chunk.X, dict) and isinstance(error, TypeError):
+                remedy = (
+                    "Columns of a frame, and entries of a dict, go to forward as arguments of "
+                    "these names: pass X.to_numpy() where the net was fitted on an array."
+                )
             raise ValueError(
                 f"Expected X that the net can take, found a batch of {given or type(chunk.X)}: "
-                f"{type(error).__name__}: {error}. Pass X as to the net's own predict."
+                f"{type(error).__name__}: {error}. {remedy}"
             ) from error
         collected.append(outputs)
         order += [name for name in called if name not in widths]
@@ -206,6 +215,8 @@ def _function_of_outputs(working_copy, scalar, blocks, samples, collected):
     if outputs is None or samples.y is None or outputs.ndim == 0:
         raise NotSeparableError("the batches cannot be joined")
     value = scalar.check(outputs, samples.y, samples.X)
+    if scalar.is_loss:
+        check_likelihood(working_copy.net, outputs)
     if len(outputs) != samples.n_samples:
         raise NotSeparableError("the outputs do not have one row per sample")
     if value.requires_grad and _reaches_parameters(value, blocks):
@@ -254,4 +265,7 @@ def _check_whole(working_copy, scalar, samples, reason):
         ) from None
     if not isinstance(scalar, LayerScalars):
         with torch.no_grad():
-            scalar.check(working_copy(samples.X), samples.y, samples.X)
+            outputs = working_copy(samples.X)
+            scalar.check(outputs, samples.y, samples.X)
+        if scalar.is_loss:
+            check_likelihood(working_copy.net, outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
@@ -317,7 +318,9 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
                 "Expected a case that can be examined, found one that was skipped. Mend what was "
                 f"wrong with it: {examination.reason}"
             )
-        return explain_table(self, layer_table(examination), examination)
+        report = explain_table(self, layer_table(examination), examination)
+        notes = getattr(case, "notes", ())
+        return replace(report, notes=(*notes, *report.notes)) if notes else report
 
     def diagnose_tables(self, tables: Sequence[LayerTable]) -> np.ndarray:
         """Give the probability of each diagnosis for networks that are measured already.

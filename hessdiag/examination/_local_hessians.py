@@ -88,7 +88,9 @@ class LocalHessians(LocalSpectra):
             device=device,
             random_state=random_state,
         )
-        self._digest = NetworkCase(net, X, y).digest() if digest is None else digest
+        self._digest = (
+            NetworkCase(net, X, y, held_back="keep").digest() if digest is None else digest
+        )
         shape = getattr(X, "shape", None)
         self._n_inputs = int(shape[1]) if shape is not None and len(shape) == 2 else None
         self._made_with = {

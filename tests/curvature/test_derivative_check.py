@@ -336,19 +336,25 @@ def test_black_images_and_zero_biases_are_no_faults(activation, seed):
         prepare(fitted(module), images, Y)
 
 
+class Distances(nn.Module):
+    """Distances to a few places, of which torch has a first derivative alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.places = nn.Linear(5, 4), nn.Parameter(RNG_PLACES.clone())
+
+    def forward(self, x):
+        return -torch.cdist(self.layer(x).tanh(), self.places)
+
+
+RNG_PLACES = torch.linspace(-1, 1, 12).reshape(3, 4)
+
+
 def test_without_second_derivatives_there_is_a_gauss_newton_matrix():
-    class Bag(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.bag, self.head = nn.EmbeddingBag(6, 3), nn.Linear(3, 3)
-
-        def forward(self, x):
-            return self.head(torch.tanh(self.bag(x)))
-
-    tokens, net = RNG.integers(0, 6, (20, 4)), fitted(Bag())
-    assert hd.layer_spectra(net, tokens, Y, curvature="ggn")["bag"].trace > 0
-    with pytest.raises(ValueError, match=r"have second derivatives.*embedding_bag"):
-        hd.layer_spectra(net, tokens, Y)
+    distances = fitted(Distances())
+    assert hd.layer_spectra(distances, X, Y, curvature="ggn")["layer"].trace > 0
+    with pytest.raises(ValueError, match=r"have second derivatives.*cdist"):
+        hd.layer_spectra(distances, X, Y)
     margin = fitted(nn.Linear(5, 3), criterion=nn.MultiMarginLoss)
     with pytest.raises(ValueError, match=r"have second derivatives.*multi_margin"):
         hd.layer_spectra(margin, X, Y)

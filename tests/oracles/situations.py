@@ -159,3 +159,28 @@ def tables_in(folder, name):
             assert key not in collected, f"{key!r} stands twice"
             collected[key] = value
     return collected
+
+
+def case_by_differences(kind, bring, X, y, loss, layers=None, rtol=1e-5):
+    """Return the situation that a case brought through a door is that of plain arrays.
+
+    `bring` returns the case; the oracle takes its module, and evaluates ``loss(outputs, y)`` on X
+    and y as written here: several inputs are a tuple.
+    """
+
+    def compare():
+        case = bring()
+        module = copy.deepcopy(getattr(case.net.module_, "_orig_mod", case.net.module_))
+        module = module.double().eval()
+        inputs = [_double(part) for part in (X if isinstance(X, tuple) else (X,))]
+        targets = _double(y)
+        found = hd.layer_spectra(case.net, case.X, case.y, layers=layers, dtype="float64")
+        named, expected = dict(module.named_parameters()), {}
+        for name in found:
+            owned = [p for key, p in named.items() if key.rpartition(".")[0] == name]
+            expected[name] = np.linalg.eigvalsh(
+                hessian_by_differences(lambda: loss(module(*inputs), targets), owned)
+            )
+        return {name: np.sort(s.eigenvalues()) for name, s in found.items()}, expected
+
+    return Situation(kind, DIFFERENCES, compare, rtol)

@@ -36,6 +36,7 @@ from hessdiag.curvature.network._hooks import (
 )
 from hessdiag.curvature.network._links import (
     IDENTITY,
+    check_likelihood,
     find_link,
 )
 from hessdiag.curvature.network._memory import (
@@ -84,6 +85,7 @@ __all__ = [
     "check_data",
     "check_deterministic",
     "check_device",
+    "check_likelihood",
     "check_net",
     "check_parameters",
     "check_uncoupled_scalar",

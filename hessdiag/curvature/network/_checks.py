@@ -70,28 +70,55 @@ def check_net(net):
             "Pass its elements one by one, or use the transformers, which take lists of cases."
         )
     if not isinstance(net, skorch.NeuralNet):
-        hint = (
-            " Wrap it, for example skorch.NeuralNetClassifier(module, ...).initialize()."
-            if isinstance(net, torch.nn.Module)
-            else " Fit a skorch.NeuralNetClassifier, NeuralNetBinaryClassifier or "
-            "NeuralNetRegressor first."
-        )
+        if isinstance(net, torch.nn.Module):
+            hint = (
+                " Make a case with the loss it was trained with, case = hessdiag.NetworkCase."
+                "from_module(module, X, y, loss=...); functions take case.net, case.X, case.y."
+            )
+        elif hasattr(net, "get_params") and hasattr(net, "fit") and not isinstance(net, type):
+            hint = (
+                " Of a pipeline or search that holds a net, make a case = hessdiag.NetworkCase("
+                "estimator, X, y); functions take case.net, case.X, case.y."
+            )
+        else:
+            hint = (
+                " Fit a skorch.NeuralNetClassifier, NeuralNetBinaryClassifier or "
+                "NeuralNetRegressor first."
+            )
         found = "the class" if isinstance(net, type) else "an object of type"
         name = net.__name__ if isinstance(net, type) else type(net).__name__
         raise TypeError(f"Expected a fitted skorch net, found {found} {name}.{hint}")
     modules, criteria = module_attributes(net)
-    missing = [name for name in modules + criteria if not hasattr(net, name)]
+    missing = [name for name in modules + criteria if getattr(net, name, None) is None]
+    if getattr(net, "_trimmed_for_prediction", False):
+        raise UnfittedNetworkError(
+            f"Expected a fitted {type(net).__name__} with its criterion, found one that was "
+            "trimmed for prediction. Make the case by hessdiag.NetworkCase.from_module("
+            "net.module_, X, y, loss=...)."
+        )
     if missing:
         raise UnfittedNetworkError(
             f"Expected a fitted {type(net).__name__}, found one without {', '.join(missing)}. "
             "Call net.fit(X, y) first, or net.initialize() and net.load_params(...)."
         )
-    trainable = [
-        p
-        for name in modules
-        for p in getattr(net, name).parameters()
-        if p.requires_grad and p.numel() > 0
-    ]
+    parts = [part for name in modules for part in getattr(net, name).modules()]
+    if any(isinstance(part, torch.jit.ScriptModule) for part in parts):
+        raise ValueError(
+            "Expected a module of Python code, found one that torch.jit compiled, whose layers "
+            "cannot be watched. Load its state_dict into the original module and pass that."
+        )
+    parameters = [p for name in modules for p in getattr(net, name).parameters()]
+    if any(torch.nn.parameter.is_lazy(p) for p in parameters):
+        raise ValueError(
+            "Expected parameters of known shapes, found lazy ones that no batch has shaped yet. "
+            "Run the module on a batch, and train it, first."
+        )
+    if any(p.is_meta for p in parameters):
+        raise ValueError(
+            "Expected parameters that hold numbers, found some on the meta device. Load the "
+            "trained weights first: module.load_state_dict(state, assign=True)."
+        )
+    trainable = [p for p in parameters if p.requires_grad and p.numel() > 0]
     if not trainable:
         raise ValueError(
             "Expected a net with trainable parameters, found none with requires_grad=True. "
@@ -180,15 +207,25 @@ def check_data(net, X, y):
             "Expected targets y, found None. Pass the y that the net was trained on, or a "
             "Dataset that yields (X, y) as X."
         )
+    if X is None:
+        raise ValueError(
+            "Expected inputs X, found None. Pass the data that the net was trained on."
+        )
     if n_inputs == 0 or n_targets == 0:
         raise ValueError(
             f"Expected at least one sample, found X of length {n_inputs} and y of length "
             f"{n_targets}. Pass the data that the net was trained on."
         )
     if n_inputs is not None and n_targets is not None and n_inputs != n_targets:
+        remedy = "Pass the targets that belong to X."
+        if isinstance(X, (list, tuple)) and len(X) == n_targets:
+            remedy = (
+                "A list of arrays is one of several inputs, each with a row per sample: pass "
+                "numpy.stack(X) where its items are samples."
+            )
         raise ValueError(
             f"Expected X and y of the same length, found {n_inputs} samples in X and "
-            f"{n_targets} in y. Pass the targets that belong to X."
+            f"{n_targets} in y. {remedy}"
         )
     _check_numeric_targets(y)
 

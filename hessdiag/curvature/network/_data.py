@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from skorch.utils import to_tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import RandomSampler, Subset, WeightedRandomSampler
 
+from hessdiag.curvature.containers import check_same_draw, drawing, may_vary
 from hessdiag.curvature.network._checks import check_finite_data, tensors_of
 from hessdiag.curvature.network._precision import in_precision
 
@@ -83,7 +85,8 @@ def load_chunks(working_copy, X, y, indices=None, batch_size=None):
     Raises
     ------
     ValueError
-        If there is no sample, an entry is NaN or infinite, or the iterator shuffles.
+        If there is no sample, an entry is NaN or infinite, the iterator shuffles, or a second draw
+        is another one.
     """
     net = working_copy.net
     dataset = net.get_dataset(X, y)
@@ -108,19 +111,39 @@ def load_chunks(working_copy, X, y, indices=None, batch_size=None):
     with warnings.catch_warnings():
         # Memory-mapped arrays, as worker processes get them, are read-only; nothing writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        batches = [unpack_data(batch) for batch in iterator]
-    for inputs, targets in batches:
-        inputs = _move(inputs, working_copy)
-        targets = _move(targets, working_copy)
+        with drawing(type(dataset).__name__):
+            drawn = list(iterator)
+        if may_vary(dataset, iterator):
+            check_same_draw(drawn, iterator, type(dataset).__name__)
+    for inputs, targets in (_pair(batch, dataset) for batch in drawn):
+        inputs = _moved(inputs, working_copy, "X")
+        targets = _moved(targets, working_copy, "y")
         check_finite_data(inputs, "X")
         check_finite_data(targets, "y")
         chunks.append(Chunk(inputs, targets, _count(inputs, targets)))
+    if len(chunks) > 1:
+        _check_rows(chunks)
     if not chunks:
         raise ValueError(
             "Expected at least one sample, found an iterator that yields no batch. "
             "Pass data, and a validation iterator with drop_last=False."
         )
     return chunks
+
+
+def _check_rows(chunks):
+    """Refuse to join batches whose parts do not have one row per sample, as offsets do not."""
+    for chunk in chunks:
+        trees = [*tensors_of(chunk.X), *tensors_of(chunk.y)]
+        if any(isinstance(part, PackedSequence) for part in (chunk.X, chunk.y)):
+            continue
+        sizes = [len(tensor) if tensor.ndim else 1 for tensor in trees]
+        if len(set(sizes)) > 1:
+            raise ValueError(
+                "Expected batches with one row per sample in every part, found one whose parts "
+                f"have {', '.join(map(str, sizes))} rows (offsets of bags?), and cannot be joined "
+                "with others. Pass padded indices (padding_idx=...), or batch_size=None."
+            )
 
 
 def concatenate(trees):
@@ -184,9 +207,36 @@ def take(tree, index):
     )
 
 
+def _pair(batch, dataset):
+    """Tell inputs and targets of a batch apart; what has no two parts would be cut anywhere."""
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return unpack_data(batch)
+    found = f"batches of type {type(batch).__name__}"
+    if isinstance(batch, Mapping):
+        found += f" with {', '.join(map(repr, batch))}"
+    elif isinstance(batch, (tuple, list)):
+        found += f" with {len(batch)} parts"
+    raise ValueError(
+        f"Expected a Dataset that sends (X, y) for each sample, found {found} from "
+        f"{type(dataset).__name__}. Pass one that sends pairs, several inputs being a dict by the "
+        "names of forward's arguments; NetworkCase.from_loader takes other batches."
+    )
+
+
+def _moved(tree, working_copy, what):
+    """Bring inputs or targets to the device; say so where they are no numbers."""
+    try:
+        return _move(tree, working_copy)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected numbers in {what}, found what torch cannot take as a tensor: {error}. "
+            "Encode it as in training, in the Dataset or before."
+        ) from error
+
+
 def _move(tree, working_copy):
     """Bring all tensors of a tree to the device, floating ones to the dtype."""
-    if isinstance(tree, dict):
+    if isinstance(tree, Mapping):
         return {key: _move(value, working_copy) for key, value in tree.items()}
     if isinstance(tree, PackedSequence):
         dtype = in_precision(tree.data[:0], working_copy.dtype).dtype
@@ -203,9 +253,12 @@ def _like(tree, values):
 
 
 def _count(inputs, targets):
-    """Count the samples of a batch by its first tensor."""
+    """Count the samples of a batch by its first tensor, or by its targets where inputs differ."""
     if isinstance(inputs, PackedSequence):
         return int(inputs.batch_sizes[0])
+    rows = {len(tensor) for tensor in tensors_of(inputs) if tensor.ndim}
+    if len(rows) > 1:
+        inputs = targets if any(t.ndim and len(t) in rows for t in tensors_of(targets)) else inputs
     for tree in (inputs, targets):
         for tensor in tensors_of(tree):
             if tensor.ndim:

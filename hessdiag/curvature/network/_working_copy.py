@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import types
 
 import torch
-from torch.nn.utils.parametrizations import _WeightNorm
-from torch.nn.utils.weight_norm import WeightNorm
 
+from hessdiag.curvature.composed import compose_bags, compose_weight_norms
 from hessdiag.curvature.network._checks import module_attributes
 from hessdiag.curvature.network._functions import bind_functions, containers_of
 from hessdiag.curvature.network._precision import bring_module, make_parameters_real
@@ -64,7 +62,8 @@ class WorkingCopy(torch.nn.Module):
                 bring_module(duplicate.eval(), self.dtype, self.device)
                 make_parameters_real(duplicate)
                 _unscale_gradients(duplicate)
-                _compose_weight_norms(duplicate)
+                compose_weight_norms(duplicate)
+                compose_bags(duplicate)
                 _turn_weights(duplicate)
         twin = object.__new__(type(net))
         twin.__dict__.update(net.__dict__)
@@ -233,30 +232,6 @@ def _unscale_gradients(module):
     for part in module.modules():
         if isinstance(part, (torch.nn.Embedding, torch.nn.EmbeddingBag)):
             part.scale_grad_by_freq = False
-
-
-def _compose_weight_norms(module):
-    """Let weight normalization be made of plain functions.
-
-    The second derivative of torch's own one is not symmetric.
-    """
-    for part in module.modules():
-        if isinstance(part, _WeightNorm):
-            part.forward = types.MethodType(_normalized_weight, part)
-        for hook in part._forward_pre_hooks.values():
-            if isinstance(hook, WeightNorm):
-                hook.compute_weight = types.MethodType(_hooked_weight, hook)
-
-
-def _normalized_weight(self, weight_g, weight_v):
-    """Return g v / |v|, with the norm over all axes but one."""
-    return weight_v * (weight_g / torch.norm_except_dim(weight_v, 2, self.dim))
-
-
-def _hooked_weight(self, module):
-    """Return the same for the hook that came before parametrizations."""
-    weight_g, weight_v = getattr(module, self.name + "_g"), getattr(module, self.name + "_v")
-    return weight_v * (weight_g / torch.norm_except_dim(weight_v, 2, self.dim))
 
 
 def _turn_weights(module):

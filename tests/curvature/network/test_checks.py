@@ -41,7 +41,7 @@ class TwoModules(NeuralNet):
     [
         ([net_of()], TypeError, "found a list of 1 objects. Pass its elements one by one"),
         ((), TypeError, "found a tuple of 0 objects"),
-        (nn.Linear(1, 1), TypeError, r"an object of type Linear. Wrap it, .*\.initialize\(\)"),
+        (nn.Linear(1, 1), TypeError, "type Linear. Make a case .*from_module"),
         (nn.Linear, TypeError, "found the class Linear. Fit a"),
         (NeuralNet, TypeError, "found the class NeuralNet"),
         (None, TypeError, "an object of type NoneType"),
