@@ -6,11 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import settings
 
 from hessdiag.testing import make_cases
 from hessdiag.zoo import Recipe
 
 torch.set_num_threads(1)
+# Loaded machines take their time.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 # What tests compare with; pytest's importlib mode puts no folder on the path.
 sys.path.insert(0, str(Path(__file__).parent / "oracles"))
 

@@ -153,8 +153,6 @@ class Checkpointed(nn.Module):
         return self.last(self.body(torch.tanh(self.first(x))))
 
 
-# torch 2.4 warns of what its own checkpoints call.
-@pytest.mark.filterwarnings("ignore:.torch.cpu.amp.autocast.args:FutureWarning")
 @pytest.mark.parametrize("where", ["body", "everywhere"])
 def test_checkpointed_activations(where):
     plain, net = fitted(Checkpointed("")), fitted(Checkpointed(where))
