@@ -39,6 +39,9 @@ class NetworkCase:
         Targets; None where `X` is a Dataset that yields them.
     name : str, default=None
         How to call this case in tables and reports.
+    output : str, int or None, default=None
+        Where the net sends several tensors, the name of the one that the loss is taken of, as in
+        `hessdiag.spectra.layer_spectra`; None finds it.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class NetworkCase:
     X: Any
     y: Any = None
     name: str | None = None
+    output: str | int | None = None
 
     def __post_init__(self):
         """Check what can be checked without running the net."""
@@ -87,7 +91,8 @@ class NetworkCase:
         classes = [type(m) for part in parts if hasattr(part, "modules") for m in part.modules()]
         if not any(kind.__module__ == "__main__" for kind in [type(self.net), *classes]):
             return super().__reduce_ex__(protocol)
-        return _rebuild_case, (type(self.net), dict(vars(self.net)), self.X, self.y, self.name)
+        net = type(self.net), dict(vars(self.net))
+        return _rebuild_case, (*net, self.X, self.y, self.name, self.output)
 
     def digest(self) -> str:
         """Return a digest of everything the examination depends on.
@@ -123,6 +128,8 @@ class NetworkCase:
             _feed_callable(digest, getattr(part, "_orig_mod", part))
         _feed_data(digest, self.X)
         _feed_data(digest, self.y)
+        if self.output is not None:
+            _feed_text(digest, f"output={self.output!r}")
         return digest.hexdigest()
 
     def __repr__(self):
@@ -137,11 +144,11 @@ class NetworkCase:
         return f"NetworkCase({name}{type(self.net).__name__} of {module}, {size})"
 
 
-def _rebuild_case(net_class, state, X, y, name):
+def _rebuild_case(net_class, state, X, y, name, output=None):
     """Make a case of what `NetworkCase.__reduce_ex__` took apart."""
     net = net_class.__new__(net_class)
     vars(net).update(state)
-    return NetworkCase(net, X, y, name)
+    return NetworkCase(net, X, y, name, output)
 
 
 def check_case(
@@ -203,6 +210,7 @@ def check_case(
             layers=layers,
             batch_size=batch_size,
             max_memory=max_memory,
+            output=case.output,
         )
     return case
 
