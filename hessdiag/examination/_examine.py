@@ -14,6 +14,7 @@ from hessdiag.examination._context import context_of
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
 from hessdiag.examination._memory import within_bound
+from hessdiag.examination._task import Task
 from hessdiag.examination._wide_layers import wide_layer_statistics
 from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spectra, measure_gaps
 
@@ -27,13 +28,11 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None):
             "(output, y) -> 0-d tensor, or ask for spectra alone."
         )
     _check_finite_outputs(problem)
+    _check_changes(problem)
+    problem, n_ignored = _without_ignored(problem, settings)
     context = context_of(problem)
-    if not math.isfinite(context["loss"]):
-        raise ValueError(
-            f"Expected a finite loss on the given data, found {context['loss']} from "
-            f"{problem.scalar.name}. Look at the targets (all ignored, or of weight zero?) and at "
-            "the outputs (a logarithm taken twice?): of a net without a loss nothing can be said."
-        )
+    if n_ignored:
+        context["n_samples_ignored"] = n_ignored
     part = _restrict(problem, settings, max_samples, max_gram_size)
     context["n_samples_examined"] = part.n_samples
     if settings.max_memory is not None:
@@ -49,13 +48,61 @@ def _check_finite_outputs(problem):
     """Refuse outputs that are NaN or infinite, of which no statistic would mean anything."""
     if problem.output_values is None:
         return
-    finite = torch.isfinite(problem.output_values.reshape(problem.n_samples, -1)).all(dim=1)
+    values = problem.output_values.reshape(problem.n_samples, -1)
+    finite = torch.isfinite(values).all(dim=1)
+    if not finite.all() and bool((torch.isfinite(values) | torch.isneginf(values)).all()):
+        # The loss is finite, so that these are meant.
+        raise ValueError(
+            f"Expected finite outputs, found minus infinity for {int((~finite).sum())} of "
+            f"{problem.n_samples} samples. Where that is a mask, use a large negative number in "
+            "its place, such as -1e9: statistics need finite outputs (spectra alone do not)."
+        )
     if not finite.all():
         raise ValueError(
             f"Expected finite outputs, found NaN or infinite ones for {int((~finite).sum())} of "
             f"{problem.n_samples} samples. The training has probably diverged, or a logarithm is "
             "taken of zero: mend the net, or leave these samples out."
         )
+
+
+def _check_changes(problem):
+    """Refuse a scalar that is the same at all outputs, of which there is nothing to say."""
+    function = problem.output_function
+    if function is None:
+        return
+    z = problem.output_values.reshape(problem.n_samples, -1)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(z.shape, generator=generator, dtype=torch.float64).to(z.device)
+    with torch.no_grad():
+        here, *others = (float(function(z + (1 + z.abs()) * k * noise)) for k in (0, 1, -3))
+    if all(other == here for other in others):
+        raise ValueError(
+            f"Expected a loss that changes with the outputs, found that {problem.scalar.name} is "
+            f"{here:.6g} wherever they are. Pass a loss that says how good they are."
+        )
+
+
+def _without_ignored(problem, settings):
+    """Leave out the samples that the loss leaves out; return the rest, and how many those are."""
+    function = problem.output_function
+    if function is None or function.couples:
+        return problem, 0
+    task = Task(problem)
+    if task.counted is None:
+        return problem, 0
+    kept = torch.nonzero(task.counts_by_sample() > 0).flatten()
+    if len(kept) == problem.n_samples:
+        return problem, 0
+    part = problem.restrict(kept)
+    with torch.no_grad():
+        whole, rest = (float(p.output_function(p.output_values)) for p in (problem, part))
+    if abs(whole - rest) > 1e-9 * abs(whole):
+        return problem, 0  # as where it is divided by the number of all
+    if settings.max_memory is not None:
+        part = fitting_chunks(part, settings.max_memory)
+    elif len(problem.chunks) > 1:
+        part = part.cut(problem.samples.largest_chunk)
+    return part, problem.n_samples - len(kept)
 
 
 def _restrict(problem, settings, max_samples, max_gram_size):

@@ -31,3 +31,7 @@ def test_bad_input(name):
         for key, value in net.module_.state_dict().items():
             assert torch.equal(value.nan_to_num(7.0), state[key].nan_to_num(7.0)), key
     assert state_changes(surroundings, surroundings_state(numpy_generator=False)) == []
+
+
+def test_there_are_many():
+    assert len(BAD) >= 150

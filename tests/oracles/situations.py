@@ -156,8 +156,7 @@ def tables_in(folder, name):
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         for key, value in getattr(module, name).items():
-            assert key not in collected, f"{key!r} stands twice"
-            collected[key] = value
+            collected[f"{path.stem}: {key}"] = value
     return collected
 
 

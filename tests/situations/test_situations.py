@@ -20,3 +20,12 @@ def test_situation(name):
         np.testing.assert_allclose(
             found[key], expected[key], rtol=situation.rtol, atol=situation.rtol * scale
         )
+
+
+def test_there_are_many_of_every_kind():
+    kinds = {}
+    for name, situation in SITUATIONS.items():
+        kinds.setdefault(situation.kind, set()).add(name)
+    assert len(SITUATIONS) >= 60
+    assert len(kinds) >= 6
+    assert all(situation.oracle for situation in SITUATIONS.values())

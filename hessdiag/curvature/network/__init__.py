@@ -36,7 +36,6 @@ from hessdiag.curvature.network._hooks import (
 )
 from hessdiag.curvature.network._links import (
     IDENTITY,
-    check_likelihood,
     find_link,
 )
 from hessdiag.curvature.network._memory import (
@@ -63,6 +62,7 @@ from hessdiag.curvature.network._scalar import (
 from hessdiag.curvature.network._seed import (
     draw_seed,
 )
+from hessdiag.curvature.network._sent_outputs import send_one
 from hessdiag.curvature.network._surroundings import (
     second_derivatives_named,
     untouched_surroundings,
@@ -85,7 +85,6 @@ __all__ = [
     "check_data",
     "check_deterministic",
     "check_device",
-    "check_likelihood",
     "check_net",
     "check_parameters",
     "check_uncoupled_scalar",
@@ -110,6 +109,7 @@ __all__ = [
     "second_derivatives_named",
     "second_graph_bytes",
     "select_blocks",
+    "send_one",
     "take",
     "tensors_of",
     "untouched_surroundings",
