@@ -32,6 +32,7 @@ ORDER = [
     "hessdiag.spectra",
     # A case is checked as the curvature of its net is prepared, so it comes after curvature;
     # spectra know no cases, examinations do.
+    "hessdiag.digests",
     "hessdiag.cases",
     "hessdiag.case_files",
     "hessdiag.examination",
