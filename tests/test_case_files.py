@@ -157,7 +157,7 @@ def test_pickled_data_is_refused(tmp_path):
         hd.load_case(folder)
 
 
-@pytest.mark.parametrize("make", ["from_function", "instance", "callable argument", "objects in X"])
+@pytest.mark.parametrize("make", ["from_function", "callable argument", "objects in X"])
 def test_what_cannot_be_saved(make, tmp_path):
     X, y = np.eye(4, dtype=np.float32), np.ones((4, 1), dtype=np.float32)
     module, arguments, match = torch.nn.Linear, {}, "importable class"
@@ -167,12 +167,9 @@ def test_what_cannot_be_saved(make, tmp_path):
             pass
 
         module = Inner
-    elif make == "instance":
-        module = torch.nn.Linear(4, 1)
     elif make == "callable argument":
         arguments, match = {"module__dtype": torch.float32}, "plain value.*module__dtype"
-    if make != "instance":
-        arguments |= {"module__in_features": 4, "module__out_features": 1}
+    arguments |= {"module__in_features": 4, "module__out_features": 1}
     net = NeuralNetRegressor(module, train_split=None, verbose=0, max_epochs=1, **arguments)
     net.fit(X, y)
     if make == "objects in X":

@@ -1,4 +1,4 @@
-"""Digests of networks and data: equal where the results are equal, refused where nobody can know."""
+"""Digests of networks and data: equal where results are, refused where nobody can know."""
 
 from hessdiag.digests._content import content_digest, value_digest
 from hessdiag.digests._digester import NotDigestibleError

@@ -305,7 +305,7 @@ class Digester:
             self.put("mask", np.ma.getmaskarray(array).tobytes())
 
     def _feed_module(self, module):
-        """Take in a module: class, settings, parameters, buffers, hooks, and all else that it holds."""
+        """Take in a module: class, settings, parameters, hooks, and all else that it holds."""
         if isinstance(module, torch.jit.ScriptModule):
             self.refuse(module)
         wrapped = module._modules.get("_orig_mod")  # what torch.compile wraps

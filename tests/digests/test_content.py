@@ -513,7 +513,7 @@ spec = importlib.util.spec_from_file_location("content_here", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 sys.modules["content_here"] = module
 spec.loader.exec_module(module)
-for what in ("set of words", "closure over a closure", "frozenset of tuples", "keyword of a partial"):
+for what in ("set of words", "closure over a closure", "frozenset of tuples", "partial"):
     print(module.holding(module.PAIRS[what][0]))
 print(module.digest(module.made(module.nn.Sequential(module.nn.GRU(4, 3)))))
 """
