@@ -21,6 +21,8 @@ ORDER = [
     "hessdiag.moved",
     "hessdiag.resumable",
     "hessdiag.progress",
+    "hessdiag.output_paths",
+    "hessdiag.exit_codes",
     # From a net and its data to numbers.
     "hessdiag.curvature.containers",
     "hessdiag.curvature.composed",
