@@ -425,7 +425,10 @@ def small():
     return hd.FitDiagnoser(TableClassifier(5, random_state=0)).fit(*make_cases(6, n_samples=20))
 
 hessdiag.zoo.load_reference_diagnoser = small
-os.write(1, b"x")
+try:
+    os.write(1, b"x")
+except OSError:
+    pass
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -70,6 +70,9 @@ def describe_net(net, describer, as_made):
         for name, p in getattr(net, attribute).named_parameters()
         if not p.requires_grad
     ]
+    tied = _tied_parameters(net)
+    if tied:
+        description["tied"] = tied
     own = _own_arguments(net)
     if own:
         description["net_arguments"] = {
@@ -172,11 +175,29 @@ def build_net(description, tensors, arrays, import_class):
         part = getattr(net, attribute)
         if isinstance(part, torch.nn.Module):
             _fill(part, _of_one(tensors, _prefix(attribute)))
+    for first, *others in description.get("tied", []):
+        parameter = _owner(net, first).get_parameter(first.rpartition(":")[2])
+        for name in others:
+            place, _, key = name.rpartition(":")[2].rpartition(".")
+            _owner(net, name).get_submodule(place)._parameters[key] = parameter
     for name in description["frozen"]:
-        attribute, colon, rest = name.partition(":")
-        owner, name = (getattr(net, attribute), rest) if colon else (net.module_, name)
-        owner.get_parameter(name).requires_grad_(False)
+        _owner(net, name).get_parameter(name.rpartition(":")[2]).requires_grad_(False)
     return net
+
+
+def _tied_parameters(net):
+    """Names of parameters that are one, in groups."""
+    groups: dict[int, list[str]] = {}
+    for attribute in module_attributes(net)[0]:
+        for name, p in getattr(net, attribute).named_parameters(remove_duplicate=False):
+            groups.setdefault(id(p), []).append(_prefix(attribute) + name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _owner(net, name):
+    """The module of a net that a name in a file belongs to."""
+    attribute, colon, _ = name.rpartition(":")
+    return getattr(net, attribute if colon else "module_")
 
 
 def _arguments_for(role, description, builder):
@@ -202,6 +223,7 @@ def _own_arguments(net):
         for name, value in found.items()
         if name not in _LEFT_OUT
         and "__" not in name
+        and not name.startswith("_")
         and not name.endswith("_")
         and not (name in defaults and _is_default(value, defaults[name]))
     }

@@ -171,7 +171,9 @@ def import_class(role, path):
     module, _, name = path.partition(":")
     try:
         kind = _imported(module)
-        for part in name.split("."):
+        for depth, part in enumerate(name.split(".")):
+            if depth and not isinstance(kind, type):
+                raise AttributeError(f"{part} is looked for in what is no class")
             kind = getattr(kind, part)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(

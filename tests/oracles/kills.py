@@ -21,6 +21,7 @@ import torch
 from hessdiag import zoo
 from hessdiag.cli import main
 from hessdiag.study import StudyDesign
+from hessdiag.study import figures as _figures  # noqa: F401  it is imported where it is used
 
 RECIPES = [
     zoo.Recipe(dataset, 40, noise, "mlp", 1, "relu", width, decay, n_steps=40, seed=seed)
@@ -61,6 +62,9 @@ def shrink():
     StudyDesign.quick = classmethod(lambda cls: STUDY)
     # Fitting the shipped diagnoser anew would be most of the time.
     sys.modules["hessdiag.study._gather"].load_reference_diagnoser = lambda *_: _Diagnoser()
+    # Neither do all figures say more than one does.
+    pictures = sys.modules["hessdiag.study.figures._write"]
+    pictures._DRAWINGS, pictures._RESOLUTION = pictures._DRAWINGS[:1], 30
 
 
 class _Diagnoser:
@@ -118,10 +122,12 @@ def kill_one(what, folder, moment):
 def kill_many(what, folder, n_kills, longest, rng, before=lambda: None):
     """Kill as many runs as asked for, each in its work."""
     killed = 0
-    for _ in range(4 * n_kills):
+    for _ in range(10 * n_kills):
         before()
         if kill_one(what, folder, rng.uniform(0, longest)):
             killed += 1
+        else:
+            longest /= 2  # less was left to do
         if killed == n_kills:
             break
     return killed
@@ -134,7 +140,7 @@ def disturb(what, folder, n_kills, seed):
     seconds = run(what, whole)
     in_work = -(-n_kills // 2)
     done = kill_many(what, killed, in_work, 2 * seconds / in_work, rng)
-    at_tables = run(what, killed)
+    run(what, killed)
     at_tables = run(what, killed)
 
     def without_tables():
