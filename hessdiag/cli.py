@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -11,6 +12,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+
+from hessdiag.exit_codes import MISTAKE, PASSED, SHUT, describe, run_guarded, say
+from hessdiag.output_paths import check_output_file, check_output_folder
+from hessdiag.resumable import write_atomically
+
+_EXIT_CODES = """\
+exit codes:
+  0    all was done, and no network has a diagnosis of --fail-on
+  1    a network has one
+  2    a mistake that the message explains; also a network that --fail-on could not look at
+  3    a failure of the program, a network's code or the machine; --debug shows where
+  130  stopped from the keyboard"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,18 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0, or 2 for a mistake of the user that the message explains.
+        The exit code: 0 if all was done; 1 if a gate is shut; 2 for a mistake that the message
+        explains; 3 for a failure; 130 if it was stopped.
     """
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    try:
-        return arguments.run(arguments)
-    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        print(f"hessdiag: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nhessdiag: stopped; what was finished is kept.", file=sys.stderr)
-        return 130
+    arguments = _parser().parse_args(argv)
+    return run_guarded(lambda: arguments.run(arguments), arguments.debug)
 
 
 def _parser():
@@ -43,26 +49,59 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="hessdiag",
         description="Diagnose trained neural networks from their layer-wise Hessian spectra.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"hessdiag {version('hessdiag')}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    after = argparse.ArgumentParser(add_help=False)
+    after.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show the traceback of an error",
+    )
 
-    demo = commands.add_parser("demo", help="train three networks, diagnose and mend them")
+    demo = commands.add_parser(
+        "demo", parents=[after], help="train three networks, diagnose and mend them"
+    )
     demo.add_argument("--out", default="demo-output", help="folder of the report (%(default)s)")
     demo.set_defaults(run=_demo)
 
-    diagnose = commands.add_parser("diagnose", help="diagnose saved networks")
+    diagnose = commands.add_parser(
+        "diagnose",
+        parents=[after],
+        help="diagnose saved networks",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     diagnose.add_argument("cases", nargs="+", help="folders written by hessdiag.save_case")
     diagnose.add_argument("--html", help="write a report page")
     diagnose.add_argument("--figures", help="folder for a PNG of each network's layer spectra")
-    diagnose.add_argument("--json", help="write diagnoses, probabilities and gains")
+    diagnose.add_argument(
+        "--json", help="write diagnoses, probabilities and gains; - writes them instead of the text"
+    )
+    diagnose.add_argument(
+        "--trust",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="import these classes (package.module.Class), modules, or packages (name.*) too",
+    )
     diagnose.add_argument(
         "--min-confidence",
         type=float,
         metavar="P",
         help='answer "undecided" where no diagnosis has this probability',
     )
-    diagnose.add_argument("--on-error", choices=["raise", "warn"], default="raise")
+    diagnose.add_argument(
+        "--on-error",
+        choices=["raise", "warn"],
+        default="raise",
+        help="stop at a network that cannot be loaded or examined, or leave it out (%(default)s)",
+    )
     diagnose.add_argument(
         "--fail-on",
         nargs="+",
@@ -74,7 +113,9 @@ def _parser():
 
     zoo = commands.add_parser("zoo", help="build or evaluate a model zoo, or test the advice")
     actions = zoo.add_subparsers(required=True, metavar="ACTION")
-    build = actions.add_parser("build", help="train, label and examine networks; resumes")
+    build = actions.add_parser(
+        "build", parents=[after], help="train, label and examine networks; resumes"
+    )
     build.add_argument("--out", default="zoo", help="folder of the zoo (%(default)s)")
     # --groups is its name in the release before, which the shipped table was made by.
     build.add_argument(
@@ -91,7 +132,9 @@ def _parser():
     build.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
     build.add_argument("--table", help="where the table goes (default: table.npz in the zoo)")
     build.set_defaults(run=_zoo_build)
-    evaluate = actions.add_parser("evaluate", help="score the diagnosis on unseen data sets")
+    evaluate = actions.add_parser(
+        "evaluate", parents=[after], help="score the diagnosis on unseen data sets"
+    )
     evaluate.add_argument("--table", help="a table of zoo build (default: the shipped one)")
     evaluate.add_argument("--folds", type=int, default=7)
     evaluate.add_argument("--protocols", nargs="+", help="names of protocols (default: all)")
@@ -103,7 +146,9 @@ def _parser():
     )
     evaluate.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
     evaluate.set_defaults(run=_zoo_evaluate)
-    advise = actions.add_parser("advise", help="test the advice by doing it; resumes")
+    advise = actions.add_parser(
+        "advise", parents=[after], help="test the advice by doing it; resumes"
+    )
     advise.add_argument("--table", help="a table of zoo build (default: the shipped one)")
     advise.add_argument("--out", default="advice", help="folder of new networks (%(default)s)")
     advise.add_argument("--n-networks", type=int, default=60, help="%(default)s")
@@ -120,7 +165,9 @@ def _parser():
     advise.set_defaults(run=_zoo_advise)
 
     study = commands.add_parser(
-        "study", help="how local spectra evolve in training, and what they say; resumes"
+        "study",
+        parents=[after],
+        help="how local spectra evolve in training, and what they say; resumes",
     )
     study.add_argument("--out", default="study", help="folder of the results (%(default)s)")
     study.add_argument(
@@ -137,6 +184,7 @@ def _demo(arguments):
     """hessdiag demo."""
     from hessdiag.demo import run_demo
 
+    check_output_folder(arguments.out, "--out")
     run_demo(arguments.out)
     return 0
 
@@ -159,33 +207,87 @@ def _diagnose(arguments):
         raise ValueError(
             f"Expected --min-confidence between 0 and 1, found {floor:g}. Give a share of 1."
         )
-    cases = [load_case(folder) for folder in arguments.cases]
-    diagnoser = load_reference_diagnoser()
-    diagnoser.set_params(min_confidence=floor)
+    to_stdout = arguments.json == "-"
+    for option in ("html", "json"):
+        if (path := getattr(arguments, option)) and path != "-":
+            check_output_file(path, f"--{option}")
+    if arguments.figures:
+        check_output_folder(arguments.figures, "--figures")
+    skip = arguments.on_error == "warn"
+    loaded = [
+        _unless_it_fails(folder, skip, load_case, folder, trusted=arguments.trust)
+        for folder in arguments.cases
+    ]
+    cases = [case for case in loaded if case is not None]
     reports = []
-    for case in cases:
-        try:
-            reports.append(diagnoser.explain(case))
-        except (ValueError, TypeError) as error:
-            if arguments.on_error == "raise":
-                raise ValueError(f"{case.name}: {error}") from error
-            print(f"hessdiag: {case.name} was skipped: {error}", file=sys.stderr)
+    if cases:
+        diagnoser = load_reference_diagnoser()
+        diagnoser.set_params(min_confidence=floor)
+        found = [_unless_it_fails(case.name, skip, diagnoser.explain, case) for case in cases]
+        reports = [report for report in found if report is not None]
     if not reports:
         raise ValueError(
             "Expected at least one network that can be examined, found none. The lines above "
             "say why, and what to do."
         )
-    print(render_text(reports))
+    content = json.dumps(_finite([_report_content(report) for report in reports]), indent=1)
+    print(content if to_stdout else render_text(reports))
+    notes = sys.stderr if to_stdout else sys.stdout
+    if arguments.json and not to_stdout:
+        write_atomically(Path(arguments.json), content.encode())
     if arguments.html:
         write_html(reports, arguments.html)
-        print(f"Report:  {Path(arguments.html).resolve()}")
+        print(f"Report:  {Path(arguments.html).resolve()}", file=notes)
     if arguments.figures:
         for path in write_figures(reports, arguments.figures):
-            print(f"Spectra: {Path(path).resolve()}")
-    if arguments.json:
-        content = [_report_content(report) for report in reports]
-        Path(arguments.json).write_text(json.dumps(content, indent=1))
-    return int(any(report.answer in arguments.fail_on for report in reports))
+            print(f"Spectra: {Path(path).resolve()}", file=notes)
+    if any(report.answer in arguments.fail_on for report in reports):
+        return SHUT
+    n_skipped = len(arguments.cases) - len(reports)
+    if arguments.fail_on and n_skipped:
+        say(
+            f"Expected to look at all {len(arguments.cases)} networks before the gate opens, found "
+            f"{n_skipped} that were skipped. The lines above say why: mend them or leave them out."
+        )
+        return MISTAKE
+    return PASSED
+
+
+def _unless_it_fails(name, skip, function, *arguments, **keywords):
+    """Call a function on one network; None, with a line that says why, where it is skipped."""
+    try:
+        return function(*arguments, **keywords)
+    except (Exception, SystemExit) as error:
+        explained = isinstance(error, (ValueError, TypeError, FileNotFoundError, ImportError))
+        if skip:
+            say(f"{name} was skipped: {error if explained else describe(error)}")
+            return None
+        if explained:
+            named = str(name) in str(error) or not _is_plain(error)
+            raise error if named else type(error)(f"{name}: {error}") from error
+        raise RuntimeError(f"{name}: {describe(error)}") from error
+
+
+def _is_plain(error):
+    """Say whether an error is made of its message alone."""
+    return type(error) in (ValueError, TypeError, FileNotFoundError, ImportError)
+
+
+def _finite(content):
+    """Replace numbers that JSON does not have by null."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    return content
+
+
+def _write_json(path, content):
+    """Write figures for programs."""
+    write_atomically(Path(path), json.dumps(content, indent=1).encode())
+    print(f"Figures: {Path(path).resolve()}")
 
 
 def _report_content(report):
@@ -211,6 +313,9 @@ def _zoo_build(arguments):
     """hessdiag zoo build."""
     from hessdiag.zoo import build_zoo, choose_tasks, make_recipes
 
+    check_output_folder(arguments.out, "--out")
+    if arguments.table:
+        check_output_file(arguments.table, "--table")
     tasks = choose_tasks(arguments.tasks, arguments.datasets)
     recipes = make_recipes(tasks, arguments.grids, arguments.seeds, arguments.random_state)
     options = f"--grids {arguments.grids} --seeds {arguments.seeds}"
@@ -232,6 +337,8 @@ def _zoo_evaluate(arguments):
     from hessdiag.evaluation import evaluate_zoo, format_evaluation
     from hessdiag.zoo import load_reference_zoo
 
+    if arguments.json:
+        check_output_file(arguments.json, "--json")
     zoo = load_reference_zoo(path=arguments.table)
     result = evaluate_zoo(
         zoo,
@@ -243,8 +350,7 @@ def _zoo_evaluate(arguments):
     )
     print(format_evaluation(result))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(result, indent=1))
-        print(f"Figures: {Path(arguments.json).resolve()}")
+        _write_json(arguments.json, result)
     return 0
 
 
@@ -253,6 +359,9 @@ def _zoo_advise(arguments):
     from hessdiag.evaluation import format_advice, try_advice
     from hessdiag.zoo import load_reference_zoo
 
+    check_output_folder(arguments.out, "--out")
+    if arguments.json:
+        check_output_file(arguments.json, "--json")
     result = try_advice(
         load_reference_zoo(path=arguments.table),
         arguments.out,
@@ -264,8 +373,7 @@ def _zoo_advise(arguments):
     )
     print(format_advice(result))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(result, indent=1))
-        print(f"Figures: {Path(arguments.json).resolve()}")
+        _write_json(arguments.json, result)
     return 0
 
 
@@ -275,6 +383,7 @@ def _study(arguments):
 
     from hessdiag.study import StudyDesign, run_study
 
+    check_output_folder(arguments.out, "--out")
     design = StudyDesign.quick() if arguments.quick else StudyDesign()
     options = " --quick" if arguments.quick else ""
     if arguments.datasets:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
-from collections.abc import Callable, Sequence
+import re
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +57,88 @@ def run_resumable(
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write bytes to a file that is either absent or complete.
+    """Write bytes to a file that is either absent, as it was, or complete.
 
     Parameters
     ----------
     path : pathlib.Path
-        Where to write; the folder is made if it is missing.
+        Where to write; the folder is made if it is missing. What is no plain file, such as a pipe,
+        is written to as it is.
     content : bytes
         What to write.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(path)
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    path = Path(os.path.realpath(path))  # a link stays one
+    partial = path.with_name(f".{path.name}.{_writer()}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def clear_partial_files(folder: Path) -> None:
+    """Remove what killed processes of this machine have left in mid-writing.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where to look, in all folders below as well.
+    """
+    host = _writer().partition("-")[0]
+    for path in folder.rglob(".*.part"):
+        found = _PARTIAL.search(path.name)
+        if found is not None and found["host"] == host and not _is_alive(int(found["process"])):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let one process after the other work in a folder; a process that is killed lets go.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder; it must be there.
+
+    Yields
+    ------
+    None
+        While the folder is one's own. Systems that cannot lock do not wait.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # file systems that do not know locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+_PARTIAL = re.compile(r"\.(?P<host>[0-9a-f]+)-(?P<process>\d+)\.[0-9a-f]{8}\.part$")
+
+
+def _writer():
+    """Say which machine and process writes."""
+    host = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
+    return f"{host}-{os.getpid()}"
+
+
+def _is_alive(process):
+    """Say whether a process of this machine runs."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

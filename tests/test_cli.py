@@ -1,6 +1,7 @@
 """The command line as a user meets it: real processes, exit codes, messages without traceback."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.resources import files
@@ -8,6 +9,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import torch
+from skorch import NeuralNetRegressor
 
 import hessdiag as hd
 from hessdiag.cli import main
@@ -278,3 +280,194 @@ def test_stopped_by_the_user(monkeypatch, capsys):
     monkeypatch.setattr("hessdiag.zoo.load_reference_zoo", interrupt)
     assert main(["zoo", "evaluate"]) == 130
     assert "kept" in capsys.readouterr().err
+
+
+def cli(*arguments, **options):
+    """A process as a shell starts it, with standard output and error as they are asked for."""
+    command = [sys.executable, "-m", "hessdiag.cli", *map(str, arguments)]
+    return subprocess.run(command, check=False, text=True, **options)
+
+
+CLASS = "import sys\nimport torch\n\nclass Net(torch.nn.Linear):\n"
+NETWORKS = {
+    "ends_on_import": "import sys\nsys.exit(0)",
+    "ends_at_once": "import os\nos._exit(0)",
+    "fails_on_import": "raise RuntimeError('no luck')",
+    "ends_when_made": CLASS + "    def __init__(self, *a, **k):\n        sys.exit(0)",
+    "ends_when_run": CLASS + "    def forward(self, x):\n        sys.exit(0)",
+    "fails_when_run": CLASS + "    def forward(self, x):\n        raise KeyError('weights')",
+}
+
+
+@pytest.fixture
+def rogue(tmp_path, monkeypatch):
+    """A function that saves a case whose class comes from code as given."""
+
+    def make(name):
+        net = hd.load_case(_linear_case(tmp_path / name)).net
+        (tmp_path / f"{name}.py").write_text(NETWORKS[name])
+        path = tmp_path / name / "case.json"
+        content = json.loads(path.read_text()) | {"module": f"{name}:Net"}
+        path.write_text(json.dumps(content))
+        return path.parent if net else None
+
+    monkeypatch.syspath_prepend(tmp_path)
+    yield make
+    for name in NETWORKS:
+        sys.modules.pop(name, None)
+
+
+def _linear_case(folder):
+    X, y = np.eye(4, dtype=np.float32), np.ones((4, 1), dtype=np.float32)
+    net = NeuralNetRegressor(
+        torch.nn.Linear, module__in_features=4, module__out_features=1, train_split=None, verbose=0
+    )
+    hd.save_case(hd.NetworkCase(net.initialize(), X, y, name=folder.name), folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_code_of_a_network_does_not_open_the_gate(name, rogue, folders, small_diagnoser, capsys):
+    folder = rogue(name)
+    one = ["diagnose", str(folder), "--fail-on", "overfitting"]
+    assert main(one) == 2
+    assert "trusted" in capsys.readouterr().err
+    assert name not in sys.modules
+    assert main([*one, "--trust", name]) in (2, 3)
+    said = capsys.readouterr().err
+    assert said.startswith("hessdiag: ")
+    assert said.count("\n") == 1
+    # With a sound network beside it, the gate is not opened by what could not be looked at.
+    two = ["diagnose", str(folders[0]), str(folder), "--trust", name, "--on-error", "warn"]
+    assert main(two) == 0
+    assert f"{name} was skipped" in capsys.readouterr().err
+    others = [d for d in DIAGNOSES if d != small_diagnoser.predict([hd.load_case(folders[0])])[0]]
+    assert main([*two, "--fail-on", *others]) == 2
+    assert "1 that were skipped" in capsys.readouterr().err
+    assert main([*two, "--fail-on", *DIAGNOSES]) == 1
+
+
+def test_trust_by_module_class_and_package(rogue, small_diagnoser, tmp_path, capsys):
+    folder = rogue("ends_when_made")
+    for wrong in (["other"], ["ends_when_made.Other"], ["ends_when.*"], ["ends_when_mad"]):
+        assert main(["diagnose", str(folder), "--trust", *wrong]) == 2
+        assert "--trust ends_when_made.Net" in capsys.readouterr().err
+    assert "ends_when_made" not in sys.modules
+    for right in ("ends_when_made", "ends_when_made.Net", "ends_when_made.*"):
+        assert main(["diagnose", str(folder), "--trust", right]) in (2, 3)
+        assert "end the process" in capsys.readouterr().err
+
+
+def test_failures_are_no_shut_gate(monkeypatch, capsys):
+    for error, code in [
+        (RuntimeError("first line.\nsecond"), 3),
+        (ZeroDivisionError(), 3),
+        (MemoryError("no more"), 3),
+        (SystemExit(0), 3),
+        (SystemExit(1), 3),
+        (GeneratorExit(), 3),
+        (OSError(28, "No space left on device"), 3),
+        (RecursionError("too deep"), 3),
+        (PermissionError(13, "Permission denied"), 2),
+        (IsADirectoryError(21, "Is a directory"), 2),
+        (ValueError("Expected this, found that. Do so."), 2),
+    ]:
+
+        def fail(*args, error=error, **kwargs):
+            raise error
+
+        monkeypatch.setattr("hessdiag.zoo.load_reference_zoo", fail)
+        assert main(["zoo", "evaluate"]) == code, error
+        said = capsys.readouterr().err
+        assert said.startswith("hessdiag: ")
+        assert said.count("\n") == 1
+        assert "Traceback" not in said
+        for debug in (["--debug", "zoo", "evaluate"], ["zoo", "evaluate", "--debug"]):
+            assert main(debug) == code
+            assert "Traceback" in capsys.readouterr().err
+
+
+def test_json_to_standard_output(folders, small_diagnoser, capsys):
+    assert main(["diagnose", str(folders[0]), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "narrow"
+
+
+@pytest.mark.parametrize("option", ["--html", "--json"])
+def test_places_that_cannot_be_written_are_told_first(option, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    # Nothing is loaded before: the case is not even there.
+    for path in ("folder", "file/report", "file/deep/report"):
+        assert main(["diagnose", "nowhere", option, str(tmp_path / path)]) == 2
+        said = capsys.readouterr().err
+        assert option in said
+        assert "nowhere" not in said
+    assert main(["diagnose", "nowhere", "--figures", str(tmp_path / "file")]) == 2
+    assert "--figures" in capsys.readouterr().err
+    for command in (["demo"], ["study", "--quick"], ["zoo", "build"], ["zoo", "advise"]):
+        assert main([*command, "--out", str(tmp_path / "file")]) == 2
+        assert "--out" in capsys.readouterr().err
+    assert main(["zoo", "build", "--table", str(tmp_path / "folder")]) == 2
+    assert "--table" in capsys.readouterr().err
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert main(["diagnose", "nowhere", option, str(tmp_path / "new")]) == 2
+    assert "not allowed" in capsys.readouterr().err
+
+
+SMALL = """
+import os, sys
+import hessdiag as hd, hessdiag.zoo
+from hessdiag.cli import main
+from hessdiag.diagnosis import TableClassifier
+from hessdiag.testing import make_cases
+
+def small():
+    return hd.FitDiagnoser(TableClassifier(5, random_state=0)).fit(*make_cases(6, n_samples=20))
+
+hessdiag.zoo.load_reference_diagnoser = small
+try:
+    os.write(1, b"x")
+except OSError:
+    pass
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_head_and_full_disks(folders, tmp_path):
+    command = [sys.executable, "-c", SMALL, "diagnose", str(folders[0])]
+    content = tmp_path / "r.json"
+    # The reader is gone before the report comes: the rest is done, and the gate says what it says.
+    for names, code in ((DIAGNOSES, 1), ((), 0)):
+        options = ["--json", str(content)] + (["--fail-on", *names] if names else [])
+        process = subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        process.stdout.read(1)
+        process.stdout.close()
+        said = process.stderr.read()
+        process.stderr.close()
+        assert process.wait() == code, said
+        assert said == ""
+        assert json.loads(content.read_text())[0]["name"] == "narrow"
+        content.unlink()
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "w") as full:
+            options = {"stdout": full, "stderr": subprocess.PIPE, "text": True, "check": False}
+            run = subprocess.run([*command, "--fail-on", *DIAGNOSES], **options)
+        assert run.returncode == 3, run.stderr
+        assert run.stderr.count("\n") == 1
+        assert "No space left" in run.stderr
+        run = cli("diagnose", folders[0], "--json", "/dev/full", capture_output=True)
+        assert run.returncode == 3, run.stderr
+        assert "No space left" in run.stderr.splitlines()[-1]
+        assert os.path.exists("/dev/full")
+        assert not os.path.isfile("/dev/full")
+
+
+@pytest.mark.slow
+def test_help_tells_the_exit_codes():
+    for command in ([], ["diagnose"]):
+        said = cli(*command, "--help", capture_output=True).stdout
+        assert "exit codes" in said
+        assert "--debug" in said

@@ -21,6 +21,8 @@ ORDER = [
     "hessdiag.moved",
     "hessdiag.resumable",
     "hessdiag.progress",
+    "hessdiag.output_paths",
+    "hessdiag.exit_codes",
     # From a net and its data to numbers.
     "hessdiag.curvature.containers",
     "hessdiag.curvature.composed",
@@ -32,6 +34,7 @@ ORDER = [
     "hessdiag.spectra",
     # A case is checked as the curvature of its net is prepared, so it comes after curvature;
     # spectra know no cases, examinations do.
+    "hessdiag.digests",
     "hessdiag.cases",
     "hessdiag.case_files",
     "hessdiag.examination",
@@ -61,7 +64,7 @@ ORDER = [
 
 #: Modules that import what they are given as a string: other people's packages, the classes that a
 #: file names, and names of ours that have moved, each when it is asked for.
-BY_STRING = {"hessdiag.optional", "hessdiag.case_files", "hessdiag.moved"}
+BY_STRING = {"hessdiag.optional", "hessdiag.case_files._trust", "hessdiag.moved"}
 
 NOT_WRITTEN_OUT = "<a string>"
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
-from skorch.utils import is_dataset
 
 from hessdiag.cases._estimators import taken_apart
 from hessdiag.cases._held_back import part_trained_on
@@ -25,6 +20,7 @@ from hessdiag.curvature.network import (
     module_attributes,
     untouched_surroundings,
 )
+from hessdiag.digests import content_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -268,13 +264,19 @@ class NetworkCase:
     def digest(self) -> str:
         """Return a digest of everything the examination depends on.
 
-        Parameters and buffers, architecture, criterion with its settings, and data count; what
-        training or prediction leave behind (history, optimizer, train/eval mode) does not.
+        Parameters and buffers, architecture, the code of one's own classes and functions with what
+        it reads, hooks, all that is held on modules, criterion, and data count; what training or
+        prediction leave behind (history, optimizer, train/eval mode) does not.
 
         Returns
         -------
         str
             32 hexadecimal digits (BLAKE2b), the same in every process.
+
+        Raises
+        ------
+        hessdiag.digests.NotDigestibleError
+            If something may hold what cannot be seen; such a case is examined each time.
 
         Examples
         --------
@@ -290,18 +292,7 @@ class NetworkCase:
         >>> case.digest() == before
         True
         """
-        digest = hashlib.blake2b(digest_size=16)
-        _feed_text(digest, _class_name(self.net))
-        modules, criteria = module_attributes(self.net)
-        for attribute in modules + criteria:
-            part = getattr(self.net, attribute)
-            _feed_text(digest, attribute)
-            _feed_callable(digest, getattr(part, "_orig_mod", part))
-        _feed_data(digest, self.X)
-        _feed_data(digest, self.y)
-        if self.output is not None:
-            _feed_text(digest, f"output={self.output!r}")
-        return digest.hexdigest()
+        return content_digest(self.net, self.X, self.y, self.output)
 
     def __repr__(self):
         """Show name, classes and size."""
@@ -389,75 +380,3 @@ def check_case(
             output=case.output,
         )
     return case
-
-
-def _class_name(instance):
-    """Name the class of an object in full."""
-    return f"{type(instance).__module__}.{type(instance).__qualname__}"
-
-
-def _feed_text(digest, text):
-    """Add a text; memory addresses in it do not count."""
-    digest.update(re.sub(r" at 0x[0-9a-fA-F]+", "", text).encode() + b"\0")
-
-
-def _feed_callable(digest, part):
-    """Add a module or a criterion: class, structure, settings, parameters and buffers."""
-    if not isinstance(part, torch.nn.Module):
-        name = getattr(part, "__qualname__", None)
-        _feed_text(digest, repr(part) if name is None else f"{part.__module__}.{name}")
-        return
-    _feed_text(digest, _class_name(part))
-    _feed_text(digest, repr(part))
-    for name, module in part.named_modules():
-        _feed_text(digest, f"{name}:{_class_name(module)}")
-        for key in sorted(vars(module)):
-            value = vars(module)[key]
-            if key != "training" and isinstance(value, (bool, int, float, str, tuple, type(None))):
-                _feed_text(digest, f"{key}={value!r}")
-    for name, tensor in [*part.named_parameters(), *part.named_buffers()]:
-        _feed_text(digest, f"{name}:{getattr(tensor, 'requires_grad', False)}")
-        _feed_data(digest, tensor)
-
-
-def _feed_data(digest, data):
-    """Add data of any form that skorch takes, by its content."""
-    feed = partial(_feed_data, digest)
-    if data is None:
-        _feed_text(digest, "None")
-    elif isinstance(data, torch.Tensor):
-        tensor = data.detach().cpu()
-        if tensor.layout is not torch.strided:
-            tensor = tensor.to_dense()
-        if tensor.dtype == torch.bfloat16:
-            tensor = tensor.float()
-        feed(tensor.resolve_conj().numpy())
-    elif isinstance(data, dict):
-        for key in sorted(data, key=str):
-            _feed_text(digest, str(key))
-            feed(data[key])
-    elif is_dataset(data):
-        _feed_text(digest, f"{_class_name(data)}:{len(data)}")
-        for index in range(len(data)):
-            feed(data[index])
-    elif hasattr(data, "tocsr") and hasattr(data, "indptr"):
-        _feed_text(digest, f"sparse {data.shape}")
-        for part in (data.data, data.indices, data.indptr):
-            feed(part)
-    elif hasattr(data, "columns") and hasattr(data, "iloc"):
-        for column in data.columns:
-            _feed_text(digest, str(column))
-            feed(np.asarray(data[column]))
-    elif isinstance(data, (list, tuple)) and any(
-        isinstance(item, (list, tuple, dict, np.ndarray, torch.Tensor)) for item in data
-    ):
-        _feed_text(digest, f"sequence {len(data)}")
-        for item in data:
-            feed(item)
-    else:
-        array = np.asarray(data)
-        _feed_text(digest, f"{array.dtype.str} {array.shape}")
-        if array.dtype.hasobject:
-            _feed_text(digest, repr(array.tolist()))
-        else:
-            digest.update(np.ascontiguousarray(array).tobytes())

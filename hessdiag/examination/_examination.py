@@ -82,8 +82,8 @@ class Examination:
     ----------
     name : str or None
         Name of the case.
-    digest : str
-        Digest of net and data, see `hessdiag.cases.NetworkCase.digest`.
+    digest : str or None
+        Digest of net and data, see `hessdiag.cases.NetworkCase.digest`; None where there is none.
     layers : tuple of LayerExamination
         The layers, in forward order.
     network : LayerExamination
@@ -115,7 +115,7 @@ class Examination:
     """
 
     name: str | None
-    digest: str
+    digest: str | None
     layers: tuple[LayerExamination, ...]
     network: LayerExamination
     context: Mapping[str, float | str] = field(default_factory=dict)

@@ -29,7 +29,8 @@ class LocalHessians(LocalSpectra):
     Parameters
     ----------
     digest : str or None, default=None
-        Digest of net and data where it is known, see `NetworkCase.digest`; None computes it.
+        Digest of net and data where it is known, see `NetworkCase.digest`; None computes it, where
+        there is one.
 
     Raises
     ------
@@ -90,9 +91,7 @@ class LocalHessians(LocalSpectra):
             random_state=random_state,
             output=output,
         )
-        self._digest = (
-            NetworkCase(net, X, y, held_back="keep").digest() if digest is None else digest
-        )
+        self._digest = _digest_or_none(net, X, y, output) if digest is None else digest
         shape = getattr(X, "shape", None)
         self._n_inputs = int(shape[1]) if shape is not None and len(shape) == 2 else None
         self._made_with = {
@@ -180,6 +179,14 @@ class LocalHessians(LocalSpectra):
         if max_samples is not None:
             made_with["max_samples"] = max_samples
         return Examination(name, self._digest, layers, network, context, made_with)
+
+
+def _digest_or_none(net, X, y, output):
+    """Return the digest of net and data; None where something cannot be seen through."""
+    try:
+        return NetworkCase(net, X, y, held_back="keep", output=output).digest()
+    except Exception:
+        return None
 
 
 @take_parameters(LocalHessians.examine, LocalHessians, LocalSpectra)

@@ -10,16 +10,22 @@ from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 import joblib
+import torch
 from joblib import Memory
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from hessdiag.cases import NetworkCase, check_case
+from hessdiag.digests import NotDigestibleError, value_digest
 from hessdiag.examination import Examination
 from hessdiag.features._check_list import check_list
 from hessdiag.features._kept_examinations import examine, keep, kept
 from hessdiag.features._layer_table import LayerTable
 from hessdiag.features._skipped_case import SkippedCase, SkippedCaseWarning
+from hessdiag.version import __version__
+
+# What keys of cases begin with whose content nobody can know.
+_NAMELESS = "nameless "
 
 
 class LayerSpectra(  # type: ignore[call-arg]
@@ -29,7 +35,8 @@ class LayerSpectra(  # type: ignore[call-arg]
 
     A case is examined once for each content and setting: within a process the results are kept by
     a digest of the network, its loss, its data and the settings; with `memory` they are kept on
-    disk, across processes and sessions.
+    disk, across processes and sessions. What holds an object that cannot be digested is examined
+    each time.
 
     Parameters
     ----------
@@ -229,19 +236,24 @@ class LayerSpectra(  # type: ignore[call-arg]
         _check_cases(X)
         results: list[Any] = list(X)
         keys: dict[int, str] = {}
-        todo: dict[str, tuple[NetworkCase, str]] = {}
+        todo: dict[str, tuple[NetworkCase, str | None]] = {}
         outcomes: dict[str, Any] = {}
         for index, case in enumerate(X):
             if not isinstance(case, NetworkCase):
                 continue
             try:
-                keys[index] = self._enter(case, todo, outcomes)
+                keys[index] = self._enter(case, index, todo, outcomes)
             except Exception as error:
                 results[index] = self._skip(case, index, error)
         workers = joblib.Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
         settings = self._settings()
         found = workers(
-            joblib.delayed(_examine_safely)(case, key, settings | {"digest": digest}, self.memory)
+            joblib.delayed(_examine_safely)(
+                case,
+                key,
+                settings | {"digest": digest},
+                None if _is_nameless(key) else self.memory,
+            )
             for key, (case, digest) in todo.items()
         )
         outcomes |= dict(zip(todo, found, strict=True))
@@ -251,17 +263,18 @@ class LayerSpectra(  # type: ignore[call-arg]
                 results[index] = self._skip(X[index], index, outcome)
                 continue
             results[index] = outcome
-            keep(key, outcome)
+            if not _is_nameless(key):
+                keep(key, outcome)
         return results
 
-    def _enter(self, case, todo, outcomes):
+    def _enter(self, case, index, todo, outcomes):
         """Return the key of a case, and see that it has an outcome or is to be examined.
 
         The same content may come several times in a list, or be kept: it is digested to know that,
-        but checked and examined once.
+        but checked and examined once. What has no digest is examined each time.
         """
         digest = self._digest(case)
-        key = self._key(case, digest)
+        key = self._key(case, digest, index)
         if (found := kept(key)) is not None:
             outcomes[key] = found
         elif key not in todo and key not in outcomes:
@@ -293,22 +306,35 @@ class LayerSpectra(  # type: ignore[call-arg]
             "random_state",
         )
         settings = {name: getattr(self, name) for name in names}
-        # Results that are kept already have no such entries in their keys.
         optional = {name: getattr(self, name) for name in ("batch_size", "tolerance", "max_memory")}
         return settings | {name: value for name, value in optional.items() if value is not None}
 
     def _digest(self, case):
-        """Digest of a case's content; a case that has none is checked, to know what is wrong."""
+        """Digest of a case's content, or None where that cannot be known.
+
+        A case whose data cannot be read is checked, to know what is wrong.
+        """
         try:
             return case.digest()
+        except NotDigestibleError:
+            return None
         except Exception:
             self._check(case)
             raise
 
-    def _key(self, case, digest):
+    def _key(self, case, digest, index):
         """Digest of the case's name, its content and the settings."""
-        settings = json.dumps([case.name, self._settings()], sort_keys=True, default=str)
-        return hashlib.blake2b((digest + settings).encode(), digest_size=16).hexdigest()
+        settings = {
+            name: int(value) if isinstance(value, Integral) else value
+            for name, value in self._settings().items()
+        }
+        try:
+            if digest is None:
+                raise NotDigestibleError
+            text = json.dumps([case.name, settings], sort_keys=True, default=value_digest)
+        except (NotDigestibleError, TypeError):
+            return _NAMELESS + str(index)
+        return hashlib.blake2b((digest + text).encode(), digest_size=16).hexdigest()
 
     def _skip(self, case, index, error):
         """Raise, or warn and return the placeholder."""
@@ -324,6 +350,11 @@ class LayerSpectra(  # type: ignore[call-arg]
         return SkippedCase(case.name, f"{type(error).__name__}: {error}")
 
 
+def _is_nameless(key):
+    """Say whether a key stands for a case without a digest, of which nothing is kept."""
+    return key.startswith(_NAMELESS)
+
+
 def _check_cases(X):
     """Refuse anything but a non-empty list of cases; examined ones pass through."""
     accepted = (NetworkCase, Examination, LayerTable, SkippedCase)
@@ -336,6 +367,8 @@ def _examine_safely(case, key, settings, memory):
         if memory is None:
             return _examine_case(key, case, settings)
         store = Memory(memory, verbose=0) if isinstance(memory, str) else memory
+        # What another release has found may not be what this one finds.
+        key = f"{key} by {__version__} with torch {torch.__version__}"
         return store.cache(_examine_case, ignore=["case", "settings"])(key, case, settings)
     except Exception as error:
         return error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hessdiag.plotting import LayerSpectraDisplay, figure_bytes
 from hessdiag.reporting._words import case_names, check_reports, percent, telling_layers
+from hessdiag.resumable import write_atomically
 
 if TYPE_CHECKING:
     from hessdiag.diagnosis import DiagnosisReport
@@ -75,7 +76,7 @@ def write_figures(reports: Sequence[DiagnosisReport], folder: str | os.PathLike[
             layers=drawn_layers(report),
         )
         path = folder / f"spectra-{stem}.png"
-        path.write_bytes(figure_bytes(display.figure_, dpi=_RESOLUTION))
+        write_atomically(path, figure_bytes(display.figure_, dpi=_RESOLUTION))
         paths.append(path)
     return paths
 

@@ -17,6 +17,7 @@ from hessdiag.reporting._words import (
     explanations,
     summary,
 )
+from hessdiag.resumable import write_atomically
 from hessdiag.version import __version__
 
 if TYPE_CHECKING:
@@ -134,8 +135,7 @@ def write_html(
     """
     html = render_html(reports, title=title)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
+    write_atomically(path, html.encode())
     return path
 
 

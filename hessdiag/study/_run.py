@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hessdiag.optional import import_optional
-from hessdiag.resumable import write_atomically
+from hessdiag.resumable import clear_partial_files, write_atomically
 from hessdiag.study._claims import weigh_claims
 from hessdiag.study._correlations import correlate
 from hessdiag.study._design import DATA_SETS, StudyDesign
@@ -74,6 +74,7 @@ def run_study(
     folder = Path(folder)
     parts = folder / "parts"
     _check_design(design, parts)
+    clear_partial_files(folder)
     first_commit = _first_commit(parts, provenance)
     started = time.monotonic()
     experiments = run_pilot(design, parts, n_jobs, progress)

@@ -134,8 +134,15 @@ def _save(folder, part, name, content):
     write_atomically(Path(folder) / part / f"{name}.json", json.dumps(content).encode())
 
 
+def _is_saved(folder, part, name):
+    """Say whether a worker of another study in this folder has saved it since work was listed."""
+    return (Path(folder) / part / f"{name}.json").exists()
+
+
 def _train_pilot(recipe: Recipe, folder):
     """Train one network of the pilot in a worker; keep its held-out losses."""
+    if _is_saved(folder, "pilot", recipe.id):
+        return
     torch.set_num_threads(1)
     _, record = train_recipe(recipe)
     curve = [loss / record.null_loss for loss in record.test_losses]
@@ -146,6 +153,8 @@ def _train_pilot(recipe: Recipe, folder):
 
 def _run_experiment(item, folder):
     """Train one network, and measure it at every checkpoint, in a worker."""
+    if _is_saved(folder, "runs", item.recipe.id):
+        return
     torch.set_num_threads(1)
     recipe, design = item.recipe, item.design
     steps = design.checkpoints
@@ -178,6 +187,8 @@ def _run_experiment(item, folder):
 
 def _run_student(item, folder):
     """Train one student and measure it at the end, in a worker."""
+    if _is_saved(folder, "students", item.recipe.id):
+        return
     torch.set_num_threads(1)
     net, record = train_recipe(item.recipe)
     split = recipe_split(item.recipe)

@@ -52,6 +52,8 @@ def train_zoo(
 def _train_and_save(recipe, folder):
     """Train one recipe in a worker."""
     torch.set_num_threads(1)
+    if ZooStore(folder).network_path(recipe.id).exists():
+        return  # by another builder, since the work was listed
     net, record = train_recipe(recipe)
     ZooStore(folder).save_network(recipe, net, record)
 

@@ -130,6 +130,8 @@ def _examine_and_save(item, folder):
     torch.set_num_threads(1)
     recipe_id, settings = item
     store = ZooStore(folder)
+    if store.examination_path(recipe_id).exists():
+        return  # by another builder, since the work was listed
     case = store.load_case(recipe_id)
     values = weight_statistics(case.net.module_)
     found = {

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hessdiag.resumable import clear_partial_files, write_atomically
 from hessdiag.zoo._builder import save_settings, train_zoo
 from hessdiag.zoo._examination import (
     REFERENCE_SPECTRA,
@@ -60,13 +61,15 @@ def build_zoo(
     ids = "".join(recipe.id for recipe in recipes)
     digest = hashlib.blake2b(ids.encode(), digest_size=8).hexdigest()
     settings = {"command": provenance.get("command"), "n_recipes": len(recipes), "recipes": digest}
+    clear_partial_files(store.folder)
     save_settings(store, settings)
     train_zoo(recipes, folder, n_jobs, progress)
     wanted = {recipe.id for recipe in recipes}
     records = store.records_frame()
     records = records[records["id"].isin(wanted)]
     labelled = label_networks(records)
-    labelled.drop(columns="test_losses").to_csv(store.folder / "networks.csv", index=False)
+    listed = labelled.drop(columns="test_losses").to_csv(index=False, lineterminator="\n")
+    write_atomically(store.folder / "networks.csv", listed.encode())
     chosen = choose_networks(labelled)
     examine_zoo(chosen["id"].tolist(), folder, n_jobs=n_jobs, progress=progress)
     reliability = label_reliability(records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ from hessdiag.features import (
 )
 from hessdiag.moved import warn_of_old_name
 from hessdiag.optional import import_optional
+from hessdiag.resumable import write_atomically
 from hessdiag.zoo._examination import REFERENCE_SPECTRA
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES
 from hessdiag.zoo.tasks import load_dataset
@@ -139,8 +141,9 @@ def write_reference(
         [[table.context[name] for name in CONTEXT_MEASURES] for table in tables], dtype=np.float32
     )
     arrays["provenance"] = np.array(json.dumps(provenance, sort_keys=True))
-    with open(path, "wb") as file:
-        np.savez_compressed(file, **arrays)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    write_atomically(Path(path), stream.getvalue())
 
 
 def read_reference(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hessdiag.plotting import figure_bytes
+from hessdiag.resumable import write_atomically
 from hessdiag.study.figures._correlations import draw_correlations
 from hessdiag.study.figures._coupling import draw_coupling
 from hessdiag.study.figures._early import draw_early
@@ -99,5 +100,5 @@ def write_figures(figures: Sequence[StudyFigure], folder: str | os.PathLike[str]
             graphic = figure_bytes(figure.figure, format="svg", metadata={"Date": None})
             for suffix, content in ((".png", image), (".svg", graphic)):
                 paths.append(folder / f"{figure.name}{suffix}")
-                paths[-1].write_bytes(content)
+                write_atomically(paths[-1], content)
     return paths

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hessdiag.optional import import_optional
+from hessdiag.resumable import write_atomically
 from hessdiag.study.figures import inline_svg
 from hessdiag.study.page._columns import table_views
 from hessdiag.study.page._findings import find
@@ -86,8 +87,7 @@ def write_page(
         )
     )
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
+    write_atomically(path, html.encode())
     return path
 
 

@@ -1,0 +1,77 @@
+"""Where results go: looked at before long work, so that it is not done for nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def check_output_file(path: str | os.PathLike[str], option: str) -> None:
+    """Check that a file can be written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; it need not be there, nor its folder.
+    option : str
+        What the user calls it.
+
+    Raises
+    ------
+    ValueError
+        If a folder is in its place, a file in the place of its folder, or writing is not allowed.
+
+    Examples
+    --------
+    >>> from hessdiag.output_paths import check_output_file
+    >>> check_output_file("report.html", "--html")
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(
+            f"Expected a file to write for {option}, found the folder {path}. Name a file in it."
+        )
+    if path.exists():
+        if not os.access(path, os.W_OK):
+            raise _not_allowed(path, option)
+        return
+    check_output_folder(path.absolute().parent, option)
+
+
+def check_output_folder(path: str | os.PathLike[str], option: str) -> None:
+    """Check that files can be written to a folder.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder; it need not be there.
+    option : str
+        What the user calls it.
+
+    Raises
+    ------
+    ValueError
+        If a file is in its place, or writing is not allowed.
+
+    Examples
+    --------
+    >>> from hessdiag.output_paths import check_output_folder
+    >>> check_output_folder("figures", "--figures")
+    """
+    path = Path(path).absolute()
+    nearest = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        raise ValueError(
+            f"Expected a folder to write to for {option}, found that {nearest} is none. Name "
+            "another place, or remove what is there."
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise _not_allowed(nearest, option)
+
+
+def _not_allowed(path, option):
+    """What to say where writing is not allowed."""
+    return ValueError(
+        f"Expected a place to write to for {option}, found that writing to {path} is not allowed. "
+        "Name another place, or change its permissions."
+    )

@@ -1,0 +1,170 @@
+"""Commands that resume, killed at random moments: `kills.py zoo|study folder n_kills seed`.
+
+The packages are imported once; each run is a process of its own, forked from this one, and calls
+the command line. Prints as JSON how many were killed, and how long an undisturbed run takes.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hessdiag import zoo
+from hessdiag.cli import main
+from hessdiag.study import StudyDesign
+from hessdiag.study import figures as _figures  # noqa: F401  it is imported where it is used
+
+RECIPES = [
+    zoo.Recipe(dataset, 40, noise, "mlp", 1, "relu", width, decay, n_steps=40, seed=seed)
+    for dataset, noise in (("iris", 0.25), ("wine", 0.0))
+    for width in (1, 4, 16)
+    for decay in (0.0, 1.0)
+    for seed in (0, 1)
+]
+STUDY = replace(
+    StudyDesign.quick(),
+    data_sets=("wisconsin", "vehicle"),
+    mlp_widths=(1, 4, 8),
+    weight_decays=(0.0,),
+    n_pilot_seeds=1,
+    n_train=40,
+    n_steps=4,
+    max_gram_size=40,
+    dense_limit=30,
+    n_coupling_probes=2,
+    teachers=("teacher-2-relu-noisy-10",),
+    ratios=(1.0, 2.0),
+    n_student_seeds=1,
+)
+COMMANDS = {
+    "zoo": (["zoo", "build", "--n-jobs", "1", "--out"], ["table.npz", "networks.csv"]),
+    "study": (
+        ["study", "--quick", "--n-jobs", "1", "--out"],
+        ["experiments.csv", "claims.csv", "about.json", "index.html", "figures"],
+    ),
+}
+LONGEST = 300
+
+
+def shrink():
+    """Let the commands mean small work, in this process and what is forked from it."""
+    zoo.make_recipes = lambda *_: RECIPES
+    zoo.choose_tasks = lambda *_: []
+    StudyDesign.quick = classmethod(lambda cls: STUDY)
+    # Fitting the shipped diagnoser anew would be most of the time.
+    sys.modules["hessdiag.study._gather"].load_reference_diagnoser = lambda *_: _Diagnoser()
+    # Neither do all figures say more than one does.
+    pictures = sys.modules["hessdiag.study.figures._write"]
+    pictures._DRAWINGS, pictures._RESOLUTION = pictures._DRAWINGS[:1], 30
+
+
+class _Diagnoser:
+    """Says of every network that it may be anything."""
+
+    classes_ = np.array(["overfitting", "underparameterized", "well-fit"])
+
+    def predict_proba(self, tables):
+        return np.full((len(tables), 3), 1 / 3)
+
+    def predict(self, tables):
+        return ["well-fit"] * len(tables)
+
+
+def start(what, folder):
+    """Start a command as a process group of its own."""
+    process = os.fork()
+    if process:
+        return process
+    os.setpgid(0, 0)
+    log = os.open(f"{folder}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    status = 99
+    try:
+        status = main([*COMMANDS[what][0], str(folder)])
+    finally:
+        os._exit(status)
+
+
+def finish(process):
+    """Wait for a process to end, and return its exit code; minus the signal for a killed one."""
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def run(what, folder):
+    """Run a command to its end, and return how long that took."""
+    started = time.monotonic()
+    status = finish(start(what, folder))
+    assert status == 0, Path(f"{folder}.log").read_text()[-3000:]
+    return time.monotonic() - started
+
+
+def kill_one(what, folder, moment):
+    """Start a command and kill it; say whether it was still at work."""
+    process = start(what, folder)
+    time.sleep(moment)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(process, signal.SIGKILL)
+    status = finish(process)
+    assert status in (0, -signal.SIGKILL), Path(f"{folder}.log").read_text()[-3000:]
+    return status != 0
+
+
+def kill_many(what, folder, n_kills, longest, rng, before=lambda: None):
+    """Kill as many runs as asked for, each in its work."""
+    killed = 0
+    for _ in range(10 * n_kills):
+        before()
+        if kill_one(what, folder, rng.uniform(0, longest)):
+            killed += 1
+        else:
+            longest /= 2  # less was left to do
+        if killed == n_kills:
+            break
+    return killed
+
+
+def disturb(what, folder, n_kills, seed):
+    """Make one folder undisturbed, one with kills, and one by two processes, one of them killed."""
+    rng = random.Random(seed)
+    whole, killed, shared = (folder / name for name in ("whole", "killed", "shared"))
+    seconds = run(what, whole)
+    in_work = -(-n_kills // 2)
+    done = kill_many(what, killed, in_work, 2 * seconds / in_work, rng)
+    run(what, killed)
+    at_tables = run(what, killed)
+
+    def without_tables():
+        for name in COMMANDS[what][1]:
+            path = killed / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    done += kill_many(what, killed, n_kills - in_work, at_tables, rng, without_tables)
+    run(what, killed)
+    pair = [start(what, shared) for _ in range(2)]
+    third = start(what, shared)
+    time.sleep(rng.uniform(0, seconds))
+    os.kill(third, signal.SIGKILL)
+    finish(third)
+    assert [finish(process) for process in pair] == [0, 0], Path(f"{shared}.log").read_text()[
+        -3000:
+    ]
+    run(what, shared)
+    return {"killed": done, "seconds": seconds, "seconds_of_tables": at_tables}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    shrink()
+    what, folder, n_kills, seed = sys.argv[1:]
+    signal.alarm(LONGEST + 30 * int(n_kills))
+    print(json.dumps(disturb(what, Path(folder), int(n_kills), int(seed))))
