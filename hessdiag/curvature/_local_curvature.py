@@ -53,6 +53,8 @@ class LocalCurvature:
         Whether chunks may be made smaller, no size having been asked for.
     keeps_derivatives : bool, default=True
         Whether products may record smooth functions with derivatives that are kept.
+    seen : OutputFunction or None, default=None
+        The scalar at the outputs where `output_function` is None, but there is a row per sample.
     """
 
     working_copy: WorkingCopy
@@ -66,6 +68,7 @@ class LocalCurvature:
     first_chunk: int
     may_cut: bool = False
     keeps_derivatives: bool = True
+    seen: OutputFunction | None = None
 
     @property
     def chunks(self):

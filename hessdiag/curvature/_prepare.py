@@ -35,6 +35,7 @@ from hessdiag.curvature.network import (
     sample_indices,
     second_derivatives_named,
     select_blocks,
+    send_one,
     take,
     tensors_of,
 )
@@ -53,6 +54,7 @@ def prepare(
     device=None,
     dtype=None,
     max_memory=None,
+    output=None,
 ):
     """Copy a net, load its data, run it once, and check all that can be wrong with either.
 
@@ -80,6 +82,8 @@ def prepare(
         Precision; None takes the net's own, but never a half precision.
     max_memory : float or None, default=None
         Bytes to keep within, as far as chunks of samples can do that.
+    output : str, int or None, default=None
+        The tensor that the loss is taken of, where the net sends several; None finds it.
 
     Returns
     -------
@@ -97,7 +101,6 @@ def prepare(
     check_net(net)
     X, y = plain_containers(X, y)
     check_data(net, X, y)
-    check_parameters(net)
     copy = WorkingCopy(net, device=device, dtype=dtype)
     kind = LayerScalars if isinstance(scalar, Mapping) else Scalar
     scalar = kind(copy, scalar)
@@ -107,6 +110,8 @@ def prepare(
         indices = sample_indices(n_samples, max_samples, draw_seed(random_state))
     first_size = first_chunk_size(batch_size, max_memory)
     samples = Samples(load_chunks(copy, X, y, indices, first_size))
+    # After the data: what is not finite there is no fault of the training.
+    check_parameters(net)
     torch.manual_seed(0)
     try:
         collected, order, widths, entries = _run_all(copy, samples)
@@ -115,12 +120,13 @@ def prepare(
         raise
     check_deterministic(copy, samples.chunks[0], collected[0])
     _check_copy_on_few(net, copy, samples.chunks[0])
+    collected, why_several = _collected_of_one(copy, scalar, samples, collected, output)
     blocks = select_blocks(copy, order, layers)
     if isinstance(scalar, LayerScalars):
         scalar.match(blocks)
-    function, why_whole = None, None
+    function, why_whole, seen = None, None, None
     try:
-        function = _function_of_outputs(copy, scalar, blocks, samples, collected)
+        function = _function_of_outputs(copy, scalar, blocks, samples, collected, why_several)
         with second_derivatives_named():
             check_uncoupled_scalar(function, function.values)
     except NotSeparableError as error:
@@ -128,6 +134,8 @@ def prepare(
         if function is not None:
             function.couples = True
         _check_whole(copy, scalar, samples, why_whole)
+        if function is None and not isinstance(scalar, LayerScalars):
+            seen = _seen_outputs(copy, scalar, samples, collected)
     else:
         why_whole = None if function.hessians_fit else OutputHessiansTooLargeError.reason
     problem = LocalCurvature(
@@ -141,6 +149,7 @@ def prepare(
         why_whole=why_whole,
         first_chunk=samples.largest_chunk,
         may_cut=batch_size is None,
+        seen=seen,
     )
     problem = with_checked_derivatives(problem)
     if batch_size is not None:
@@ -203,12 +212,24 @@ def _run_all(working_copy, samples):
     return collected, order, widths, entries
 
 
-def _function_of_outputs(working_copy, scalar, blocks, samples, collected):
+def _collected_of_one(working_copy, scalar, samples, collected, output):
+    """Return what the net sends once it sends one tensor alone, and why it does not."""
+    if not isinstance(scalar, LayerScalars):
+        return send_one(working_copy, scalar, samples, collected, output)
+    if output is not None:
+        raise ValueError(
+            "Expected output to stay None where scalar is a mapping of layers' own functions, "
+            f"found output={output!r}. Leave it out: each function is given its layer's output."
+        )
+    return collected, None
+
+
+def _function_of_outputs(working_copy, scalar, blocks, samples, collected, why_several):
     """Return the scalar as an `OutputFunction`, or raise `NotSeparableError` with the reason."""
     if isinstance(scalar, LayerScalars):
         raise NotSeparableError("each layer has a function of its own output")
     if not all(isinstance(outputs, torch.Tensor) for outputs in collected):
-        raise NotSeparableError("the module returns more than one tensor")
+        raise NotSeparableError(why_several or "the module returns more than one tensor")
     if any(outputs.is_complex() for outputs in collected):
         raise NotSeparableError("the outputs are complex numbers")
     outputs = concatenate(collected)
@@ -222,12 +243,30 @@ def _function_of_outputs(working_copy, scalar, blocks, samples, collected):
     if value.requires_grad and _reaches_parameters(value, blocks):
         raise NotSeparableError("the loss depends on parameters directly")
     _check_uncoupled_net(working_copy, samples.chunks[0], collected[0])
+    return _linked(working_copy, scalar, samples, outputs)
+
+
+def _linked(working_copy, scalar, samples, outputs, couples=False):
+    """Return the scalar as a function of outputs in the coordinates that are examined."""
     link = IDENTITY
     if scalar.is_loss:
         takes_log = isinstance(working_copy.net, NeuralNetClassifier)
         link = find_link(scalar.criterion, outputs, takes_log)
     values = link.forward(outputs.detach().double())
-    return OutputFunction(working_copy, scalar, link, values, samples)
+    return OutputFunction(working_copy, scalar, link, values, samples, couples)
+
+
+def _seen_outputs(working_copy, scalar, samples, collected):
+    """Return the scalar as a function of outputs that are no function of each sample alone.
+
+    Errors are known of them nevertheless. None where there is no row per sample.
+    """
+    if not all(isinstance(sent, torch.Tensor) and not sent.is_complex() for sent in collected):
+        return None
+    outputs = concatenate(collected)
+    if outputs is None or outputs.ndim == 0 or len(outputs) != samples.n_samples:
+        return None
+    return _linked(working_copy, scalar, samples, outputs, couples=True)
 
 
 def _reaches_parameters(value, blocks):

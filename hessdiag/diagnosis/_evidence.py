@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from hessdiag.diagnosis._gains import CONSTRAINTS, GainEstimate
-from hessdiag.diagnosis._recommendation import recommend
+from hessdiag.diagnosis._gaps import MOST_MISSING
+from hessdiag.diagnosis._missing import missing_measures, note_of_missing, reason_of
+from hessdiag.diagnosis._recommendation import recommend, recommend_measuring
 from hessdiag.diagnosis._report import DiagnosisReport, Evidence, LayerFinding
 from hessdiag.features import in_words
 from hessdiag.labels import WELL_FIT
@@ -119,13 +121,20 @@ def explain_table(diagnoser, table, examination):
     winner = int(np.argmax(base))
     diagnosis = str(diagnoser.classes_[winner])
     ranges = reference.typical(diagnosis)
-
+    columns = np.asarray(diagnoser.features_.transform([table]), dtype=float)
+    model = diagnoser.table_diagnoser_
+    missing = missing_measures(diagnoser.feature_names_, model.gaps_.of(columns)[0])
+    missing_share = float(model.missing_share(columns)[0])
+    too_little = missing_share > MOST_MISSING
     n_layers = len(table.layers)
     variants = [_with_layer_replaced(table, index, ranges) for index in range(n_layers)]
     cells = [(index, name) for index in range(n_layers) for name in table.measures]
     variants += [_with_layer_replaced(table, index, ranges, [name]) for index, name in cells]
     wholes = [*table.measures, *_alone(table)]
     variants += [_with_measure_replaced(table, name, ranges) for name in wholes]
+    if missing:
+        # What was not measured is no evidence: it stays missing where the rest is replaced.
+        variants = [_with_gaps_of(table, variant) for variant in variants]
     falls = base[winner] - diagnoser.diagnose_tables(variants)[:, winner]
     layer_falls, cell_falls, whole_falls = np.split(falls, [n_layers, n_layers + len(cells)])
 
@@ -145,15 +154,23 @@ def explain_table(diagnoser, table, examination):
         _evidence(name, _whole_value(table, name), well_fit, fall)
         for name, fall in zip(wholes, whole_falls, strict=True)
     ]
-    columns = np.asarray(diagnoser.features_.transform([table]), dtype=float)
-    widening, constraining, constraints = expected_gains(
-        diagnoser.table_diagnoser_, columns, diagnosis
-    )
-    domain_score = float(diagnoser.table_diagnoser_.domain_score(columns)[0])
+    widening, constraining, constraints = (None, None, {})
+    if not too_little:
+        widening, constraining, constraints = expected_gains(model, columns, diagnosis)
+    domain_score = float(model.domain_score(columns)[0])
     floor = diagnoser.min_confidence
     undecided = floor is not None and bool(base[winner] < floor)
     notes = _notes(table, reference, domain_score)
-    if undecided:
+    reason = reason_of(examination)
+    if missing:
+        notes = (note_of_missing(missing, missing_share, reason), *notes)
+    if too_little:
+        notes = (
+            f"Undecided: {missing_share:.0%} of what a diagnosis weighs was not measured. What "
+            "follows is for the most probable one.",
+            *notes,
+        )
+    elif undecided:
         notes = (
             f"Undecided: no diagnosis reaches the confidence of {floor:.0%} that was asked for. "
             "What follows is for the most probable one.",
@@ -167,14 +184,18 @@ def explain_table(diagnoser, table, examination):
         },
         layers=tuple(findings),
         evidence=_strongest(overall),
-        recommendation=recommend(diagnosis, table, findings, constraints),
+        recommendation=recommend_measuring(reason)
+        if too_little
+        else recommend(diagnosis, table, findings, constraints),
         notes=notes,
         examination=examination,
         gain_widening=widening,
         gain_constraining=constraining,
         constraints=constraints,
-        undecided=undecided,
+        undecided=undecided or too_little,
         domain_score=domain_score,
+        missing=missing,
+        missing_share=missing_share,
     )
 
 
@@ -248,6 +269,20 @@ def _with_measure_replaced(table, name, ranges):
     if name in measures:
         measures = measures | {name: np.full(len(table.layers), median)}
     return replace(table, measures=measures, network=table.network | {name: median})
+
+
+def _with_gaps_of(table, other):
+    """Copy of another table with gaps where the first one has them."""
+
+    def gapped(own, others):
+        return {name: np.where(np.isfinite(own[name]), v, np.nan) for name, v in others.items()}
+
+    return replace(
+        other,
+        measures=gapped(table.measures, other.measures),
+        network=gapped(table.network, other.network),
+        context=gapped(table.context, other.context),
+    )
 
 
 def _whole_value(table, name):

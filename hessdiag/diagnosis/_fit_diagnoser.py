@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from hessdiag.diagnosis._evidence import ReferenceRanges, explain_table
 from hessdiag.diagnosis._gains import check_gains
+from hessdiag.diagnosis._gaps import MOST_MISSING, mean_by_owner
 from hessdiag.diagnosis._leading_columns import leading_columns
 from hessdiag.diagnosis._report import UNDECIDED
 from hessdiag.diagnosis._table_diagnoser import TableDiagnoser
@@ -205,8 +206,9 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         Returns
         -------
         diagnoses : ndarray of str of shape (n_networks,)
-            One of `classes_`; ``"undecided"`` where the confidence is below `min_confidence`;
-            ``"not examined"`` for a case that was skipped.
+            One of `classes_`; ``"undecided"`` where the confidence is below `min_confidence`, or
+            where more than half of what a diagnosis weighs was not measured, as where the loss is
+            no function of each sample's outputs; ``"not examined"`` for a case that was skipped.
         """
         return self._answer(X, self._diagnoses, np.array(NOT_EXAMINED, dtype=object))
 
@@ -222,11 +224,13 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         Returns
         -------
         probabilities : ndarray of shape (n_networks, n_classes)
-            Columns in the order of `classes_`; a row of NaN for a case that was skipped.
+            Columns in the order of `classes_`; a row of NaN for a case that was skipped. Where
+            something was not measured that networks of the reference have, they are means over
+            what those have there that are most alike in the rest.
         """
         check_is_fitted(self)
         blank = np.full(len(self.classes_), np.nan)
-        return self._answer(X, self.estimator_.predict_proba, blank)
+        return self._answer(X, self._probabilities, blank)
 
     def predict_gains(
         self, X: Sequence[NetworkCase], return_interval: bool = False, coverage: float = 0.9
@@ -248,7 +252,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         gains : ndarray of shape (n_networks, 2)
             Expected gain of widening and of constraining, in units of the null loss; the rule
             `label_gains` names them as the most probable diagnosis. A row of NaN for a case that
-            was skipped.
+            was skipped, and where too little was measured for a diagnosis.
         intervals : ndarray of shape (n_networks, 2, 2)
             Lower and upper ends of both; only if `return_interval` is true.
 
@@ -260,9 +264,11 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
 
         def estimate(columns):
             gains, intervals = self.table_diagnoser_.predict_gains(
-                columns, True, coverage, diagnoses=self.estimator_.predict(columns)
+                columns, True, coverage, diagnoses=self._most_probable(columns)
             )
-            return np.concatenate([gains[:, :, None], intervals], axis=2)
+            found = np.concatenate([gains[:, :, None], intervals], axis=2)
+            found[self.table_diagnoser_.missing_share(columns) > MOST_MISSING] = np.nan
+            return found
 
         answer = self._answer(X, estimate, np.full((2, 3), np.nan))
         gains, intervals = answer[:, :, 0], answer[:, :, 1:]
@@ -336,7 +342,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             Columns in the order of `classes_`.
         """
         check_is_fitted(self)
-        return self.estimator_.predict_proba(self._columns(tables))
+        return self._probabilities(self._columns(tables))
 
     def _answer(self, X, function, blank):
         """Apply a function to the columns of what could be examined; the others get `blank`."""
@@ -351,13 +357,27 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             result[examined] = answer
         return result
 
+    def _probabilities(self, columns):
+        """Probabilities of rows, averaged over what was not measured."""
+        if self.estimator_ is self.table_diagnoser_:
+            return self.estimator_.predict_proba(columns)
+        rows, owners = self.table_diagnoser_.filled(columns)
+        return mean_by_owner(self.estimator_.predict_proba(rows), owners, len(columns))
+
+    def _most_probable(self, columns):
+        """Diagnoses of rows; of several ways to fill the gaps of a row, on average."""
+        rows, _ = self.table_diagnoser_.filled(columns)
+        if len(rows) == len(columns) or not _gives_probabilities(self):
+            return self.estimator_.predict(columns)
+        return self.classes_[np.argmax(self._probabilities(columns), axis=1)]
+
     def _diagnoses(self, columns):
-        """Diagnoses of rows, undecided where the confidence is too low."""
-        diagnoses = self.estimator_.predict(columns)
-        if self.min_confidence is None:
-            return diagnoses
-        confidence = self.estimator_.predict_proba(columns).max(axis=1)
-        return np.where(confidence < self.min_confidence, UNDECIDED, diagnoses)
+        """Diagnoses of rows, undecided where too little was measured or confidence is too low."""
+        diagnoses = self._most_probable(columns)
+        undecided = self.table_diagnoser_.missing_share(columns) > MOST_MISSING
+        if self.min_confidence is not None:
+            undecided |= self._probabilities(columns).max(axis=1) < self.min_confidence
+        return np.where(undecided, UNDECIDED, diagnoses) if undecided.any() else diagnoses
 
     def _tables(self, X):
         """Layer tables of the cases that could be examined, and which those are."""

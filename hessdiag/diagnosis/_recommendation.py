@@ -62,17 +62,39 @@ def recommend(
     )
 
 
+def recommend_measuring(reason: str) -> Recommendation:
+    """Say what stands in the way of a diagnosis.
+
+    Parameters
+    ----------
+    reason : str
+        Why much was not measured; empty where that is not known.
+
+    Returns
+    -------
+    recommendation : Recommendation
+        No intervention, but what would let there be a diagnosis.
+    """
+    because = f" ({reason})" if reason else ""
+    text = (
+        f"Change nothing on this ground: too little was measured{because}. Examine it with a loss "
+        "that is the mean over samples of a function of one output and its target."
+    )
+    return Recommendation("measure", (), text)
+
+
 def _widen(table, findings):
     """Name the hidden layers, the most saturated first; the head's width is the task's."""
     hidden = list(range(len(findings)))[:-1] or [0]
-    saturation = np.nan_to_num(table.measures[_SATURATION])
+    saturation = np.nan_to_num(table.measures[_SATURATION], nan=-1.0)
     order = sorted(hidden, key=lambda index: -saturation[index])
     layers = tuple(findings[index].name for index in order)
-    first = order[0]
-    text = (
-        f"Widen the hidden layers, {layers[0]} first: multiply their width by four and train "
-        f"again. The data determine {saturation[first]:.0%} of {layers[0]}'s directions."
-    )
+    known = saturation[order[0]] >= 0
+    which = f"the hidden layers, {layers[0]} first" if known else "the hidden layers"
+    text = f"Widen {which}: multiply their width by four and train again."
+    if known:
+        share = saturation[order[0]]
+        text += f" The data determine {share:.0%} of {layers[0]}'s directions."
     return Recommendation("widen", layers, text, {"width_factor": 4})
 
 

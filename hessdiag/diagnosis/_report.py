@@ -69,15 +69,15 @@ class Recommendation:
 
     Parameters
     ----------
-    action : {"widen", "constrain", "keep"}
-        The intervention.
+    action : {"widen", "constrain", "keep", "measure"}
+        The intervention; ``"measure"`` where too little was measured to advise one.
     layers : tuple of str
         Layers it is about; for ``"widen"`` the one that is most saturated first.
     text : str
         The advice in a sentence.
     change : dict
         The same for a program: ``{"width_factor": 4}``, ``{"width_factor": 0.25}``,
-        ``{"weight_decay": "increase"}``, ``{"stop_earlier": True}``; empty for ``"keep"``.
+        ``{"weight_decay": "increase"}``, ``{"stop_earlier": True}``; empty for the others.
     """
 
     action: str
@@ -111,14 +111,20 @@ class DiagnosisReport:
         The spectra and statistics that the diagnosis rests on.
     gain_widening, gain_constraining : GainEstimate or None
         How far either intervention is expected to lower held-out loss; None if the diagnoser was
-        fitted without gains. The rule `label_gains` names them as `diagnosis` does.
+        fitted without gains, or too little was measured. The rule `label_gains` names them as
+        `diagnosis` does.
     constraints : dict of str to float
         Expected gain of each way of constraining: ``"narrowing"``, ``"decay"``, ``"stopping"``;
         empty where they are not known.
     undecided : bool
-        Whether the confidence is below the diagnoser's `min_confidence`.
+        Whether the confidence is below the diagnoser's `min_confidence`, or more than half of
+        what a diagnosis weighs was not measured.
     domain_score : float or None
         Distance from the reference networks; above 1 the network lies outside.
+    missing : tuple of str
+        Measures that were not taken though networks of the reference have them.
+    missing_share : float
+        Share of what a diagnosis weighs that was not measured.
     """
 
     name: str | None
@@ -134,6 +140,8 @@ class DiagnosisReport:
     constraints: dict = field(default_factory=dict)
     undecided: bool = False
     domain_score: float | None = None
+    missing: tuple = ()
+    missing_share: float = 0.0
 
     @property
     def answer(self) -> str:

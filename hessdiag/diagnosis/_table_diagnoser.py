@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.utils import check_consistent_length, compute_sample_weight
+from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hessdiag.diagnosis._calibration import calibrate, column_scale, named
 from hessdiag.diagnosis._gain_intervals import GainIntervals
 from hessdiag.diagnosis._gains import check_gains, from_learning_scale, to_learning_scale
+from hessdiag.diagnosis._gaps import ReferenceGaps, mean_by_owner
 from hessdiag.diagnosis._kernel_regression import (
     KernelRegression,
-    Regression,
     kernel_predict,
     mean_squared_differences,
 )
 from hessdiag.diagnosis._normal_scores import NormalScores
-from hessdiag.labels import (
-    DIAGNOSES,
-    label_gains,
-    label_probabilities,
-    nearest_gains,
-)
+from hessdiag.diagnosis._table_checks import check_groups, check_leading, one_or_several
+from hessdiag.labels import DIAGNOSES, nearest_gains
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,18 +32,6 @@ if TYPE_CHECKING:
 
 # Networks further from the reference than all but this share of its own networks lie outside.
 DOMAIN_QUANTILE = 0.99
-
-
-class _Candidate(NamedTuple):
-    """One kernel: its regression, and the calibration of what that left out."""
-
-    gamma: float
-    share: float | None
-    nearest: np.ndarray
-    solved: Regression
-    scale: np.ndarray
-    calibration: LogisticRegression
-    loss: float
 
 
 class TableDiagnoser(ClassifierMixin, BaseEstimator):
@@ -204,7 +187,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             are not diagnoses.
         """
         self._validate_params()
-        gammas = _one_or_several("gamma", self.gamma, "a positive number")
+        gammas = one_or_several("gamma", self.gamma, "a positive number")
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
@@ -213,12 +196,12 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
                 f"Expected at least two classes, found one class: {self.classes_[0]!r}. "
                 "Add networks of another diagnosis."
             )
-        groups = _check_groups(groups, X)
-        leading = _check_leading(leading, X)
+        groups = check_groups(groups, X)
+        leading = check_leading(leading, X)
         shares = [None]
         if leading is not None:
             wanted = "a number between 0 and 1"
-            shares = _one_or_several("leading_share", self.leading_share, wanted, 1)
+            shares = one_or_several("leading_share", self.leading_share, wanted, 1)
         gains, parts, errors = (None,) * 3 if gains is None else check_gains(gains, len(X))
         if gains is not None and not set(self.classes_.tolist()) <= set(DIAGNOSES):
             raise ValueError(
@@ -227,11 +210,12 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             )
         n_classes = len(self.classes_)
         self.n_gains_ = 0 if gains is None else 2 if parts is None else 5
-        targets = [_named(self.classes_, indices, gains, errors)]
+        targets = [named(self.classes_, indices, gains, errors)]
         targets += [to_learning_scale(part) for part in (gains, parts) if part is not None]
         targets = np.hstack(targets)
 
         weight = compute_sample_weight(self.class_weight, y)
+        self.gaps_ = ReferenceGaps(X, groups)
         self.scores_ = NormalScores().fit(X)
         self.reference_ = self.scores_.transform(X)
         # A class may weigh nothing at all.
@@ -239,21 +223,20 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         n_used = n_classes + (0 if gains is None else 2)
         best = None
         for share in shares:
-            rows = self.reference_ * _column_scale(leading, share)
+            rows = self.reference_ * column_scale(leading, share)
             squared = mean_squared_differences(rows, rows)
             for gamma in gammas:
                 kernel = KernelRegression(gamma, self.ridge)
                 kernel.fit(rows, np.maximum(weight, floor), groups, squared)
                 solved = kernel.solve(targets)
-                candidate = _calibrate(solved, n_used, y, weight, gamma, share, kernel)
+                candidate = calibrate(solved, n_used, y, weight, gamma, share, kernel)
                 if best is None or candidate.loss < best.loss:
                     best = candidate
-        assert best is not None  # one share and one gamma at least were tried
         assert best is not None  # one share and one gamma at least were tried
         solved = best.solved
         self.gamma_, self.leading_share_ = best.gamma, best.share
         self.left_out_scale_, self.calibration_ = best.scale, best.calibration
-        self.column_scale_ = _column_scale(leading, best.share)
+        self.column_scale_ = column_scale(leading, best.share)
         self.reference_ = self.reference_ * self.column_scale_
         scaled = solved.left_out[:, :n_used] / self.left_out_scale_
         self.left_out_probabilities_ = self.calibration_.predict_proba(scaled)
@@ -283,7 +266,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         probabilities : ndarray of shape (n_networks, n_classes)
             Columns in the order of `classes_`.
         """
-        return self._probabilities(self._answers(X)[0])
+        answers, owners, n = self._answers(X)
+        return mean_by_owner(self._probabilities(answers), owners, n)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Name the class of each row.
@@ -336,16 +320,24 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         self._check_known(2, "gains of shape (n_networks, 2)")
         if not 0 < coverage < 1:
             raise ValueError(f"Expected a coverage between 0 and 1, found {coverage!r}. Try 0.9.")
-        answers, _ = self._answers(X)
+        answers, owners, n = self._answers(X)
         probabilities = self._probabilities(answers)
         if diagnoses is None:
-            diagnoses = self.classes_[np.argmax(probabilities, axis=1)]
+            averaged = mean_by_owner(probabilities, owners, n)
+            diagnoses = self.classes_[np.argmax(averaged, axis=1)]
         start = len(self.classes_)
-        gains = nearest_gains(from_learning_scale(answers[:, start : start + 2]), diagnoses)
+        expected = from_learning_scale(answers[:, start : start + 2])
+        gains = nearest_gains(mean_by_owner(expected, owners, n), diagnoses)
         if not return_interval:
             return gains
         scaled = answers[:, : start + 2] / self.left_out_scale_
         intervals = self.intervals_.predict(self._alike(scaled, probabilities), coverage)
+        if len(intervals) > n:
+            # What was not measured may be anything that alike networks have there.
+            each = [intervals[owners == index] for index in range(n)]
+            intervals = np.stack(
+                [np.stack([i[..., 0].min(axis=0), i[..., 1].max(axis=0)], axis=-1) for i in each]
+            )
         intervals[:, :, 0] = np.minimum(intervals[:, :, 0], gains)
         intervals[:, :, 1] = np.maximum(intervals[:, :, 1], gains)
         return gains, intervals
@@ -370,9 +362,9 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             If `fit` was not given these gains.
         """
         self._check_known(5, "gains with gain_narrowing, gain_decay and gain_stopping")
-        answers, _ = self._answers(X)
+        answers, owners, n = self._answers(X)
         start = len(self.classes_) + 2
-        return from_learning_scale(answers[:, start : start + 3])
+        return mean_by_owner(from_learning_scale(answers[:, start : start + 3]), owners, n)
 
     def domain_score(self, X: ArrayLike) -> np.ndarray:
         """Measure how far outside the reference each network lies.
@@ -387,9 +379,67 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         scores : ndarray of shape (n_networks,)
             Distance from the nearest network of `fit` (root mean squared difference of the normal
             scores) in units of `domain_threshold_`: above 1, it is further from the reference
-            than 99 % of the reference's own networks are from those of other groups.
+            than 99 % of the reference's own networks are from those of other groups. A number that
+            was not measured counts as one drawn from the reference at random.
         """
-        return self._answers(X)[1] / self.domain_threshold_
+        X = self._check_table(X)
+        U, gaps = self.scores_.transform(X) * self.column_scale_, self.gaps_.of(X)
+        _, distances = kernel_predict(
+            U, self.reference_, self.gamma_, self.mean_, self.coefficients_
+        )
+        # Scores have variance 1 in the reference.
+        unknown = (gaps * np.square(self.column_scale_)).mean(axis=1)
+        distances = np.where(unknown > 0, np.sqrt(distances**2 + unknown), distances)
+        return distances / self.domain_threshold_
+
+    def missing_share(self, X: ArrayLike) -> np.ndarray:
+        """Say how much of what a diagnosis weighs was not measured.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_networks, n_features)
+            The table.
+
+        Returns
+        -------
+        shares : ndarray of shape (n_networks,)
+            Share of the columns, each with its weight in distances, that are missing though
+            networks of the reference with gaps alike have them; 0 for every network of `fit`.
+        """
+        gaps = self.gaps_.of(self._check_table(X))
+        weights = np.broadcast_to(np.square(self.column_scale_), gaps.shape[1:])
+        return gaps @ weights / weights.sum()
+
+    def filled(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Fill what was not measured by what networks of the reference have there.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_networks, n_features)
+            The table.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_rows, n_features)
+            The table; in place of a network with gaps that those of the reference do not have there
+            is a row for each of several networks of the reference, of different groups, that are
+            most alike in the rest.
+        owners : ndarray of int of shape (n_rows,)
+            Place in `X` of the network that each row is of.
+        """
+        X = self._check_table(X)
+        gaps = self.gaps_.of(X)
+        with_gaps = gaps.any(axis=1)
+        if not with_gaps.any():
+            return X, np.arange(len(X))
+        U = self.scores_.transform(X[with_gaps]) * self.column_scale_
+        squared = np.stack(
+            [
+                np.square(row[~missing] - self.reference_[:, ~missing]).sum(axis=1)
+                for row, missing in zip(U, gaps[with_gaps], strict=True)
+            ]
+        )
+        return self.gaps_.fill(X, gaps, squared)
 
     def _check_known(self, n_gains, wanted):
         """Refuse to estimate gains that `fit` was not given."""
@@ -401,12 +451,18 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
                 f"Pass {wanted} to fit."
             )
 
-    def _answers(self, X):
-        """Regression's predictions of all targets, and distances from the reference."""
+    def _check_table(self, X):
+        """Check a table against the one of `fit`."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
-        U = self.scores_.transform(X) * self.column_scale_
-        return kernel_predict(U, self.reference_, self.gamma_, self.mean_, self.coefficients_)
+        return validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
+
+    def _answers(self, X):
+        """Predictions of all targets, one row or several for each network; whose rows; how many."""
+        X = self._check_table(X)
+        rows, owners = self.filled(X)
+        U = self.scores_.transform(rows) * self.column_scale_
+        answers, _ = kernel_predict(U, self.reference_, self.gamma_, self.mean_, self.coefficients_)
+        return answers, owners, len(X)
 
     def _probabilities(self, answers):
         """Calibrated probabilities of the regression's predictions."""
@@ -416,68 +472,3 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     def _alike(self, scaled, probabilities):
         """Predictions by which networks are alike: gains in standard deviations, probabilities."""
         return np.hstack([scaled[:, len(self.classes_) :], 2 * probabilities])
-
-
-def _one_or_several(name, value, wanted, bound=None):
-    """A parameter as a list of numbers above 0 and, where there is a bound, below it."""
-    values = list(value) if isinstance(value, (tuple, list)) else [value]
-    fit = [isinstance(v, Real) and v > 0 and (bound is None or v < bound) for v in values]
-    if not values or not all(fit):
-        raise ValueError(f"Expected {name} to be {wanted} or several, found {value!r}. Try 0.5.")
-    return values
-
-
-def _check_leading(leading, X):
-    """Leading columns as an array of bool; None where none or all lead."""
-    if leading is None:
-        return None
-    leading = np.asarray(leading)
-    if leading.shape != X.shape[1:] or leading.dtype != bool:
-        raise ValueError(
-            f"Expected `leading` with a boolean for each of the {X.shape[1]} columns, found "
-            f"shape {leading.shape} of type {leading.dtype}. Pass a boolean array."
-        )
-    return leading if 0 < leading.sum() < len(leading) else None
-
-
-def _column_scale(leading, share):
-    """Factors that make the mean squared difference ``share`` that of the leading columns."""
-    if leading is None:
-        return 1.0
-    n, n_leading = len(leading), leading.sum()
-    return np.sqrt(np.where(leading, share * n / n_leading, (1.0 - share) * n / (n - n_leading)))
-
-
-def _named(classes, indices, gains, errors):
-    """Diagnoses as numbers: probabilities where errors of the gains are known, else indicators."""
-    indicators = np.eye(len(classes))[indices]
-    if errors is None or not np.array_equal(label_gains(*gains.T), classes[indices]):
-        return indicators
-    named = label_probabilities(gains, errors)[:, np.isin(DIAGNOSES, classes)]
-    return named / named.sum(axis=1, keepdims=True)
-
-
-def _calibrate(solved, n_used, y, weight, gamma, share, kernel):
-    """Turn left-out predictions into probabilities, and score them."""
-    left_out = solved.left_out[:, :n_used]
-    scale = left_out.std(axis=0) + 1e-12
-    calibration = LogisticRegression(max_iter=1000)
-    calibration.fit(left_out / scale, y, sample_weight=weight)
-    probabilities = calibration.predict_proba(left_out / scale)
-    loss = log_loss(y, probabilities, sample_weight=weight, labels=calibration.classes_)
-    nearest = kernel.nearest_left_out_
-    return _Candidate(gamma, share, nearest, solved, scale, calibration, loss)
-
-
-def _check_groups(groups, X):
-    """Groups as an array; a group for each network where None."""
-    if groups is None:
-        return np.arange(len(X))
-    groups = column_or_1d(np.asarray(groups))
-    check_consistent_length(X, groups)
-    if len(np.unique(groups)) < 2:
-        raise ValueError(
-            "Expected at least two groups, so that one can be left out, found one. "
-            "Pass groups=None to leave out single networks."
-        )
-    return groups

@@ -71,7 +71,7 @@ def between_samples_statistics(problem, random_state=None):
     targets; ``unsureness`` is the mean entropy of the net's probabilities over that of the
     classes. ``forecast_loss`` is the loss of the forecasts for samples left out.
 
-    Without outputs for each sample, numeric targets or plain inputs there are none: {}.
+    Without outputs for each sample, targets beside them or plain inputs there are none: {}.
     What is not defined, or where the net fails on such inputs, is NaN.
     """
     if problem.output_values is None or problem.X is None or problem.n_samples < 2 * N_NEIGHBOURS:
@@ -79,7 +79,7 @@ def between_samples_statistics(problem, random_state=None):
     indices = sample_indices(problem.n_samples, min(MOST_SAMPLES, problem.n_samples), random_state)
     part = problem if indices is None else problem.restrict(indices)
     task = Task(part)
-    if task.values is None or not _are_tensors(part.X, part.n_samples):
+    if task.kind == "unknown" or not _are_tensors(part.X, part.n_samples):
         return {}
     between = _Between(part, task, problem.samples.largest_chunk)
     rng = np.random.default_rng(random_state if isinstance(random_state, int) else 0)

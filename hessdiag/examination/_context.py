@@ -6,11 +6,19 @@ import math
 
 import torch
 
-from hessdiag.examination._task import Task, null_loss
+from hessdiag.examination._null_loss import null_loss
+from hessdiag.examination._task import Task
+
+# A best constant output whose loss is below this share of another's is right for all samples.
+NOTHING_LEFT = 1e-6
 
 
 def context_of(problem):
-    """Return sizes, loss, error, null loss, task and criterion of a problem."""
+    """Return sizes, loss, error, null loss, task and criterion of a problem.
+
+    What is not known is NaN, and the task "unknown"; where factors are not to be had,
+    ``statistics_missing`` says why.
+    """
     blocks = problem.blocks
     context = {
         "n_samples": problem.n_samples,
@@ -20,26 +28,46 @@ def context_of(problem):
         "loss": math.nan,
         "error": math.nan,
         "null_loss": math.nan,
-        "task": "regression",
+        "task": "unknown",
         "criterion": problem.scalar.name,
     }
-    if problem.output_function is None:
-        with torch.no_grad():
-            context["loss"] = float(problem.whole_scalar())
-        return context
-    values, scalar_at = problem.output_values, problem.output_function
-    task = Task(problem)
+    if problem.why_whole is not None:
+        context["statistics_missing"] = problem.why_whole
+    scalar_at = problem.output_function or problem.seen
     per_sample = problem.n_samples if _sums(problem) else 1
-    flat = values.reshape(problem.n_samples, -1)
+    with torch.no_grad():
+        if problem.output_function is None:
+            context["loss"] = float(problem.whole_scalar()) / per_sample
+        else:
+            flat = problem.output_values.reshape(problem.n_samples, -1)
+            context["loss"] = float(scalar_at(flat)) / per_sample
+    if scalar_at is None:
+        return context
+    flat = scalar_at.values.reshape(problem.n_samples, -1)
+    task = Task(problem, scalar_at)
     context["n_outputs"] = flat.shape[1]
     context["task"] = task.kind
-    with torch.no_grad():
-        context["loss"] = float(scalar_at(flat)) / per_sample
     if task.values is not None:
         context["error"] = float(task.errors(flat).mean())
-        start = task.constant_start()
-        context["null_loss"] = null_loss(scalar_at, start, len(flat)) / per_sample
+        if problem.output_function is not None or not _takes_parameters(scalar_at):
+            context["null_loss"] = _null_loss(task, scalar_at, len(flat)) / per_sample
     return context
+
+
+def _null_loss(task, scalar_at, n_samples):
+    """Return the loss of the best constant output; 0 where one is right for all samples."""
+    start = task.constant_start()
+    found = null_loss(scalar_at, start, n_samples)
+    if task.varies:
+        return found
+    with torch.no_grad():
+        other = float(scalar_at((start + 1.0).expand(n_samples, -1)))
+    return 0.0 if abs(found) <= NOTHING_LEFT * abs(other) else found
+
+
+def _takes_parameters(scalar_at):
+    """Say whether the loss depends on parameters directly, and not through the outputs alone."""
+    return scalar_at(scalar_at.values.detach()).requires_grad
 
 
 def _sums(problem):

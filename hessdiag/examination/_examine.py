@@ -14,6 +14,7 @@ from hessdiag.examination._context import context_of
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
 from hessdiag.examination._memory import within_bound
+from hessdiag.examination._task import Task
 from hessdiag.examination._wide_layers import wide_layer_statistics
 from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spectra, measure_gaps
 
@@ -27,13 +28,10 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None):
             "(output, y) -> 0-d tensor, or ask for spectra alone."
         )
     _check_finite_outputs(problem)
+    problem, n_ignored = _without_ignored(problem, settings)
     context = context_of(problem)
-    if not math.isfinite(context["loss"]):
-        raise ValueError(
-            f"Expected a finite loss on the given data, found {context['loss']} from "
-            f"{problem.scalar.name}. Look at the targets (all ignored, or of weight zero?) and at "
-            "the outputs (a logarithm taken twice?): of a net without a loss nothing can be said."
-        )
+    if n_ignored:
+        context["n_samples_ignored"] = n_ignored
     part = _restrict(problem, settings, max_samples, max_gram_size)
     context["n_samples_examined"] = part.n_samples
     if settings.max_memory is not None:
@@ -56,6 +54,29 @@ def _check_finite_outputs(problem):
             f"{problem.n_samples} samples. The training has probably diverged, or a logarithm is "
             "taken of zero: mend the net, or leave these samples out."
         )
+
+
+def _without_ignored(problem, settings):
+    """Leave out the samples that the loss leaves out; return the rest, and how many those are."""
+    function = problem.output_function
+    if function is None or function.couples:
+        return problem, 0
+    task = Task(problem)
+    if task.counted is None:
+        return problem, 0
+    kept = torch.nonzero(task.counts_by_sample() > 0).flatten()
+    if len(kept) == problem.n_samples:
+        return problem, 0
+    part = problem.restrict(kept)
+    with torch.no_grad():
+        whole, rest = (float(p.output_function(p.output_values)) for p in (problem, part))
+    if abs(whole - rest) > 1e-9 * abs(whole):
+        return problem, 0  # as where it is divided by the number of all
+    if settings.max_memory is not None:
+        part = fitting_chunks(part, settings.max_memory)
+    elif len(problem.chunks) > 1:
+        part = part.cut(problem.samples.largest_chunk)
+    return part, problem.n_samples - len(kept)
 
 
 def _restrict(problem, settings, max_samples, max_gram_size):

@@ -36,8 +36,9 @@ class LayerStatistics:
             self.roots = math.sqrt(self.scale) * outputs.factors.cpu().numpy()
         else:
             self.roots = output_hessian_roots(self.scale * outputs.hessians.cpu().numpy())
-        known = self.losses.known and self.task.values is not None
-        self.targets = self.task.centred_targets().cpu().numpy() if known else None
+        self.targets = np.full_like(self.outputs, math.nan)
+        if self.task.kind != "unknown":
+            self.targets = self.task.centred_targets().cpu().numpy()
 
     def decompose(self, factor, gram):
         """Decompose B' K B, in the space of the parameters where these are fewer."""
@@ -58,7 +59,7 @@ class LayerStatistics:
 
     def __call__(self, gram, ridge, eig, n_params=None):
         """Compute the statistics of one Gram matrix."""
-        if self.targets is None:
+        if not self.losses.known:
             return {}
         hessians = None if eig is not None else np.einsum("ncr,ndr->ncd", self.roots, self.roots)
         return gram_statistics(

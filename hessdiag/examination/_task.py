@@ -2,90 +2,240 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from skorch import NeuralNetBinaryClassifier
 from torch import nn
 from torch.nn import functional
 
 BINARY = (nn.BCEWithLogitsLoss, nn.BCELoss, nn.SoftMarginLoss, nn.MultiLabelSoftMarginLoss)
+CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+NUMBERS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss)
+# The same by the functions that a criterion of one's own calls.
+BINARY_FUNCTIONS = {
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "soft_margin_loss",
+    "multilabel_soft_margin_loss",
+}
+CLASS_FUNCTIONS = {"cross_entropy", "nll_loss", "multi_margin_loss"}
+NUMBER_FUNCTIONS = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
+
+# How little targets are moved, in standard deviations, to see whether the loss is least there.
+NUDGE = 1e-3
 
 
 class Task:
     """Targets, predictions and errors of a problem whose loss is a function of outputs.
 
     `kind` is "classification" (class indices or probabilities), "binary" (one or more yes/no
-    outputs) or "regression".
+    outputs), "regression", or "unknown" where nothing tells what a right output is. Targets that
+    the loss leaves out are no errors: `counted` (N, ...) says which count, None where all do.
     """
 
-    def __init__(self, problem):
-        self.shape = problem.output_values.shape
+    def __init__(self, problem, function=None):
+        self.function = problem.output_function if function is None else function
+        self.shape = self.function.values.shape
         self.y = problem.y
         self.criterion = problem.scalar.criterion
-        self.threshold = _threshold(problem)
+        self._functions = set(problem.scalar.functions)
+        self.threshold = self._find_threshold()
         self.kind = self._find_kind(problem.working_copy.net)
+        self.counted = None
+        if self.kind == "classification":
+            self.counted = self._find_counted(problem.scalar.ignore_index)
         self.values = self._numeric_targets()
+        if self.values is None or not self._fits(problem.scalar.is_loss):
+            self.kind = "unknown"
+
+    def _find_threshold(self):
+        """Choose the output above which a yes is predicted."""
+        probable = isinstance(self.criterion, nn.BCELoss) or (
+            "binary_cross_entropy" in self._functions
+        )
+        return 0.5 if probable and self.function.link.name == "identity" else 0.0
+
+    def _find_counted(self, ignored):
+        """Say which targets count: not those of the class that the loss leaves out."""
+        y = self.y
+        if not isinstance(y, torch.Tensor) or y.numel() == 0:
+            return None
+        if y.is_floating_point():
+            mixed = isinstance(self.criterion, nn.CrossEntropyLoss) and y.ndim > 1
+            counted = y.sum(dim=1) > 0 if mixed and y.shape == self.shape else None
+        elif y.is_complex() or y.dtype == torch.bool:
+            counted = None
+        else:
+            # Negative ones are no class, whatever leaves them out.
+            counted = y >= 0
+            if ignored is not None:
+                counted &= y != ignored
+        return None if counted is None or bool(counted.all()) else counted
 
     def _find_kind(self, net):
         """Decide by criterion, targets and shape of the outputs."""
         if isinstance(net, NeuralNetBinaryClassifier) or isinstance(self.criterion, BINARY):
             return "binary"
-        y = self.y
-        if isinstance(self.criterion, (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)):
+        if isinstance(self.criterion, CLASSES):
             return "classification"
+        if isinstance(self.criterion, NUMBERS):
+            return "regression"
+        if self._calls_only(BINARY_FUNCTIONS):
+            return "binary"
+        y = self.y
         indices = isinstance(y, torch.Tensor) and not y.is_floating_point()
         several = len(self.shape) >= 2 and self.shape[1] > 1
         if indices and several and y.ndim == len(self.shape) - 1:
+            return "classification"
+        if self._calls_only(CLASS_FUNCTIONS):
             return "classification"
         return "regression"
 
     def _numeric_targets(self):
         """Write the targets as numbers (N, D) beside the outputs; None where that is not known."""
         y = self.y
-        if not isinstance(y, torch.Tensor):
+        if not isinstance(y, torch.Tensor) or y.is_complex():
             return None
         if self.kind == "classification" and not y.is_floating_point():
             if len(self.shape) < 2 or y.numel() == 0:
                 return None
-            ignored = y < 0  # as ignore_index
-            hot = functional.one_hot(y.clamp(min=0).long(), self.shape[1])
+            counted = torch.ones_like(y, dtype=torch.bool) if self.counted is None else self.counted
+            classes = torch.where(counted, y, 0).long()
+            if int(classes.max()) >= self.shape[1]:
+                return None
+            hot = functional.one_hot(classes, self.shape[1])
             hot = hot.to(torch.float64).movedim(-1, 1)
-            values = hot * (~ignored).unsqueeze(1)
+            values = hot * counted.unsqueeze(1)
         else:
             values = y.to(torch.float64)
-        n_outputs = 1
-        for size in self.shape[1:]:
-            n_outputs *= size
+        n_outputs = math.prod(self.shape[1:])
         if values.numel() != self.shape[0] * n_outputs:
             return None
         return values.reshape(self.shape[0], n_outputs)
 
+    def _fits(self, is_loss):
+        """Say whether a loss that is not known by name takes targets for what they seem to be."""
+        known = (*BINARY, *CLASSES, *NUMBERS)
+        if not is_loss or self.kind == "binary" or isinstance(self.criterion, known):
+            return True
+        if self.kind == "classification":
+            return self._calls_only(CLASS_FUNCTIONS) or self._falls_towards_targets()
+        return self._calls_only(NUMBER_FUNCTIONS) or self._is_least_at_targets()
+
+    def _calls_only(self, functions):
+        """Say whether the loss calls some of torch's own losses, and no others."""
+        return bool(self._functions) and self._functions <= functions
+
+    def _falls_towards_targets(self):
+        """Say whether equal outputs are best changed in the output of each sample's class."""
+        zeros = torch.zeros(self.shape, dtype=torch.float64, device=self.values.device)
+        zeros = zeros.reshape(self.shape[0], -1).requires_grad_(True)
+        try:
+            (gradient,) = torch.autograd.grad(self.function(zeros), zeros, allow_unused=True)
+        except Exception:
+            return True
+        if gradient is None or not gradient.any():
+            return True
+        steepest = gradient.reshape(self.shape).argmin(dim=1)
+        agrees = (steepest == self.y) | ~gradient.reshape(self.shape).any(dim=1)
+        if self.counted is not None:
+            agrees = agrees[self.counted]
+        return bool(agrees.double().mean() > 0.99)
+
+    def _is_least_at_targets(self):
+        """Say whether a loss is least where the outputs are the targets."""
+        values = self.values
+        spread = float(values.std(correction=0)) or float(values.abs().max()) or 1.0
+        signs = torch.ones_like(values)
+        signs.reshape(-1)[::2] = -1.0
+        try:
+            with torch.no_grad():
+                here, *around = (
+                    float(self.function(values + sign * NUDGE * spread * direction))
+                    for sign, direction in (
+                        (0, signs),
+                        *((s, d) for s in (1, -1) for d in (signs, torch.ones_like(values))),
+                    )
+                )
+        except Exception:
+            return False
+        return all(math.isfinite(value) and value >= here for value in (here, *around))
+
+    @property
+    def varies(self):
+        """Say whether there is anything to tell apart: more than one kind of target."""
+        values = self._counted_rows()
+        return bool((values != values[:1]).any())
+
+    def _counted_rows(self):
+        """Targets of the samples (n, D) of which some count."""
+        return self.values if self.counted is None else self.values[self.counts_by_sample() > 0]
+
+    def counts_by_sample(self):
+        """Count the targets of each sample (N,) that the loss does not leave out."""
+        return self.counted.reshape(len(self.counted), -1).sum(dim=1)
+
+    def _mask(self):
+        """Ones and zeros (N, D): which of the numbers count; None where all do."""
+        if self.counted is None:
+            return None
+        mask = self.counted.unsqueeze(1).expand(self.shape)
+        return mask.reshape(self.shape[0], -1).to(torch.float64)
+
+    def _mean(self):
+        """Mean of the targets that count (D,)."""
+        mask = self._mask()
+        if mask is None:
+            return self.values.mean(dim=0)
+        return (self.values * mask).sum(dim=0) / mask.sum(dim=0).clamp(min=1)
+
     def centred_targets(self):
-        """Return the targets minus their mean over samples (N, D)."""
-        return self.values - self.values.mean(dim=0)
+        """Return the targets minus their mean over samples (N, D); zero where they are left out."""
+        centred, mask = self.values - self._mean(), self._mask()
+        return centred if mask is None else centred * mask
 
     def errors(self, outputs):
-        """Return every sample's error (N,) at outputs (N, D) in the coordinates examined."""
+        """Return every sample's error (N,) at outputs (N, D) in the coordinates examined.
+
+        Their mean is the share of wrong ones among the targets that count, or the squared error
+        over that of the mean. NaN where nothing tells what a right output is.
+        """
+        if self.kind == "unknown":
+            return torch.full((len(outputs),), math.nan, dtype=torch.float64)
         if self.kind == "classification":
-            predicted = outputs.reshape(self.shape).argmax(dim=1)
-            y = self.y
-            if y.is_floating_point():
-                y = y.reshape(self.shape).argmax(dim=1)
-            wrong = (predicted != y).to(torch.float64)
-            return wrong.reshape(len(wrong), -1).mean(dim=1)
+            return self._shares_wrong(outputs.reshape(self.shape))
         if self.kind == "binary":
             wrong = (outputs > self.threshold) != (self.values > 0.5 * self.values.max())
             return wrong.to(torch.float64).mean(dim=1)
-        predicted = outputs
-        if isinstance(self.criterion, nn.PoissonNLLLoss) and self.criterion.log_input:
-            predicted = outputs.exp()
+        predicted = self._counts(outputs)
         total = ((self.values - self.values.mean(dim=0)) ** 2).sum(dim=1).mean()
-        return ((predicted - self.values) ** 2).sum(dim=1) / total
+        squares = ((predicted - self.values) ** 2).sum(dim=1)
+        return squares / total if total > 0 else torch.full_like(squares, math.nan)
+
+    def _shares_wrong(self, outputs):
+        """Return the share of each sample's targets that is another class than the largest."""
+        y = self.y
+        if y.is_floating_point():
+            y = y.reshape(self.shape).argmax(dim=1)
+        wrong = (outputs.argmax(dim=1) != y).to(torch.float64)
+        if self.counted is None:
+            return wrong.reshape(len(wrong), -1).mean(dim=1)
+        counted = self.counted.to(torch.float64)
+        wrong = (wrong * counted).reshape(len(wrong), -1).sum(dim=1)
+        return wrong * (len(wrong) / counted.sum())
+
+    def _counts(self, outputs):
+        """Turn outputs into numbers beside the targets, where the net sends logarithms of them."""
+        logarithms = isinstance(self.criterion, nn.PoissonNLLLoss) and self.criterion.log_input
+        return outputs.exp() if logarithms else outputs
 
     def in_target_space(self, outputs):
         """Return targets and predictions (N, D), probabilities for classes, at outputs (N, D)."""
+        predictions, mask = self.predictions(outputs), self._mask()
         if self.kind == "binary":
-            return (self.values > 0.5 * self.values.max()).double(), self.predictions(outputs)
-        return self.values, self.predictions(outputs)
+            return (self.values > 0.5 * self.values.max()).double(), predictions
+        return self.values, predictions if mask is None else predictions * mask
 
     def predictions(self, outputs):
         """Return predictions (n, D), probabilities for classes, at outputs (n, D) of any inputs."""
@@ -94,15 +244,13 @@ class Task:
             return predicted.reshape(len(outputs), -1)
         if self.kind == "binary":
             return outputs.sigmoid() if self.threshold == 0 else outputs
-        if isinstance(self.criterion, nn.PoissonNLLLoss) and self.criterion.log_input:
-            return outputs.exp()
-        return outputs
+        return self._counts(outputs)
 
     def constant_start(self):
         """Guess the best constant output (D,), in the coordinates examined."""
         if self.values is None:
             return None
-        mean = self.values.mean(dim=0)
+        mean = self._mean()
         if self.kind == "classification":
             return torch.log(mean.clamp(min=1e-12))
         if self.kind == "binary":
@@ -111,39 +259,3 @@ class Task:
         if isinstance(self.criterion, nn.PoissonNLLLoss) and self.criterion.log_input:
             return torch.log(mean.clamp(min=1e-12))
         return mean
-
-
-def null_loss(scalar_at, start, n_samples):
-    """Minimize the loss over constant outputs (D,), from a guess."""
-    constant = start.clone().requires_grad_(True)
-
-    def loss():
-        return scalar_at(constant.expand(n_samples, -1))
-
-    value = loss()
-    (gradient,) = torch.autograd.grad(value, constant)
-    best = float(value.detach())
-    if gradient.norm() <= 1e-9 * (1 + abs(best)):
-        return best
-    optimizer = torch.optim.LBFGS(
-        [constant], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
-    )
-
-    def closure():
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()
-        return value
-
-    optimizer.step(closure)
-    with torch.no_grad():
-        found = float(loss())
-    return min(best, found) if found == found else best
-
-
-def _threshold(problem):
-    """Choose the output above which a yes is predicted."""
-    criterion = problem.scalar.criterion
-    if isinstance(criterion, nn.BCELoss) and problem.output_function.link.name == "identity":
-        return 0.5
-    return 0.0

@@ -22,7 +22,7 @@ def wide_layer_statistics(problem, random_state=None):
 
     The whole net's are of the inputs of its first layer. Layers without a module of their own, or
     whose inputs are not one tensor with a row per sample, have none; nor has any layer where
-    targets are not known as numbers.
+    nothing tells what a right output is.
     """
     if problem.output_values is None or problem.X is None or problem.n_samples < 3:
         return {}, {}
@@ -30,7 +30,7 @@ def wide_layer_statistics(problem, random_state=None):
     indices = sample_indices(problem.n_samples, limit, random_state)
     part = problem if indices is None else problem.restrict(indices)
     task = Task(part)
-    if task.values is None:
+    if task.kind == "unknown":
         return {}, {}
     flat = part.output_values.reshape(part.n_samples, -1)
     targets, predictions = task.in_target_space(flat)

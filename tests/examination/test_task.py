@@ -11,7 +11,8 @@ from problems import loss_at, problem_of
 from scipy.optimize import minimize
 from torch import nn
 
-from hessdiag.examination._task import Task, null_loss
+from hessdiag.examination._null_loss import null_loss
+from hessdiag.examination._task import Task
 
 N = 8
 LOGITS = torch.randn(N, 3, generator=torch.Generator().manual_seed(0))

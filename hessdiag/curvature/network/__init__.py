@@ -63,6 +63,7 @@ from hessdiag.curvature.network._scalar import (
 from hessdiag.curvature.network._seed import (
     draw_seed,
 )
+from hessdiag.curvature.network._sent_outputs import send_one
 from hessdiag.curvature.network._surroundings import (
     second_derivatives_named,
     untouched_surroundings,
@@ -110,6 +111,7 @@ __all__ = [
     "second_derivatives_named",
     "second_graph_bytes",
     "select_blocks",
+    "send_one",
     "take",
     "tensors_of",
     "untouched_surroundings",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 
 from hessdiag.curvature.network._checks import tensors_of
+from hessdiag.curvature.network._loss_inputs import LossInputError, LossInputs
 from hessdiag.curvature.network._precision import match_floats
+from hessdiag.curvature.network._sent_outputs import leaves_of
 
 
 class Scalar:
@@ -32,6 +34,8 @@ class Scalar:
             )
         self.working_copy = working_copy
         self.scalar = scalar
+        # What `check` finds: torch's own losses that are called, and the class that they leave out.
+        self.functions, self.ignore_index = (), None
 
     @property
     def is_loss(self):
@@ -52,18 +56,20 @@ class Scalar:
 
     def __call__(self, outputs, y, X):
         """Evaluate; outputs may be of another precision than targets."""
-        targets = match_floats(y, tensors_of(outputs)[0].dtype)
+        targets = match_floats(y, _floating_dtype(outputs))
         try:
             if self.is_loss:
                 value = self.working_copy.loss(outputs, targets, X)
             else:
-                value = self.scalar(outputs, targets)
+                value = self.scalar(self.working_copy.around(outputs), targets)
+        except LossInputError:
+            raise
         except Exception as error:
             raise self._explain(outputs, y, error) from error
         return value
 
     def check(self, outputs, y, X):
-        """Evaluate once, and check that the result is one number.
+        """Evaluate once, look at what the loss is given, and check that the result is one number.
 
         Parameters
         ----------
@@ -77,14 +83,19 @@ class Scalar:
         Returns
         -------
         Tensor of shape ()
-            The value.
+            The value, as a function of leaves in place of the outputs.
 
         Raises
         ------
         ValueError
-            If it is not one number, or the function fails on what it is given.
+            If it is not one finite number that derivatives reach, if the function fails on what it
+            is given, or if one of torch's own losses is given what does not suit it.
         """
-        value = self(outputs, y, X)
+        leaves = leaves_of(outputs)
+        given = LossInputs(leaves, y)
+        with torch.enable_grad(), given:
+            value = self(leaves, y, X)
+        self.functions, self.ignore_index = tuple(given.functions), given.ignore_index
         if not isinstance(value, torch.Tensor) or value.ndim:
             found = (
                 f"a tensor of shape {tuple(value.shape)}"
@@ -95,7 +106,38 @@ class Scalar:
                 f"Expected a loss that is one number (a 0-d tensor), found {found} from "
                 f"{self.name}. Reduce it, for example with criterion__reduction='mean'."
             )
+        if value.is_complex():
+            raise ValueError(
+                f"Expected a loss that is a real number, found {complex(value.detach()):.3g} from "
+                f"{self.name}. Return its real part or its absolute value."
+            )
+        if not value.is_floating_point() or not value.requires_grad:
+            raise ValueError(
+                f"Expected a loss that has derivatives in the outputs, found that none reaches "
+                f"them in {self.name}, which returns {float(value):.3g}. Return a function of the "
+                "outputs, not a constant, a count, or what was detached or taken out of torch."
+            )
+        if not torch.isfinite(value):
+            raise ValueError(self._why_not_finite(outputs, value))
         return value
+
+    def _why_not_finite(self, outputs, value):
+        """Say what may be behind a loss that is no finite number."""
+        tensors = [t for t in tensors_of(outputs) if t.is_floating_point() and t.ndim]
+        spoiled = [t for t in tensors if not torch.isfinite(t).all()]
+        if spoiled:
+            rows = ~torch.isfinite(spoiled[0].reshape(len(spoiled[0]), -1)).all(dim=1)
+            return (
+                f"Expected finite outputs, found NaN or infinite ones for {int(rows.sum())} of "
+                f"{len(rows)} samples, and a loss of {float(value)} from {self.name}. The training "
+                "has probably diverged, or a logarithm is taken of zero: mend the net, or leave "
+                "these samples out."
+            )
+        return (
+            f"Expected a finite loss on the given data, found {float(value)} from {self.name}. "
+            "Look at the targets (all ignored, or of weight zero?) and at the outputs (a logarithm "
+            "taken twice?): of a net without a loss nothing can be said."
+        )
 
     def _explain(self, outputs, y, error):
         """Wrap the criterion's own error with what it was given."""
@@ -107,3 +149,10 @@ class Scalar:
             "due as int64 from 0 to the number of outputs - 1; class probabilities and regression "
             "targets as floats in the shape of the outputs."
         )
+
+
+def _floating_dtype(outputs):
+    """Return the precision of what a net sends: that of its first tensor of such numbers."""
+    tensors = tensors_of(outputs)
+    floating = [t.dtype for t in tensors if t.is_floating_point() or t.is_complex()]
+    return floating[0] if floating else torch.get_default_dtype()

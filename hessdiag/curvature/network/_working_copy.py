@@ -83,6 +83,34 @@ class WorkingCopy(torch.nn.Module):
             for name in modules
             for container in containers_of(copies[name])
         ]
+        self.__dict__["sent"] = None
+
+    def send(self, sent):
+        """Send one tensor of all that the net sends, from now on.
+
+        Parameters
+        ----------
+        sent : SentOutput
+            Which one.
+        """
+        self.__dict__["sent"] = sent
+
+    def around(self, outputs):
+        """Give a loss what it takes: all that the net sends, where one tensor was chosen.
+
+        Parameters
+        ----------
+        outputs : Tensor, or tuple of Tensor
+            What this copy sends.
+
+        Returns
+        -------
+        object
+            What the net sends.
+        """
+        if self.sent is None or not isinstance(outputs, torch.Tensor):
+            return outputs
+        return self.sent.around(outputs)
 
     def forward(self, x):
         """Infer as the net itself does.
@@ -101,7 +129,8 @@ class WorkingCopy(torch.nn.Module):
             # What a pass leaves there, as activations, is not carried into the next.
             container.clear()
             (container.extend if isinstance(container, list) else container.update)(kept)
-        return self.net.infer(x)
+        outputs = self.net.infer(x)
+        return outputs if self.sent is None else self.sent.pick(outputs)
 
     def public_name(self, name):
         """Turn the name of a parameter or module in this copy into the one that users know.
@@ -173,7 +202,7 @@ class WorkingCopy(torch.nn.Module):
         Tensor of shape ()
             The loss.
         """
-        return self.net.get_loss(outputs, y, X=X, training=False)
+        return self.net.get_loss(self.around(outputs), y, X=X, training=False)
 
     @contextlib.contextmanager
     def criterion_in(self, dtype):

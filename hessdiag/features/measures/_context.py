@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from hessdiag.features.measures._measure import Measure
-from hessdiag.features.measures._reading import log10
+from hessdiag.features.measures._reading import in_units, log10
 
 _context = partial(Measure, family="context", level="context")
 
@@ -14,13 +14,15 @@ CONTEXT = (
         name="loss_over_null_loss",
         words="training loss, in units of the null loss",
         formula="L / L0",
-        function=lambda _, context: context["loss"] / context["null_loss"],
+        function=lambda _, context: in_units(context["loss"], context["null_loss"]),
     ),
     _context(
         name="log_loss_over_null_loss",
         words="training loss, in units of the null loss (log10)",
         formula="log10(max(L, 1e-6) / L0)",
-        function=lambda _, context: log10(max(context["loss"], 1e-6) / context["null_loss"]),
+        function=lambda _, context: log10(
+            in_units(max(context["loss"], 1e-6), context["null_loss"])
+        ),
     ),
     _context(
         name="error",

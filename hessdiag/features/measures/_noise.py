@@ -6,7 +6,7 @@ from functools import partial
 
 from hessdiag.features.measures._by_prior import by_prior
 from hessdiag.features.measures._measure import Measure
-from hessdiag.features.measures._reading import known, log10, statistic
+from hessdiag.features.measures._reading import in_units, known, log10, statistic
 from hessdiag.features.measures._references import CHATTERJEE, GAO, MACKAY, TAKEUCHI
 
 _noise = partial(Measure, family="noise")
@@ -15,7 +15,7 @@ _noise = partial(Measure, family="noise")
 def _times_weight_norm(name):
     """log10 of a statistic times the weight norm, in units of the null loss."""
     return lambda layer, context: log10(
-        known(layer, name) * known(layer, "weight_norm") / context["null_loss"]
+        in_units(known(layer, name) * known(layer, "weight_norm"), context["null_loss"])
     )
 
 

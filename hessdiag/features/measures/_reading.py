@@ -27,13 +27,18 @@ def known(layer, name):
     return layer.statistics.get(name, np.nan)
 
 
+def in_units(value, unit):
+    """A value in units of another; NaN where there is none, as of a null loss of zero."""
+    return value / unit if unit else np.nan
+
+
 def statistic(name, transform=float, per=None):
     """Function that reads one statistic, in units of a context entry if given, transformed."""
 
     def read(layer, context):
         value = known(layer, name)
         if per is not None:
-            value = value / context[per]
+            value = in_units(value, context[per])
         return transform(value)
 
     return read

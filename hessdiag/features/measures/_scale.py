@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from hessdiag.features.measures._measure import Measure
-from hessdiag.features.measures._reading import ggn, known, log10
+from hessdiag.features.measures._reading import ggn, in_units, known, log10
 from hessdiag.features.measures._references import DINH
 
 _scale = partial(Measure, family="scale")
@@ -33,7 +33,7 @@ SCALE = (
         words="total curvature times squared weight norm (log10)",
         formula="log10(|w|^2 sum_i l_i / L0)",
         function=lambda layer, context: log10(
-            ggn(layer).trace * known(layer, "weight_norm") ** 2 / context["null_loss"]
+            in_units(ggn(layer).trace * known(layer, "weight_norm") ** 2, context["null_loss"])
         ),
         reference=DINH,
     ),
@@ -42,9 +42,10 @@ SCALE = (
         words="curvature times squared weight, per parameter (log10)",
         formula="log10(|w|^2 sum_i l_i / (p L0))",
         function=lambda layer, context: log10(
-            ggn(layer).trace
-            * known(layer, "weight_norm") ** 2
-            / (context["null_loss"] * layer.n_params)
+            in_units(
+                ggn(layer).trace * known(layer, "weight_norm") ** 2,
+                context["null_loss"] * layer.n_params,
+            )
         ),
         reference=DINH,
     ),
@@ -53,7 +54,9 @@ SCALE = (
         words="sharpest curvature times squared weight norm (log10)",
         formula="log10(|w|^2 max_i l_i / L0)",
         function=lambda layer, context: log10(
-            ggn(layer).max_eigenvalue * known(layer, "weight_norm") ** 2 / context["null_loss"]
+            in_units(
+                ggn(layer).max_eigenvalue * known(layer, "weight_norm") ** 2, context["null_loss"]
+            )
         ),
         reference=DINH,
     ),
