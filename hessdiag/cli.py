@@ -201,6 +201,8 @@ def _report_content(report):
         "change": report.recommendation.change,
         "domain_score": report.domain_score,
         "notes": list(report.notes),
+        "missing": list(report.missing),
+        "missing_share": report.missing_share,
         "layers": {layer.name: layer.weight for layer in report.layers},
     }
 

@@ -9,7 +9,12 @@ import numpy as np
 
 from hessdiag.diagnosis._gains import CONSTRAINTS, GainEstimate
 from hessdiag.diagnosis._gaps import MOST_MISSING
-from hessdiag.diagnosis._missing import missing_measures, note_of_missing, reason_of
+from hessdiag.diagnosis._missing import (
+    is_worth_a_note,
+    missing_measures,
+    note_of_missing,
+    reason_of,
+)
 from hessdiag.diagnosis._recommendation import recommend, recommend_measuring
 from hessdiag.diagnosis._report import DiagnosisReport, Evidence, LayerFinding
 from hessdiag.features import in_words
@@ -161,8 +166,8 @@ def explain_table(diagnoser, table, examination):
     floor = diagnoser.min_confidence
     undecided = floor is not None and bool(base[winner] < floor)
     notes = _notes(table, reference, domain_score)
-    reason = reason_of(examination)
-    if missing:
+    reason, remedy = reason_of(examination)
+    if is_worth_a_note(missing, missing_share):
         notes = (note_of_missing(missing, missing_share, reason), *notes)
     if too_little:
         notes = (
@@ -184,7 +189,7 @@ def explain_table(diagnoser, table, examination):
         },
         layers=tuple(findings),
         evidence=_strongest(overall),
-        recommendation=recommend_measuring(reason)
+        recommendation=recommend_measuring(reason, remedy)
         if too_little
         else recommend(diagnosis, table, findings, constraints),
         notes=notes,

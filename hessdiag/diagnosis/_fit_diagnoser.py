@@ -117,6 +117,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         return tags
 
+    @np.errstate(all="ignore")
     def fit(
         self,
         X: Sequence[NetworkCase | Examination | LayerTable | SkippedCase],
@@ -291,6 +292,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self._answer(X, self.table_diagnoser_.domain_score, np.array(np.nan))
 
+    @np.errstate(all="ignore")
     def explain(self, case: NetworkCase) -> DiagnosisReport:
         """Diagnose one network and explain the diagnosis.
 
@@ -328,6 +330,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         notes = getattr(case, "notes", ())
         return replace(report, notes=(*notes, *report.notes)) if notes else report
 
+    @np.errstate(all="ignore")
     def diagnose_tables(self, tables: Sequence[LayerTable]) -> np.ndarray:
         """Give the probability of each diagnosis for networks that are measured already.
 
@@ -344,6 +347,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self._probabilities(self._columns(tables))
 
+    @np.errstate(all="ignore")
     def _answer(self, X, function, blank):
         """Apply a function to the columns of what could be examined; the others get `blank`."""
         check_is_fitted(self)

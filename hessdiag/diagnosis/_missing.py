@@ -38,8 +38,14 @@ def missing_measures(names: np.ndarray, gaps: np.ndarray) -> tuple[str, ...]:
     return tuple(dict.fromkeys(stems))
 
 
-def reason_of(examination: object) -> str:
-    """Say why statistics are missing, as far as the examination knows.
+# Less than this share of what a diagnosis weighs may be missing without a word.
+WORTH_A_NOTE = 0.05
+# Nets have to be run on pairs of neighbours, of which there are some among so many samples.
+_ENOUGH_SAMPLES = 10
+
+
+def reason_of(examination: object) -> tuple[str, str]:
+    """Say why statistics are missing and what would help, as far as the examination knows.
 
     Parameters
     ----------
@@ -50,16 +56,48 @@ def reason_of(examination: object) -> str:
     -------
     reason : str
         A clause; empty where nothing is known.
+    remedy : str
+        A sentence.
     """
     context = getattr(examination, "context", {})
+    simple = (
+        "Examine it with a loss that is the mean over samples of a function of one output and its "
+        "target."
+    )
     reason = context.get("statistics_missing")
     if isinstance(reason, str):
-        return reason
+        return reason, simple
+    if context.get("n_samples", _ENOUGH_SAMPLES) < _ENOUGH_SAMPLES:
+        n = context["n_samples"]
+        reason = f"there {'is' if n == 1 else 'are'} only {n} sample{'s' * (n != 1)}"
+        return reason, "Examine it on more of the samples that it was trained on."
     if context.get("task") == "unknown":
-        return "nothing tells what a right output is"
+        return "nothing tells what a right output is", simple
     if context.get("null_loss") == 0:
-        return "all targets are the same"
-    return ""
+        return "all targets are the same", "Examine it on samples with different targets."
+    return "", simple
+
+
+def is_worth_a_note(missing: tuple[str, ...], share: float) -> bool:
+    """Say whether what is missing is more than a few statistics that are not defined for a layer.
+
+    Parameters
+    ----------
+    missing : tuple of str
+        Names of measures.
+    share : float
+        Share of what a diagnosis weighs.
+
+    Returns
+    -------
+    worth : bool
+        Whether it is a good share, all measures of a family, or something of the context.
+    """
+    if share >= WORTH_A_NOTE:
+        return True
+    left = {family for name, family in FAMILY_OF.items() if name not in missing}
+    families = {FAMILY_OF.get(name, "context") for name in missing}
+    return "context" in families or not families <= left
 
 
 def note_of_missing(missing: tuple[str, ...], share: float, reason: str) -> str:
@@ -83,8 +121,9 @@ def note_of_missing(missing: tuple[str, ...], share: float, reason: str) -> str:
     listed = ", ".join(_FAMILIES[family] for family in families)
     size = f"{share:.0%}" if share >= 0.005 else "less than 1%"
     because = f", as {reason}" if reason else ""
+    count = f"{len(missing)} measure{'s' * (len(missing) != 1)}"
     return (
-        f"Not measured: {len(missing)} measures of {listed}{because}; that is {size} of what a "
+        f"Not measured: {count} of {listed}{because}; that is {size} of what a "
         "diagnosis weighs. Probabilities and gains are means over what networks of the reference "
         "have there that are most alike in the rest."
     )

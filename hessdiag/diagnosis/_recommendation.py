@@ -62,24 +62,23 @@ def recommend(
     )
 
 
-def recommend_measuring(reason: str) -> Recommendation:
+def recommend_measuring(reason: str, remedy: str) -> Recommendation:
     """Say what stands in the way of a diagnosis.
 
     Parameters
     ----------
     reason : str
         Why much was not measured; empty where that is not known.
+    remedy : str
+        What would let there be a diagnosis, a sentence.
 
     Returns
     -------
     recommendation : Recommendation
-        No intervention, but what would let there be a diagnosis.
+        No intervention, but that.
     """
-    because = f" ({reason})" if reason else ""
-    text = (
-        f"Change nothing on this ground: too little was measured{because}. Examine it with a loss "
-        "that is the mean over samples of a function of one output and its target."
-    )
+    because = f", as {reason}" if reason else ""
+    text = f"Change nothing on this ground: too little was measured{because}. {remedy}"
     return Recommendation("measure", (), text)
 
 

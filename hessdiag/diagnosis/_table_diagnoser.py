@@ -143,6 +143,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
+    @np.errstate(all="ignore")
     def fit(
         self,
         X: ArrayLike,
@@ -253,6 +254,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         self.domain_threshold_ = float(threshold) or 1.0
         return self
 
+    @np.errstate(all="ignore")
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Give the probability of each class.
 
@@ -285,6 +287,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
 
+    @np.errstate(all="ignore")
     def predict_gains(
         self,
         X: ArrayLike,
@@ -342,6 +345,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         intervals[:, :, 1] = np.maximum(intervals[:, :, 1], gains)
         return gains, intervals
 
+    @np.errstate(all="ignore")
     def predict_constraints(self, X: ArrayLike) -> np.ndarray:
         """Estimate how far each way of constraining would lower held-out loss.
 
@@ -366,6 +370,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         start = len(self.classes_) + 2
         return mean_by_owner(from_learning_scale(answers[:, start : start + 3]), owners, n)
 
+    @np.errstate(all="ignore")
     def domain_score(self, X: ArrayLike) -> np.ndarray:
         """Measure how far outside the reference each network lies.
 
@@ -410,6 +415,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         weights = np.broadcast_to(np.square(self.column_scale_), gaps.shape[1:])
         return gaps @ weights / weights.sum()
 
+    @np.errstate(all="ignore")
     def filled(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Fill what was not measured by what networks of the reference have there.
 

@@ -61,7 +61,7 @@ def _null_loss(task, scalar_at, n_samples):
     if task.varies:
         return found
     with torch.no_grad():
-        other = float(scalar_at((start + 1.0).expand(n_samples, -1)))
+        other = float(scalar_at(torch.zeros_like(start).expand(n_samples, -1)))
     return 0.0 if abs(found) <= NOTHING_LEFT * abs(other) else found
 
 

@@ -90,9 +90,12 @@ class Examination:
         The whole net.
     context : dict of str to float or str
         What a user would know without curvature: ``n_samples``, ``n_samples_examined``,
-        ``n_outputs``, ``n_params``, ``n_layers``, ``n_inputs`` (where X is a table), ``loss`` (mean
-        over the given samples), ``error`` (share of wrong classes, or squared error over that of
-        the mean), ``null_loss`` (loss of the best constant output), ``task``, ``criterion``.
+        ``n_samples_ignored`` (where the loss leaves out some), ``n_outputs``, ``n_params``,
+        ``n_layers``, ``n_inputs`` (where X is a table), ``loss`` (mean over the given samples),
+        ``error`` (share of wrong classes, or squared error over that of the mean), ``null_loss``
+        (loss of the best constant output), ``task`` ("classification", "binary", "regression" or
+        "unknown"), ``criterion``, ``statistics_missing`` (why layers have no statistics, where they
+        have none). What is not known is NaN.
     settings : dict
         Keywords that the examination was made with.
 

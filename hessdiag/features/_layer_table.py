@@ -120,7 +120,10 @@ def layer_table(examination: Examination) -> LayerTable:
             for name in LAYER_MEASURES
         },
         network=network,
-        context={name: float(function(context)) for name, function in CONTEXT_MEASURES.items()},
+        context={
+            name: _measure(lambda _, own, read=function: read(own), None, context)
+            for name, function in CONTEXT_MEASURES.items()
+        },
     )
 
 

@@ -118,6 +118,7 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
         self.n_features_out_ = len(self.get_feature_names_out())
         return self
 
+    @np.errstate(all="ignore")
     def transform(self, X: Sequence[Examination | LayerTable | SkippedCase]) -> np.ndarray:
         """Pool the measures of each network.
 

@@ -242,7 +242,7 @@ def _context_value(key, context):
         return one_line(value)
     if key == "error" and str(context.get("task", "")).endswith("classification"):
         return f"{100 * value:.3g} % of samples" if math.isfinite(value) else "not known"
-    if key == "error" and context.get("task") == "regression":
+    if key == "error" and context.get("task") == "regression" and math.isfinite(value):
         return f"{number(value)} of the target's variance"
     return number(value)
 

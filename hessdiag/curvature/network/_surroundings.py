@@ -73,6 +73,8 @@ def _set_surroundings(device):
             stack.enter_context(torch.random.fork_rng(devices=devices))
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
+            # What is not finite is looked for, and not left to a switch of the caller's.
+            stack.enter_context(np.errstate(all="ignore"))
             # Fused attention and cuDNN's recurrent kernels have no second derivative.
             stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
             if devices:
