@@ -73,6 +73,7 @@ class LocalHessians(LocalSpectra):
         device: str | torch.device | None = None,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
         digest: str | None = None,
+        output: str | int | None = None,
     ) -> None:
         super().__init__(
             net,
@@ -87,6 +88,7 @@ class LocalHessians(LocalSpectra):
             dtype=dtype,
             device=device,
             random_state=random_state,
+            output=output,
         )
         self._digest = (
             NetworkCase(net, X, y, held_back="keep").digest() if digest is None else digest
@@ -104,6 +106,8 @@ class LocalHessians(LocalSpectra):
             "device": None if device is None else str(device),
             "random_state": self._seed,
         }
+        if output is not None:
+            self._made_with["output"] = output
 
     @take_parameters(LocalSpectra.spectra)
     def examine(
@@ -200,6 +204,7 @@ def examine(
     tolerance: float | None = None,
     max_memory: float | None = None,
     digest: str | None = None,
+    output: str | int | None = None,
 ) -> Examination:
     """Examine a net on its training data: spectra of all layers, and what follows from them.
 
@@ -251,6 +256,7 @@ def examine(
         device=device,
         random_state=random_state,
         digest=digest,
+        output=output,
     )
     return local.examine(
         name,

@@ -75,6 +75,11 @@ class LocalSpectra:
     random_state : int, RandomState, Generator or None, default=None
         Seed of sample choice and probes; None means 0, as an examination should be repeatable. A
         generator is drawn from once.
+    output : str, int or None, default=None
+        Where the net sends several tensors, the name of the one that the loss is taken of: a key
+        or an attribute such as "logits", a place such as 0, or "hidden.1" further down. The loss is
+        given all that the net sends where it takes that, and the tensor alone where not. None finds
+        the one that has a derivative, if it is only one.
 
     Raises
     ------
@@ -129,6 +134,7 @@ class LocalSpectra:
         dtype: Literal["float32", "float64"] | None = None,
         device: str | torch.device | None = None,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        output: str | int | None = None,
     ) -> None:
         check_counts(batch_size=batch_size, max_samples=max_samples)
         check_device(device)
@@ -149,6 +155,7 @@ class LocalSpectra:
                 device=device,
                 dtype=dtype,
                 max_memory=max_memory,
+                output=output,
             )
 
     @property

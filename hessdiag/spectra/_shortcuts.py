@@ -34,6 +34,7 @@ def layer_spectra(
     dtype: Literal["float32", "float64"] | None = None,
     tolerance: float | None = None,
     max_memory: float | None = None,
+    output: str | int | None = None,
 ) -> dict[str, Spectrum]:
     """Compute the spectrum of every layer's local Hessian.
 
@@ -114,6 +115,7 @@ def layer_spectra(
         dtype=dtype,
         device=device,
         random_state=random_state,
+        output=output,
     )
     return local.spectra(
         method=method, n_lanczos_steps=n_lanczos_steps, n_probes=n_probes, tolerance=tolerance
@@ -138,6 +140,7 @@ def plan_spectra(
     dtype: Literal["float32", "float64"] | None = None,
     tolerance: float | None = None,
     max_memory: float | None = None,
+    output: str | int | None = None,
 ) -> SpectraPlan:
     """Say what `layer_spectra` with the same arguments will do, with estimated time and memory.
 
@@ -177,6 +180,7 @@ def plan_spectra(
         dtype=dtype,
         device=device,
         random_state=random_state,
+        output=output,
     )
     return local.plan(
         method=method, n_lanczos_steps=n_lanczos_steps, n_probes=n_probes, tolerance=tolerance
@@ -200,6 +204,7 @@ def layer_traces(
     dtype: Literal["float32", "float64"] | None = None,
     tolerance: float | None = None,
     max_memory: float | None = None,
+    output: str | int | None = None,
 ) -> dict[str, LayerTrace]:
     """Compute the trace of every layer's local Hessian, by few products of the whole net.
 
@@ -258,6 +263,7 @@ def layer_traces(
         dtype=dtype,
         device=device,
         random_state=random_state,
+        output=output,
     )
     return local.traces(method, n_probes, tolerance)
 
@@ -279,6 +285,7 @@ def plan_traces(
     dtype: Literal["float32", "float64"] | None = None,
     tolerance: float | None = None,
     max_memory: float | None = None,
+    output: str | int | None = None,
 ) -> SpectraPlan:
     """Say what `layer_traces` with the same arguments will do, with estimated time and memory.
 
@@ -318,6 +325,7 @@ def plan_traces(
         dtype=dtype,
         device=device,
         random_state=random_state,
+        output=output,
     )
     return local.plan_traces(method, n_probes, tolerance)
 
@@ -337,6 +345,7 @@ def layer_coupling(
     device: str | torch.device | None = None,
     dtype: Literal["float32", "float64"] | None = "float64",
     max_memory: float | None = None,
+    output: str | int | None = None,
 ) -> LayerCoupling:
     """Measure what a layer-wise view of the Hessian leaves out: its blocks between layers.
 
@@ -419,5 +428,6 @@ def layer_coupling(
         dtype=dtype,
         device=device,
         random_state=random_state,
+        output=output,
     )
     return local.coupling(n_probes, max_params)

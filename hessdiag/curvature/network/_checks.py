@@ -157,6 +157,8 @@ def check_device(device):
 def check_parameters(net):
     """Check that every parameter and buffer of `net` is finite; name the first that is not.
 
+    Infinity in a mask, a buffer or a parameter that is not trained, is no fault.
+
     Parameters
     ----------
     net : skorch.NeuralNet
@@ -175,14 +177,26 @@ def check_parameters(net):
             ("buffer", module.named_buffers()),
         ):
             for name, tensor in named:
-                if not _finite(tensor.detach()):
-                    count = int((~torch.isfinite(tensor.detach())).sum())
+                wrong = _spoiled(module, name, tensor)
+                if wrong is not None:
+                    count = int(wrong.sum())
                     raise ValueError(
                         f"Expected finite parameters, found {count} NaN or infinite "
                         f"{'entry' if count == 1 else 'entries'} in {what} {name!r} of shape "
                         f"{tuple(tensor.shape)}. The training has probably diverged: lower the "
                         "learning rate or clip gradients, and fit again."
                     )
+
+
+def _spoiled(module, name, tensor):
+    """Say which entries of a parameter or buffer should be finite and are not; None where none."""
+    trained, tensor = tensor.requires_grad, tensor.detach()
+    if _finite(tensor):
+        return None
+    owner = module.get_submodule(name.rpartition(".")[0])
+    is_mask = not trained and not isinstance(owner, torch.nn.modules.batchnorm._NormBase)
+    wrong = torch.isnan(tensor) if is_mask else ~torch.isfinite(tensor)
+    return wrong if wrong.any() else None
 
 
 def check_data(net, X, y):

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from hessdiag.curvature.network._checks import tensors_of
+
+# Functions of torch that draw random numbers, those that do so in training alone before others.
+_DROPOUT = frozenset(
+    ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+)
+_DRAWS = _DROPOUT | frozenset(
+    ("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal")
+    + ("bernoulli", "multinomial", "poisson", "gumbel_softmax", "rrelu", "normal_", "uniform_")
+    + ("bernoulli_", "exponential_", "random_", "cauchy_", "geometric_", "log_normal_")
+)
 
 
 def check_deterministic(working_copy, chunk, outputs):
@@ -30,8 +41,43 @@ def check_deterministic(working_copy, chunk, outputs):
         return
     raise ValueError(
         "Expected the same outputs from two forward passes in evaluation mode, found different "
-        f"ones; the first to differ is {_name_culprit(working_copy, chunk)}. Make it respect "
-        "module.eval(), for example by dropout(x, training=self.training)."
+        f"ones; the first to differ is {_name_culprit(working_copy, chunk)}"
+        f"{_remedy(working_copy, chunk)}"
+    )
+
+
+class _Draws(TorchFunctionMode):
+    """Collect the functions that draw random numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = {}
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        # Dropout in evaluation mode draws nothing.
+        idle = name in _DROPOUT and not (kwargs or {}).get("training", (*args, True, True)[2])
+        if name in _DRAWS and not idle:
+            self.names[name] = True
+        return func(*args, **(kwargs or {}))
+
+
+def _remedy(working_copy, chunk):
+    """Name what draws random numbers, and say what to do."""
+    with _Draws() as draws, torch.no_grad():
+        working_copy(chunk.X)
+    names = list(draws.names)
+    if names and not _DROPOUT.issuperset(names):
+        listed = ", ".join(name for name in names if name not in _DROPOUT)
+        return (
+            f". Make it respect module.eval(): random numbers are drawn by {listed}, of which "
+            "there should be none where self.training is False. Of a distribution, take the mean."
+        )
+    if names:
+        return ". Make it respect module.eval(), for example by dropout(x, training=self.training)."
+    return (
+        ". Make it respect module.eval(): draw no random numbers, count no calls and keep nothing "
+        "of the last batch where self.training is False, as in dropout(x, training=self.training)."
     )
 
 
