@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
 from hessdiag.curvature.network._checks import tensors_of
@@ -93,7 +95,9 @@ class Scalar:
         """
         leaves = leaves_of(outputs)
         given = LossInputs(leaves, y)
-        with torch.enable_grad(), given:
+        with warnings.catch_warnings(), torch.enable_grad(), given:
+            # A loss that leaves torch is refused below.
+            warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
             value = self(leaves, y, X)
         self.functions, self.ignore_index = tuple(given.functions), given.ignore_index
         if not isinstance(value, torch.Tensor) or value.ndim:
