@@ -28,6 +28,7 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None):
             "(output, y) -> 0-d tensor, or ask for spectra alone."
         )
     _check_finite_outputs(problem)
+    _check_changes(problem)
     problem, n_ignored = _without_ignored(problem, settings)
     context = context_of(problem)
     if n_ignored:
@@ -47,12 +48,37 @@ def _check_finite_outputs(problem):
     """Refuse outputs that are NaN or infinite, of which no statistic would mean anything."""
     if problem.output_values is None:
         return
-    finite = torch.isfinite(problem.output_values.reshape(problem.n_samples, -1)).all(dim=1)
+    values = problem.output_values.reshape(problem.n_samples, -1)
+    finite = torch.isfinite(values).all(dim=1)
+    if not finite.all() and bool((torch.isfinite(values) | torch.isneginf(values)).all()):
+        # The loss is finite, so that these are meant.
+        raise ValueError(
+            f"Expected finite outputs, found minus infinity for {int((~finite).sum())} of "
+            f"{problem.n_samples} samples. Where that is a mask, use a large negative number in "
+            "its place, such as -1e9: statistics need finite outputs (spectra alone do not)."
+        )
     if not finite.all():
         raise ValueError(
             f"Expected finite outputs, found NaN or infinite ones for {int((~finite).sum())} of "
             f"{problem.n_samples} samples. The training has probably diverged, or a logarithm is "
             "taken of zero: mend the net, or leave these samples out."
+        )
+
+
+def _check_changes(problem):
+    """Refuse a scalar that is the same at all outputs, of which there is nothing to say."""
+    function = problem.output_function
+    if function is None:
+        return
+    z = problem.output_values.reshape(problem.n_samples, -1)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(z.shape, generator=generator, dtype=torch.float64).to(z.device)
+    with torch.no_grad():
+        here, *others = (float(function(z + (1 + z.abs()) * k * noise)) for k in (0, 1, -3))
+    if all(other == here for other in others):
+        raise ValueError(
+            f"Expected a loss that changes with the outputs, found that {problem.scalar.name} is "
+            f"{here:.6g} wherever they are. Pass a loss that says how good they are."
         )
 
 

@@ -9,18 +9,25 @@ from skorch import NeuralNetBinaryClassifier
 from torch import nn
 from torch.nn import functional
 
-BINARY = (nn.BCEWithLogitsLoss, nn.BCELoss, nn.SoftMarginLoss, nn.MultiLabelSoftMarginLoss)
-CLASSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
-NUMBERS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss)
-# The same by the functions that a criterion of one's own calls.
-BINARY_FUNCTIONS = {
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "soft_margin_loss",
-    "multilabel_soft_margin_loss",
+# Torch's own losses of each kind, and the functions that they call, as one's own may do.
+BINARY = {
+    nn.BCEWithLogitsLoss: "binary_cross_entropy_with_logits",
+    nn.BCELoss: "binary_cross_entropy",
+    nn.SoftMarginLoss: "soft_margin_loss",
+    nn.MultiLabelSoftMarginLoss: "multilabel_soft_margin_loss",
 }
-CLASS_FUNCTIONS = {"cross_entropy", "nll_loss", "multi_margin_loss"}
-NUMBER_FUNCTIONS = {"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"}
+CLASSES = {
+    nn.CrossEntropyLoss: "cross_entropy",
+    nn.NLLLoss: "nll_loss",
+    nn.MultiMarginLoss: "multi_margin_loss",
+}
+NUMBERS = {
+    nn.MSELoss: "mse_loss",
+    nn.L1Loss: "l1_loss",
+    nn.SmoothL1Loss: "smooth_l1_loss",
+    nn.HuberLoss: "huber_loss",
+    nn.PoissonNLLLoss: "poisson_nll_loss",
+}
 
 # How little targets are moved, in standard deviations, to see whether the loss is least there.
 NUDGE = 1e-3
@@ -38,16 +45,25 @@ class Task:
         self.function = problem.output_function if function is None else function
         self.shape = self.function.values.shape
         self.y = problem.y
-        self.criterion = problem.scalar.criterion
         self._functions = set(problem.scalar.functions)
+        self.criterion = self._criterion_in_use(problem.scalar.criterion)
         self.threshold = self._find_threshold()
         self.kind = self._find_kind(problem.working_copy.net)
         self.counted = None
         if self.kind == "classification":
             self.counted = self._find_counted(problem.scalar.ignore_index)
         self.values = self._numeric_targets()
-        if self.values is None or not self._fits(problem.scalar.is_loss):
+        if self.values is None:
             self.kind = "unknown"
+        elif not self._fits(problem.scalar.is_loss):
+            self.kind = "binary" if self._separates_targets() else "unknown"
+
+    def _criterion_in_use(self, criterion):
+        """Return the criterion if it is one of torch's own, and the net's loss does call it."""
+        for kind, function in (BINARY | CLASSES | NUMBERS).items():
+            if isinstance(criterion, kind) and function in self._functions:
+                return criterion
+        return None
 
     def _find_threshold(self):
         """Choose the output above which a yes is predicted."""
@@ -75,20 +91,20 @@ class Task:
 
     def _find_kind(self, net):
         """Decide by criterion, targets and shape of the outputs."""
-        if isinstance(net, NeuralNetBinaryClassifier) or isinstance(self.criterion, BINARY):
+        if isinstance(net, NeuralNetBinaryClassifier) or isinstance(self.criterion, tuple(BINARY)):
             return "binary"
-        if isinstance(self.criterion, CLASSES):
+        if isinstance(self.criterion, tuple(CLASSES)):
             return "classification"
-        if isinstance(self.criterion, NUMBERS):
+        if isinstance(self.criterion, tuple(NUMBERS)):
             return "regression"
-        if self._calls_only(BINARY_FUNCTIONS):
+        if self._calls_only(BINARY):
             return "binary"
         y = self.y
         indices = isinstance(y, torch.Tensor) and not y.is_floating_point()
         several = len(self.shape) >= 2 and self.shape[1] > 1
         if indices and several and y.ndim == len(self.shape) - 1:
             return "classification"
-        if self._calls_only(CLASS_FUNCTIONS):
+        if self._calls_only(CLASSES):
             return "classification"
         return "regression"
 
@@ -116,16 +132,15 @@ class Task:
 
     def _fits(self, is_loss):
         """Say whether a loss that is not known by name takes targets for what they seem to be."""
-        known = (*BINARY, *CLASSES, *NUMBERS)
-        if not is_loss or self.kind == "binary" or isinstance(self.criterion, known):
+        if not is_loss or self.kind == "binary" or self.criterion is not None:
             return True
         if self.kind == "classification":
-            return self._calls_only(CLASS_FUNCTIONS) or self._falls_towards_targets()
-        return self._calls_only(NUMBER_FUNCTIONS) or self._is_least_at_targets()
+            return self._calls_only(CLASSES) or self._falls_towards_targets()
+        return self._is_least_at_targets()
 
-    def _calls_only(self, functions):
+    def _calls_only(self, losses):
         """Say whether the loss calls some of torch's own losses, and no others."""
-        return bool(self._functions) and self._functions <= functions
+        return bool(self._functions) and self._functions <= set(losses.values())
 
     def _falls_towards_targets(self):
         """Say whether equal outputs are best changed in the output of each sample's class."""
@@ -142,6 +157,20 @@ class Task:
         if self.counted is not None:
             agrees = agrees[self.counted]
         return bool(agrees.double().mean() > 0.99)
+
+    def _separates_targets(self):
+        """Say whether two kinds of targets, a no and a yes, pull outputs of zero apart."""
+        kinds = set(torch.unique(self.values).tolist())
+        if self.kind != "regression" or kinds not in ({0.0, 1.0}, {-1.0, 1.0}):
+            return False
+        zeros = torch.zeros_like(self.values).requires_grad_(True)
+        try:
+            (gradient,) = torch.autograd.grad(self.function(zeros), zeros, allow_unused=True)
+        except Exception:
+            return False
+        if gradient is None:
+            return False
+        return bool(((gradient < 0) == (self.values > 0)).all() and (gradient != 0).all())
 
     def _is_least_at_targets(self):
         """Say whether a loss is least where the outputs are the targets."""

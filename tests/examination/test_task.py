@@ -257,7 +257,7 @@ def test_targets_and_predictions_as_numbers():
     assert torch.equal(targets, COUNTS.double())
     torch.testing.assert_close(predictions, LOGITS[:, :1].double().exp())
 
-    _, task = task_of(LOGITS[:, :1], COUNTS, nn.PoissonNLLLoss, criterion__log_input=False)
+    _, task = task_of(COUNTS + 0.1, COUNTS, nn.PoissonNLLLoss, criterion__log_input=False)
     torch.testing.assert_close(task.predictions(COUNTS.double()), COUNTS.double())
 
 
@@ -266,7 +266,8 @@ def test_targets_and_predictions_as_numbers():
     [
         # Whole numbers beside several outputs are classes, whatever the criterion.
         ((N, 3), CLASSES, "own", "classification"),
-        ((N, 1), CLASSES, "own", "regression"),
+        # Nothing tells that this loss is about the targets.
+        ((N, 1), CLASSES, "own", "unknown"),
         ((N, 3), torch.zeros(N, 3, dtype=torch.int64), "own", "regression"),
         ((N, 3), torch.zeros(N, 3), nn.MultiLabelSoftMarginLoss, "binary"),
         ((N, 3), torch.zeros(N, 3), nn.L1Loss, "regression"),
