@@ -64,6 +64,7 @@ def save_case(case: NetworkCase, folder: str | os.PathLike[str]) -> None:
         "module_arguments": _arguments(net, "module__"),
         "criterion": _import_path("criterion", net.criterion),
         "criterion_arguments": _arguments(net, "criterion__"),
+        "output": case.output,
         "frozen": [name for name, p in net.module_.named_parameters() if not p.requires_grad],
     }
     folder = Path(folder)
@@ -144,7 +145,13 @@ def _read(folder):
     for name in description["frozen"]:
         net.module_.get_parameter(name).requires_grad_(False)
     with open(folder / "data.npz", "rb") as file, np.load(file, allow_pickle=False) as data:
-        return NetworkCase(net, data["X"], data["y"], name=description["name"] or folder.name)
+        return NetworkCase(
+            net,
+            data["X"],
+            data["y"],
+            name=description["name"] or folder.name,
+            output=description.get("output"),
+        )
 
 
 def _fill(module, state):

@@ -222,7 +222,9 @@ def test_scalars_that_are_none_are_refused(scalar):
 
 def test_binary_targets_of_another_shape_are_refused():
     net = NeuralNetBinaryClassifier(nn.Linear(4, 1), verbose=0).initialize()
-    with pytest.raises(ValueError, match="BCEWithLogitsLoss can take"):
+    with pytest.raises(
+        ValueError, match=r"for BCEWithLogitsLoss, found outputs \(20,\) with targets \(20, 2\)"
+    ):
         check_case(NetworkCase(net, X, np.ones((20, 2), dtype="float32")))
 
 

@@ -56,6 +56,9 @@ class NetworkCase:
         holds back a fifth unless it is told otherwise. A diagnosis is about training data, so
         they are left out: `X` and `y` may be what the net was fitted on, or the part that it was
         trained on, which the net's history tells apart. ``"keep"`` examines all that is given.
+    output : str, int or None, default=None
+        Where the net sends several tensors, the name of the one that the loss is taken of, as in
+        `hessdiag.spectra.layer_spectra`; None finds it.
 
     Attributes
     ----------
@@ -95,6 +98,7 @@ class NetworkCase:
     y: Any = None
     name: str | None = None
     held_back: Literal["drop", "keep"] = "drop"
+    output: str | int | None = None
     n_held_back: int = field(init=False, default=0)
     notes: tuple[str, ...] = field(init=False, default=())
 
@@ -122,6 +126,7 @@ class NetworkCase:
         *,
         loss: torch.nn.Module | type[torch.nn.Module] | Callable[..., Any] | None = None,
         name: str | None = None,
+        output: str | int | None = None,
     ) -> NetworkCase:
         """Make a case of any torch module, however it was trained.
 
@@ -142,6 +147,8 @@ class NetworkCase:
             settings; or a function (output, y) -> 0-d tensor.
         name : str or None, default=None
             How to call this case in tables and reports.
+        output : str, int or None, default=None
+            Name of the tensor that the loss is taken of, where the module sends several.
 
         Returns
         -------
@@ -170,7 +177,7 @@ class NetworkCase:
         NetworkCase('mine', NeuralNet of Linear, 4 samples)
         """
         net = net_around(module, loss)
-        return cls._checked(net, inputs_of(module, X), y, name)
+        return cls._checked(net, inputs_of(module, X), y, name, output)
 
     @classmethod
     def from_loader(
@@ -181,6 +188,7 @@ class NetworkCase:
         loss: torch.nn.Module | type[torch.nn.Module] | Callable[..., Any] | None = None,
         name: str | None = None,
         unpack: Callable[[Any], tuple[Any, Any]] | None = None,
+        output: str | int | None = None,
     ) -> NetworkCase:
         """Make a case of any torch module and the loader that it was trained on.
 
@@ -201,6 +209,8 @@ class NetworkCase:
             Function of a batch that returns (X, y). None takes batches (X, y), batches (X1, X2, y)
             whose inputs go to ``forward`` in that order, and dicts of which all entries but one
             are inputs of ``forward``.
+        output : str, int or None, default=None
+            Name of the tensor that the loss is taken of, as in `from_module`.
 
         Returns
         -------
@@ -227,16 +237,16 @@ class NetworkCase:
         """
         net = net_around(module, loss)
         X, y, notes = collected(module, loader, unpack)
-        case = cls._checked(net, X, y, name)
+        case = cls._checked(net, X, y, name, output)
         vars(case).update(notes=notes + case.notes)
         return case
 
     @classmethod
-    def _checked(cls, net, X, y, name):
+    def _checked(cls, net, X, y, name, output):
         """Make a case of a net that was made for it, and check it whole."""
         with untouched_surroundings(None):
             X, y = plain_containers(X, y)
-        return check_case(cls(net, X, targets_for(net, y), name))
+        return check_case(cls(net, X, targets_for(net, y), name, output=output))
 
     def __reduce_ex__(self, protocol):
         """Let classes of a script travel to worker processes.
@@ -287,6 +297,8 @@ class NetworkCase:
             _feed_callable(digest, getattr(part, "_orig_mod", part))
         _feed_data(digest, self.X)
         _feed_data(digest, self.y)
+        if self.output is not None:
+            _feed_text(digest, f"output={self.output!r}")
         return digest.hexdigest()
 
     def __repr__(self):
@@ -372,6 +384,7 @@ def check_case(
             layers=layers,
             batch_size=batch_size,
             max_memory=max_memory,
+            output=case.output,
         )
     return case
 

@@ -343,4 +343,6 @@ def _examine_safely(case, key, settings, memory):
 
 def _examine_case(key, case, settings):
     """Examine; `key` stands for the content of the other two where results are kept on disk."""
+    if case.output is not None:
+        settings = settings | {"output": case.output}
     return examine(case.net, case.X, case.y, name=case.name, **settings)
