@@ -22,7 +22,6 @@ from hessdiag.curvature.network import (
     check_copy,
     check_data,
     check_deterministic,
-    check_likelihood,
     check_net,
     check_parameters,
     check_uncoupled_scalar,
@@ -236,8 +235,6 @@ def _function_of_outputs(working_copy, scalar, blocks, samples, collected, why_s
     if outputs is None or samples.y is None or outputs.ndim == 0:
         raise NotSeparableError("the batches cannot be joined")
     value = scalar.check(outputs, samples.y, samples.X)
-    if scalar.is_loss:
-        check_likelihood(working_copy.net, outputs)
     if len(outputs) != samples.n_samples:
         raise NotSeparableError("the outputs do not have one row per sample")
     if value.requires_grad and _reaches_parameters(value, blocks):
@@ -304,7 +301,4 @@ def _check_whole(working_copy, scalar, samples, reason):
         ) from None
     if not isinstance(scalar, LayerScalars):
         with torch.no_grad():
-            outputs = working_copy(samples.X)
-            scalar.check(outputs, samples.y, samples.X)
-        if scalar.is_loss:
-            check_likelihood(working_copy.net, outputs)
+            scalar.check(working_copy(samples.X), samples.y, samples.X)

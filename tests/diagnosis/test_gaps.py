@@ -103,9 +103,7 @@ def test_the_less_is_measured_the_less_is_known(diagnoser, table):
     assert (np.ptp(intervals[1], axis=-1) >= 0).all()
 
 
-def test_a_report_says_what_is_missing_and_advises_nothing(
-    diagnoser, table, examination
-):
+def test_a_report_says_what_is_missing_and_advises_nothing(diagnoser, table, examination):
     gapped = without(table, "between", "loo", "context")
     report = explain_table(diagnoser, gapped, examination)
     assert report.answer == "undecided"

@@ -36,7 +36,6 @@ from hessdiag.curvature.network._hooks import (
 )
 from hessdiag.curvature.network._links import (
     IDENTITY,
-    check_likelihood,
     find_link,
 )
 from hessdiag.curvature.network._memory import (
@@ -86,7 +85,6 @@ __all__ = [
     "check_data",
     "check_deterministic",
     "check_device",
-    "check_likelihood",
     "check_net",
     "check_parameters",
     "check_uncoupled_scalar",

@@ -8,7 +8,6 @@ the softmax as part of the network. With z = log p the loss is that of the logit
 from __future__ import annotations
 
 import torch
-from skorch import NeuralNet, NeuralNetClassifier
 
 
 class Link:
@@ -61,46 +60,3 @@ def find_link(criterion, outputs, takes_log):
     if link is IDENTITY or bool(torch.isfinite(link.forward(outputs)).all()):
         return link
     return IDENTITY
-
-
-def check_likelihood(net, outputs):
-    """Check that a negative log-likelihood is taken of probabilities, and not of logits.
-
-    Parameters
-    ----------
-    net : skorch.NeuralNet
-        The net; where it takes its loss in a way of its own, nothing is checked.
-    outputs : Tensor, or dict, list or tuple of Tensor
-        What it sends.
-
-    Raises
-    ------
-    ValueError
-        If `NLLLoss` is taken of something else, of which it is the loss of nothing.
-    """
-    criterion, get_loss = getattr(net, "criterion_", None), type(net).get_loss
-    if not isinstance(criterion, torch.nn.NLLLoss) or not isinstance(outputs, torch.Tensor):
-        return
-    takes_log = get_loss is NeuralNetClassifier.get_loss
-    if outputs.ndim < 2 or not (takes_log or get_loss is NeuralNet.get_loss):
-        return
-    outputs = outputs.detach().double()
-    probabilities = outputs if takes_log else outputs.exp()
-    sums = probabilities.sum(dim=1)
-    if not bool(torch.isfinite(outputs).all()) or (
-        bool((probabilities >= 0).all()) and bool(((sums - 1).abs() < 1e-2).all())
-    ):
-        return
-    lowest, highest = float(sums.min()), float(sums.max())
-    if takes_log:
-        raise ValueError(
-            "Expected probabilities, of which NeuralNetClassifier takes the logarithm for NLLLoss, "
-            f"found outputs from {float(outputs.min()):.3g} to {float(outputs.max()):.3g} that sum "
-            f"to {lowest:.3g} to {highest:.3g} over classes. Of a module that returns logits the "
-            "criterion is torch.nn.CrossEntropyLoss; otherwise end it in a softmax."
-        )
-    raise ValueError(
-        "Expected logarithms of probabilities for NLLLoss, found outputs whose exponentials sum to "
-        f"{lowest:.3g} to {highest:.3g} over classes. Of a module that returns logits the loss is "
-        "torch.nn.CrossEntropyLoss; of one that returns probabilities, NLLLoss of their logarithm."
-    )
