@@ -297,10 +297,8 @@ def _check_whole(working_copy, scalar, samples, reason):
     if samples.X is None or samples.y is None:
         raise ValueError(
             "Expected batches that can be joined, found batches of different shapes, and a "
-            f"scalar that needs all samples at once ({reason}). Pad the inputs to one shape, and "
-            "pass batch_size=None."
+            f"scalar that needs all samples at once ({reason}). Pass batch_size=None."
         ) from None
     if not isinstance(scalar, LayerScalars):
         with torch.no_grad():
-            outputs = working_copy(samples.X)
-            scalar.check(outputs, samples.y, samples.X)
+            scalar.check(working_copy(samples.X), samples.y, samples.X)

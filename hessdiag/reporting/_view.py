@@ -202,9 +202,7 @@ def _spectra_view(report, anchor):
             "largest": number(layer.spectrum.max_eigenvalue),
             "smallest": number(layer.spectrum.min_eigenvalue),
             "trace": number(layer.spectrum.trace),
-            "how": "exact"
-            if layer.spectrum.exact
-            else f"Lanczos, {len(layer.spectrum.nodes)} nodes",
+            "how": _how(layer.spectrum),
         }
         for layer in examination.layers
     ]
@@ -222,6 +220,13 @@ def _spectra_view(report, anchor):
         else f"{len(names)} of {n_layers} layers are drawn: those of the largest weight for the "
         "diagnosis, in forward order.",
     }
+
+
+def _how(spectrum):
+    """Say how a spectrum is known."""
+    if not math.isfinite(spectrum.trace):
+        return "not known"
+    return "exact" if spectrum.exact else f"Lanczos, {len(spectrum.nodes)} nodes"
 
 
 def _context_view(examination):

@@ -172,7 +172,7 @@ OF_CLASSES = {
     "negative probabilities": classes(
         ("sum to 1",), np.tile(np.array([1.5, -0.5, 0.0], "float32"), (N, 1))
     ),
-    "likelihood of logits": classes(("Softmax", "CrossEntropyLoss"), CLASSES, nn.NLLLoss),
+    "logits as likelihood": classes(("Softmax", "CrossEntropyLoss"), CLASSES, nn.NLLLoss),
     "likelihood of logits, plain net": classes(
         ("LogSoftmax", "CrossEntropyLoss"), CLASSES, nn.NLLLoss, kind=NeuralNet
     ),

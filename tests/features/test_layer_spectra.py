@@ -12,6 +12,8 @@ import torch
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
+from skorch import NeuralNet, NeuralNetClassifier
+from torch import nn
 
 import hessdiag as hd
 from hessdiag.features import (
@@ -325,3 +327,36 @@ def test_keys_of_kept_examinations_stay_as_they_were():
     forget_examinations()
     hd.LayerSpectra().transform([case])
     assert list(_kept_examinations._KEPT) == [expected]
+
+
+def test_networks_of_all_kinds_of_sickness_stand_in_one_list():
+    def case_of(n_outputs, y, criterion, net_class=NeuralNet, n_samples=None, ending=None):
+        torch.manual_seed(0)
+        parts = [nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, n_outputs)]
+        module = nn.Sequential(*parts, *([] if ending is None else [ending]))
+        net = net_class(module, criterion=criterion, train_split=None, verbose=0).initialize()
+        X = np.random.default_rng(0).normal(size=(len(y), 3)).astype("float32")
+        return hd.NetworkCase(net, X[:n_samples], y[:n_samples])
+
+    numbers = np.random.default_rng(1).normal(size=(12, 1)).astype("float32")
+    classes = np.arange(12) % 3
+    sound = [
+        case_of(1, np.ones_like(numbers), nn.MSELoss),
+        case_of(3, np.zeros(12, dtype=int), nn.CrossEntropyLoss),
+        case_of(1, numbers, nn.MSELoss, n_samples=1),
+        case_of(3, classes, nn.CrossEntropyLoss, n_samples=1),
+        case_of(3, classes, nn.CrossEntropyLoss),
+    ]
+    sick = [
+        case_of(3, classes, nn.NLLLoss, NeuralNetClassifier, ending=nn.LogSoftmax(1)),
+        case_of(3, classes + 1, nn.CrossEntropyLoss),
+        case_of(1, numbers.ravel(), nn.MSELoss),
+        case_of(1, np.sign(numbers), nn.BCEWithLogitsLoss),
+    ]
+    diagnoser = hd.load_reference_diagnoser()
+    diagnoser.spectra_.set_params(on_error="warn")
+    with np.errstate(all="raise"), pytest.warns(SkippedCaseWarning, match="was skipped"):
+        answers = diagnoser.predict([*sound, *sick])
+    assert set(answers[len(sound) :]) == {"not examined"}
+    assert answers[: len(sound) - 1].tolist() == ["undecided"] * (len(sound) - 1)
+    assert answers[len(sound) - 1] in diagnoser.classes_

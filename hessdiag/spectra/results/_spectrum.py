@@ -292,6 +292,8 @@ class Spectrum:
 
     def __repr__(self):
         """Show size, kind, range and trace."""
+        if not np.isfinite(self.nodes).all():
+            return f"Spectrum(n_params={self.n_params}, undefined: not finite)"
         nonzero = np.count_nonzero(self.nodes)
         how = f"exact, {nonzero} nonzero" if self.exact else f"lanczos, {self.nodes.size} nodes"
         return (
