@@ -85,6 +85,19 @@ def advance(n: float = 1, what: str | None = None) -> None:
     bar.update(n)
 
 
+def say(text: str) -> None:
+    """Say something beside the bar.
+
+    Parameters
+    ----------
+    text : str
+        A few words.
+    """
+    bar = _SHOWN.get()
+    if bar is not None:
+        bar.set_description(f"{bar.desc.rstrip(': ')}, {text}", refresh=False)
+
+
 def _bar(what):
     """Return a bar on a terminal; None elsewhere, and where tqdm is not installed."""
     if not (hasattr(sys.stderr, "isatty") and sys.stderr.isatty()):

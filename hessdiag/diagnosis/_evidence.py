@@ -13,6 +13,7 @@ from hessdiag.diagnosis._missing import (
     is_worth_a_note,
     missing_measures,
     note_of_missing,
+    notes_of_less,
     reason_of,
 )
 from hessdiag.diagnosis._recommendation import recommend, recommend_measuring
@@ -165,7 +166,7 @@ def explain_table(diagnoser, table, examination):
     domain_score = float(model.domain_score(columns)[0])
     floor = diagnoser.min_confidence
     undecided = floor is not None and bool(base[winner] < floor)
-    notes = _notes(table, reference, domain_score)
+    notes = (*notes_of_less(examination), *_notes(table, reference, domain_score))
     reason, remedy = reason_of(examination)
     if is_worth_a_note(missing, missing_share):
         notes = (note_of_missing(missing, missing_share, reason), *notes)

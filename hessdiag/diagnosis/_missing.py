@@ -43,6 +43,9 @@ WORTH_A_NOTE = 0.05
 # Nets have to be run on pairs of neighbours, of which there are some among so many samples.
 _ENOUGH_SAMPLES = 10
 
+# Samples fewer than which a report says so.
+FEW_SAMPLES = 200
+
 
 def reason_of(examination: object) -> tuple[str, str]:
     """Say why statistics are missing and what would help, as far as the examination knows.
@@ -127,3 +130,37 @@ def note_of_missing(missing: tuple[str, ...], share: float, reason: str) -> str:
         "diagnosis weighs. Probabilities and gains are means over what networks of the reference "
         "have there that are most alike in the rest."
     )
+
+
+def notes_of_less(examination: object) -> tuple[str, ...]:
+    """Say of how much of the data an examination was made, where that is less than all.
+
+    Parameters
+    ----------
+    examination : Examination or LayerTable
+        What was found out.
+
+    Returns
+    -------
+    notes : tuple of str
+        One for what a budget of time left out, one for few samples.
+    """
+    context, notes = getattr(examination, "context", {}), []
+    left_out = context.get("left_out")
+    if isinstance(left_out, str):
+        seconds = getattr(examination, "settings", {}).get("max_time")
+        within = "" if seconds is None else f" of {seconds:g} seconds"
+        notes.append(
+            f"To keep within the time{within}: {left_out}. Pass max_time=None, or more seconds, to "
+            "look at all."
+        )
+    examined, n = context.get("n_samples_examined"), context.get("n_samples")
+    if isinstance(examined, (int, float)) and isinstance(n, (int, float)) and examined < n:
+        few = examined < min(FEW_SAMPLES, n / 2)
+        if few and not isinstance(left_out, str):
+            notes.append(
+                f"The curvature is that of {examined:.0f} of {n:.0f} samples, as every sample has "
+                "many outputs. Pass a larger max_gram_size to look at more; that takes the cube of "
+                "the time."
+            )
+    return tuple(notes)

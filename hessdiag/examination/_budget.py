@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from numbers import Real
 
+import numpy as np
 import torch
 
 from hessdiag.curvature import pass_seconds
@@ -22,6 +24,8 @@ OF_HESSIANS, OF_FACTORS = 0.5, 0.3
 # Samples that seconds are measured on, and fewest that are looked at.
 FEW, MORE = 8, 24
 LEAST_SAMPLES = 32
+# Samples, probes and steps of the least that is worth a spectrum.
+LEAST = (LEAST_SAMPLES, 1, 10)
 # A first look, by passes forward alone, overestimates: less than this share needs no measuring.
 CLEARLY = 0.25
 # Passes forward that a product with the Hessian, and that a sweep with its Gram matrix, may take.
@@ -87,8 +91,12 @@ def plan_budget(problem, settings, max_time):
     seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
     if seconds <= (OF_HESSIANS + OF_FACTORS) * max_time:
         return replace(whole, seconds=seconds)
-    n_samples = _most(n, lambda size: costs.factors(size) <= OF_FACTORS * max_time)
+    n_samples = n
+    if costs.has_factors:
+        n_samples = _most(n, lambda size: costs.factors(size) <= OF_FACTORS * max_time)
     found, left_out = _hessians_within(costs, settings, n_samples, OF_HESSIANS * max_time), []
+    if found[0] == 0 and not costs.has_factors:
+        found = LEAST  # nothing stands in
     n_hessian, n_probes, n_steps = found
     if n_samples < n:
         left_out.append(f"{n_samples} of {n} samples were looked at")
@@ -103,6 +111,45 @@ def plan_budget(problem, settings, max_time):
         )
     seconds = costs.factors(n_samples) + costs.hessians(*found)
     return Budget(n_samples, *found, seconds, tuple(left_out))
+
+
+def check_time(max_time):
+    """Check a budget of time.
+
+    Parameters
+    ----------
+    max_time : float or None
+        Seconds; None sets no bound.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    number = isinstance(max_time, Real) and not isinstance(max_time, bool)
+    if max_time is not None and not (number and max_time > 0):
+        raise ValueError(
+            f"Expected max_time to be None or a positive number of seconds, found {max_time!r}. "
+            "Pass None to go without a bound."
+        )
+
+
+def evenly(n, size):
+    """Choose some of n samples, spread evenly; their order, which is that of a draw, is kept.
+
+    Parameters
+    ----------
+    n : int
+        Samples that there are.
+    size : int
+        Samples to take.
+
+    Returns
+    -------
+    ndarray of int of shape (size,)
+        Their places.
+    """
+    return np.linspace(0, n - 1, size).round().astype(int)
 
 
 def _first_look(problem, settings):
@@ -136,13 +183,14 @@ class _Costs:
     """Seconds of an examination's parts, measured on a few samples."""
 
     def __init__(self, problem, settings):
-        self.settings = settings
+        self.settings, self.has_factors = settings, problem.outputs is not None
         generator = torch.Generator().manual_seed(settings.seed)
         order = torch.randperm(problem.n_samples, generator=generator)
         few, more = (problem.restrict(order[:size].sort().values) for size in (FEW, MORE))
         self.few_factors, self.more_factors = self._factor_seconds(few), self._factor_seconds(more)
-        curved = []
-        if settings.curvature == "hessian":
+        # Without factors all layers, and the net as one, go by products.
+        curved = [] if self.has_factors else [*problem.blocks, problem.network_block()]
+        if self.has_factors and settings.curvature == "hessian":
             gaps = measure_gaps(few, few.blocks, generator).gaps
             curved = [b for b in problem.blocks if not gaps[b.name].clearly_coincides]
         self.n_curved = len(curved)
@@ -162,9 +210,10 @@ class _Costs:
         share = (1 + 2 * n_probes / 3) / 3  # several at once take less than one by one
         return (each + slope * n) * n_steps * share
 
-    @staticmethod
-    def _factor_seconds(problem):
+    def _factor_seconds(self, problem):
         """Time the factors of all layers, and their Gram matrices."""
+        if not self.has_factors:
+            return 0.0
         start = time.perf_counter()
         for _, factor in problem.each_factor(problem.blocks):
             if factor is not None:
@@ -175,7 +224,7 @@ class _Costs:
         """Time one product of three vectors with every one of these layers' Hessians."""
         if not blocks:
             return 0.0
-        source = problem.whole_products(blocks)
+        source = problem.products(self.settings.curvature, blocks)
         vectors = {b.name: _ones(b) for b in blocks}
         source.products({blocks[0].name: vectors[blocks[0].name]})  # what is recorded is kept
         start = time.perf_counter()

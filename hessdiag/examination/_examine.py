@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import torch
@@ -10,17 +11,20 @@ import torch
 from hessdiag.curvature import fitting_chunks
 from hessdiag.curvature.network import sample_indices
 from hessdiag.examination._between_samples import between_samples_statistics
+from hessdiag.examination._budget import evenly, plan_budget
 from hessdiag.examination._context import context_of
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
 from hessdiag.examination._memory import within_bound
 from hessdiag.examination._task import Task
 from hessdiag.examination._wide_layers import wide_layer_statistics
+from hessdiag.progress import say
 from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spectra, measure_gaps
 
 
-def examine_problem(problem, settings, max_samples=None, max_gram_size=None):
+def examine_problem(problem, settings, max_samples=None, max_gram_size=None, max_time=None):
     """Return (layers, network, context) of an `Examination`."""
+    start = time.perf_counter()
     if problem.is_layerwise:
         raise ValueError(
             "Expected one function of the net's output as scalar, found a mapping of layers' own "
@@ -34,14 +38,23 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None):
     if n_ignored:
         context["n_samples_ignored"] = n_ignored
     part = _restrict(problem, settings, max_samples, max_gram_size)
+    rest = None if max_time is None else max(1.0, max_time - (time.perf_counter() - start))
+    budget = plan_budget(part, settings, rest)
+    say(f"about {budget.seconds:.0f} s")
+    if budget.left_out:
+        context["left_out"] = "; ".join(budget.left_out)
+    if budget.n_samples < part.n_samples:
+        part = part.restrict(evenly(part.n_samples, budget.n_samples))
+        if settings.max_memory is not None:
+            part = fitting_chunks(part, settings.max_memory)
     context["n_samples_examined"] = part.n_samples
     if settings.max_memory is not None:
         problem, part = within_bound(problem, part, settings)
     wide_layers, wide_network = wide_layer_statistics(problem, settings.seed)
     wide_network = wide_network | between_samples_statistics(problem, settings.seed)
     if part.outputs is None:
-        return (*_examine_whole(part, settings), context)
-    return (*_examine_factored(part, settings, wide_layers, wide_network), context)
+        return (*_examine_whole(part, settings, budget), context)
+    return (*_examine_factored(part, settings, budget, wide_layers, wide_network), context)
 
 
 def _check_finite_outputs(problem):
@@ -123,8 +136,11 @@ def _restrict(problem, settings, max_samples, max_gram_size):
     return part if settings.max_memory is None else fitting_chunks(part, settings.max_memory)
 
 
-def _examine_whole(problem, settings):
+def _examine_whole(problem, settings, budget):
     """Examine a net whose loss has no Hessians at the outputs: by passes through the net only."""
+    settings = budget.settings(settings)
+    if budget.n_hessian < problem.n_samples:
+        problem = problem.restrict(evenly(problem.n_samples, budget.n_hessian))
     spectra = compute_spectra(choose_policy(problem, settings))
     layers = tuple(
         _layer(problem, b, spectra[b.name], None, {"gn_gap": spectra[b.name].gn_gap})
@@ -136,7 +152,7 @@ def _examine_whole(problem, settings):
     return layers, _layer(problem, block, spectrum, None, {"gn_gap": math.nan})
 
 
-def _examine_factored(problem, settings, wide_layers, wide_network):
+def _examine_factored(problem, settings, budget, wide_layers, wide_network):
     """Examine by factors: one decomposition per layer serves its spectrum and its statistics."""
     generator = torch.Generator().manual_seed(settings.seed)
     measured, network_gap = Measured({}), math.nan
@@ -149,6 +165,7 @@ def _examine_factored(problem, settings, wide_layers, wide_network):
             measured = Measured(measured.gaps)
     statistics_of = LayerStatistics(problem)
     blocks = {block.name: block for block in problem.blocks}
+    keeps_factors = settings.max_memory is None and budget.n_hessian == problem.n_samples
     found, summed, rescaled = {}, 0.0, np.zeros(2 * [statistics_of.residuals.size])
     for name, factor in _factors_in_turn(problem, settings):
         check_factors(problem, {name: factor})
@@ -166,14 +183,10 @@ def _examine_factored(problem, settings, wide_layers, wide_network):
         summed = summed + gram
         if norm > 0:
             rescaled = rescaled + gram / ridge
-        if gap is not None and not gap.coincides and settings.max_memory is None:
+        if gap is not None and not gap.coincides and keeps_factors:
             measured.factors[name] = weighted
         del factor, weighted
-    spectra, policy = {}, _hessian_policy(problem, settings, measured.gaps)
-    if policy is not None:
-        if policy.is_bounded:
-            measured = measured.without_vectors()
-        spectra = compute_spectra(policy, measured, generator)
+    spectra = _hessian_spectra(problem, settings, budget, measured, generator)
     layers = [
         _layer(problem, blocks[name], spectra.get(name, ggn), ggn, statistics)
         for name, (ggn, statistics) in found.items()
@@ -194,10 +207,22 @@ def _factors_in_turn(problem, settings):
         yield from problem.factors(blocks=[block], lean=True).items()
 
 
-def _hessian_policy(problem, settings, gaps):
-    """Choose how layers are worked on whose Hessians are no Gauss-Newton matrices, if any."""
+def _hessian_spectra(problem, settings, budget, measured, generator):
+    """Compute the spectra of those layers whose Hessians are no Gauss-Newton matrices."""
+    gaps = measured.gaps
     blocks = [b for b in problem.blocks if b.name in gaps and not gaps[b.name].coincides]
-    return choose_policy(problem.with_blocks(blocks), settings) if blocks else None
+    if not blocks or budget.n_hessian == 0:
+        return {}
+    problem, settings = problem.with_blocks(blocks), budget.settings(settings)
+    if budget.n_hessian < problem.n_samples:
+        problem = problem.restrict(evenly(problem.n_samples, budget.n_hessian))
+        if settings.max_memory is not None:
+            problem = fitting_chunks(problem, settings.max_memory)
+        measured = None  # vectors and graphs are those of all samples
+    policy = choose_policy(problem, settings)
+    if measured is not None and policy.is_bounded:
+        measured = measured.without_vectors()
+    return compute_spectra(policy, measured, generator)
 
 
 def _layer(problem, block, spectrum, ggn_spectrum, statistics):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hessdiag.cases import NetworkCase
 from hessdiag.docstrings import take_parameters
+from hessdiag.examination._budget import check_time
 from hessdiag.examination._examination import Examination
 from hessdiag.examination._examine import examine_problem
 from hessdiag.spectra import LocalSpectra, check_counts
@@ -119,6 +120,7 @@ class LocalHessians(LocalSpectra):
         max_samples: int | None = None,
         max_gram_size: int | None = 1000,
         dense_limit: int = DENSE_LIMIT,
+        max_time: float | None = 60.0,
     ) -> Examination:
         """Examine the net: spectra of all layers, and what follows from them and from the data.
 
@@ -139,6 +141,10 @@ class LocalHessians(LocalSpectra):
         dense_limit : int, default=1000
             Number of parameters up to which a Hessian is formed and decomposed, which takes about
             0.2 seconds; Lanczos beyond.
+        max_time : float or None, default=60
+            Seconds to keep within, as far as samples, probes and Hessians can be left out; what is
+            left out stands in the context as ``left_out``, and results then depend on how fast the
+            machine is. By default that is what one waits for. None sets no bound.
 
         Returns
         -------
@@ -155,6 +161,7 @@ class LocalHessians(LocalSpectra):
             `max_memory` is too little for the Gram matrices.
         """
         check_counts(max_samples=max_samples, max_gram_size=max_gram_size)
+        check_time(max_time)
         settings = self._settings(
             method=method,
             n_lanczos_steps=n_lanczos_steps,
@@ -164,7 +171,7 @@ class LocalHessians(LocalSpectra):
         )
         with self._at_work():
             layers, network, context = examine_problem(
-                self._problem, settings, max_samples, max_gram_size
+                self._problem, settings, max_samples, max_gram_size, max_time
             )
         if self._n_inputs is not None:
             context["n_inputs"] = self._n_inputs
@@ -175,6 +182,7 @@ class LocalHessians(LocalSpectra):
             "tolerance": tolerance,
             "max_gram_size": max_gram_size,
             "dense_limit": dense_limit,
+            "max_time": max_time,
         }
         if max_samples is not None:
             made_with["max_samples"] = max_samples
@@ -212,6 +220,7 @@ def examine(
     max_memory: float | None = None,
     digest: str | None = None,
     output: str | int | None = None,
+    max_time: float | None = 60.0,
 ) -> Examination:
     """Examine a net on its training data: spectra of all layers, and what follows from them.
 
@@ -274,4 +283,5 @@ def examine(
         max_samples=max_samples,
         max_gram_size=max_gram_size,
         dense_limit=dense_limit,
+        max_time=max_time,
     )

@@ -79,6 +79,10 @@ class LayerSpectra(  # type: ignore[call-arg]
     max_memory : float or None, default=None
         Bytes that the examination of one case keeps within, beside what is taken already; see
         `hessdiag.layer_spectra`. Each worker process has as many of its own.
+    max_time : float or None, default=60
+        Seconds that the examination of one case keeps within, see `hessdiag.examination.examine`:
+        what is left out for it is said. None sets no bound; then results do not depend on how fast
+        the machine is.
 
     See Also
     --------
@@ -112,6 +116,7 @@ class LayerSpectra(  # type: ignore[call-arg]
         "batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "tolerance": [Interval(Real, 0, None, closed="neither"), None],
         "max_memory": [Interval(Real, 0, None, closed="neither"), None],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     def __init__(
@@ -133,6 +138,7 @@ class LayerSpectra(  # type: ignore[call-arg]
         batch_size: int | None = None,
         tolerance: float | None = None,
         max_memory: float | None = None,
+        max_time: float | None = 60.0,
     ) -> None:
         self.layers = layers
         self.curvature = curvature
@@ -151,6 +157,7 @@ class LayerSpectra(  # type: ignore[call-arg]
         self.batch_size = batch_size
         self.tolerance = tolerance
         self.max_memory = max_memory
+        self.max_time = max_time
 
     def __sklearn_tags__(self):
         """Declare that the input is a list of objects, and that nothing is learned."""
@@ -304,6 +311,7 @@ class LayerSpectra(  # type: ignore[call-arg]
             "dtype",
             "device",
             "random_state",
+            "max_time",
         )
         settings = {name: getattr(self, name) for name in names}
         optional = {name: getattr(self, name) for name in ("batch_size", "tolerance", "max_memory")}

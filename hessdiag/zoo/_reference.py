@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils import Bunch
 
 from hessdiag.diagnosis import FitDiagnoser
@@ -18,6 +19,7 @@ from hessdiag.features import (
     CONTEXT_MEASURES,
     LAYER_MEASURES,
     NETWORK_MEASURES,
+    LayerSpectra,
     LayerTable,
     SpectralFeatures,
 )
@@ -322,7 +324,8 @@ def load_reference_diagnoser(without: Iterable[str] = ()) -> FitDiagnoser:
     kept = _not_of(columns["parent"], without)
     tables = [table for table, keep in zip(tables, kept, strict=True) if keep]
     columns = {name: values[kept] for name, values in columns.items()}
-    diagnoser = FitDiagnoser(spectra=REFERENCE_SPECTRA)
+    default = LayerSpectra().max_time
+    diagnoser = FitDiagnoser(spectra=clone(REFERENCE_SPECTRA).set_params(max_time=default))
     return diagnoser.fit(tables, columns["diagnosis"], gains=columns, groups=columns["parent"])
 
 

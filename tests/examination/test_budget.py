@@ -1,0 +1,135 @@
+"""Within a budget of time: what fits is as ever, what does not is less, and said."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNet, NeuralNetClassifier
+from torch import nn
+
+import hessdiag as hd
+from hessdiag.curvature import prepare
+from hessdiag.curvature.network import untouched_surroundings
+from hessdiag.examination._budget import LEAST, LEAST_SAMPLES, Budget, evenly, plan_budget
+from hessdiag.spectra import SpectrumSettings
+
+RNG = np.random.default_rng(0)
+
+
+class Pixels(nn.Module):
+    """As many outputs as inputs, too many for their Hessians to be formed."""
+
+    def __init__(self, side=40):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 1, 3, padding=1)
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.first(x)))
+
+
+def encoder():
+    """A net whose Hessians are their own and take their time."""
+    torch.manual_seed(0)
+    X = RNG.normal(size=(160, 24, 3)).astype("float32")
+    layer = nn.TransformerEncoderLayer(12, 2, 24, batch_first=True)
+    module = nn.Sequential(nn.Linear(3, 12), layer, nn.Flatten(), nn.Linear(24 * 12, 3))
+    net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, train_split=None, verbose=0)
+    return net.initialize(), X, RNG.integers(0, 3, 160)
+
+
+def problem_of(net, X, y):
+    return prepare(net, X, y, dtype="float64")
+
+
+SETTINGS = SpectrumSettings(method="lanczos")
+
+
+@pytest.mark.parametrize(("n", "size"), [(10, 10), (300, 7), (5, 1)])
+def test_some_are_spread_evenly(n, size):
+    places = evenly(n, size)
+    assert len(set(places.tolist())) == size
+    assert 0 <= places.min() <= places.max() < n
+
+
+def test_without_a_bound_nothing_is_left_out():
+    with untouched_surroundings():
+        budget = plan_budget(problem_of(*encoder()), SETTINGS, None)
+    assert budget.left_out == ()
+    assert (budget.n_samples, budget.n_hessian) == (160, 160)
+    assert budget.settings(SETTINGS) == SETTINGS
+
+
+def test_less_time_leaves_out_more():
+    with untouched_surroundings():
+        problem = problem_of(*encoder())
+        much, little, none = (plan_budget(problem, SETTINGS, s) for s in (1e4, 0.5, 1e-6))
+    assert much.left_out == ()
+    assert little.n_hessian * little.n_probes < 160 * 3
+    assert none.n_hessian == 0
+    assert none.n_samples == LEAST_SAMPLES
+    assert "stand in for the Hessians of" in "; ".join(none.left_out)
+    assert f"{LEAST_SAMPLES} of 160 samples" in "; ".join(none.left_out)
+    assert none.seconds < little.seconds < much.seconds or little.n_hessian == 0
+
+
+@pytest.mark.slow
+def test_a_case_over_budget_ends_in_time_and_says_what_is_less():
+    net, X, y = encoder()
+    start = time.perf_counter()
+    whole = hd.examine(net, X, y, method="lanczos", max_time=None)
+    unbounded = time.perf_counter() - start
+    start = time.perf_counter()
+    less = hd.examine(net, X, y, method="lanczos", max_time=unbounded / 8)
+    assert time.perf_counter() - start < 0.7 * unbounded
+    assert "left_out" not in whole.context
+    assert "Hessians of" in less.context["left_out"]
+    assert less.layer_names == whole.layer_names
+    for name in whole.layer_names:
+        expected = whole[name].ggn_spectrum.trace
+        assert less[name].ggn_spectrum.trace == pytest.approx(expected, rel=0.5)
+
+
+def test_outputs_that_are_many(monkeypatch):
+    X = RNG.normal(size=(48, 1, 40, 40)).astype("float32")
+    net = NeuralNet(Pixels(), criterion=nn.MSELoss, train_split=None, verbose=0).initialize()
+    monkeypatch.setattr("hessdiag.curvature.network._outputs.MAX_HESSIAN_ENTRIES", 10_000)
+    found = hd.examine(net, X, X, max_time=1e-3)
+    samples, probes, steps = LEAST
+    assert (
+        f"on {samples} of 48 samples by {probes} probe of {steps} steps"
+        in (found.context["left_out"])
+    )
+    assert np.isfinite(found["first"].spectrum.trace)
+
+
+def test_small_nets_are_as_ever():
+    case = hd.testing.make_case(n_samples=30)
+    bounded = hd.examine(case.net, case.X, case.y, max_time=60)
+    free = hd.examine(case.net, case.X, case.y, max_time=None)
+    for name in free.layer_names:
+        np.testing.assert_array_equal(bounded[name].spectrum.nodes, free[name].spectrum.nodes)
+
+
+@pytest.mark.parametrize("max_time", [0, -1.0, "60", True, [1]])
+def test_what_is_no_time_is_refused(max_time):
+    case = hd.testing.make_case(n_samples=12)
+    with pytest.raises(ValueError, match="max_time"):
+        hd.examine(case.net, case.X, case.y, max_time=max_time)
+
+
+def test_a_report_says_what_is_less():
+    case = hd.NetworkCase(*encoder(), name="slow")
+    spectra = hd.LayerSpectra(method="lanczos", max_time=1e-3)
+    diagnoser = hd.load_reference_diagnoser()
+    (examination,) = spectra.fit_transform([case])
+    report = diagnoser.explain(examination)
+    (note,) = [note for note in report.notes if "max_time" in note]
+    left_out = examination.context["left_out"]
+    assert note.startswith(f"To keep within the time of 0.001 seconds: {left_out}. ")
+
+
+def test_a_budget_is_frozen():
+    with pytest.raises(AttributeError):
+        Budget(1, 1, 1, 2, 0.0).n_samples = 2
