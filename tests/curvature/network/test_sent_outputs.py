@@ -110,3 +110,27 @@ def test_cases_carry_the_name_of_the_output():
     assert examination.context["loss"] == pytest.approx(loss)
     assert examination["two"].spectrum.trace == 0
     assert hd.examine(net, X, y, output="a").context == examination.context
+
+
+def test_modules_come_in_with_the_name_of_the_output():
+    torch.manual_seed(0)
+    X = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
+    y = np.random.default_rng(1).normal(size=(6, 2)).astype("float32")
+    module = Several()
+    case = hd.NetworkCase.from_module(module, X, y, loss=nn.MSELoss(), output="b")
+    (examination,) = hd.LayerSpectra().fit_transform([case])
+    sent = module(torch.as_tensor(X))["b"].detach().numpy()
+    assert examination.context["loss"] == pytest.approx(np.square(sent - y).mean())
+    with pytest.raises(ValueError, match="output='a'"):
+        hd.NetworkCase.from_module(module, X, y, loss=nn.MSELoss())
+
+
+def test_saved_cases_know_their_output(tmp_path):
+    torch.manual_seed(0)
+    net = NeuralNet(Several, criterion=nn.MSELoss, train_split=None, verbose=0).initialize()
+    X = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
+    case = hd.NetworkCase(net, X, np.zeros((6, 2), "float32"), output="b")
+    hd.save_case(case, tmp_path / "case")
+    loaded = hd.load_case(tmp_path / "case", trusted=[Several])
+    assert loaded.output == "b"
+    assert loaded.digest() == case.digest()
