@@ -69,7 +69,7 @@ def test_zoo_build(tmp_path):
 def test_study(tmp_path):
     whole, *others = disturbed("study", tmp_path)
     names = files(whole)
-    assert len(names) > 40
+    assert len(names) > 20
     for folder in others:
         assert files(folder) == names
         for name in names:
