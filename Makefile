@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Small matrices: one thread for each of the worker processes is fastest.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-fast test-oldest test-newest lint evaluate advise zoo study bench docs clean
+.PHONY: help demo test test-fast test-kills test-oldest test-newest lint evaluate advise zoo study bench docs clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,6 +21,9 @@ demo: $(VENV)/.installed-all  ## diagnose three new networks and do what is advi
 
 test: lint  ## everything that must hold: lint, docstrings, tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-kills: $(VENV)/.installed-tests  ## builds and studies killed at 20 random moments each: some minutes
+	HESSDIAG_KILLS=20 $(BIN)/python -m pytest tests/test_kills.py
 
 test-fast: $(VENV)/.installed-tests  ## the tests that take less than two seconds each
 	$(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not slow"

@@ -76,8 +76,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         partial.write_bytes(content)
         partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise
 
 
@@ -87,10 +88,10 @@ def clear_partial_files(folder: Path) -> None:
     Parameters
     ----------
     folder : pathlib.Path
-        Where to look, in all folders below as well.
+        Where to look, and in the folders within and theirs.
     """
     host = _writer().partition("-")[0]
-    for path in folder.rglob(".*.part"):
+    for path in [p for depth in ("", "*/", "*/*/") for p in folder.glob(f"{depth}.*.part")]:
         found = _PARTIAL.search(path.name)
         if found is not None and found["host"] == host and not _is_alive(int(found["process"])):
             path.unlink(missing_ok=True)

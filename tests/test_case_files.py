@@ -326,6 +326,17 @@ def test_instances_come_back(what, tmp_path):
     np.testing.assert_array_equal(again.net.predict(case.X), case.net.predict(case.X))
 
 
+def test_cases_of_modules_come_back(tmp_path):
+    module = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0]))
+    case = hd.NetworkCase.from_module(module, X, np.arange(4) % 3, loss=loss, name="mine")
+    vars(case).update(n_held_back=3, notes=("some were held back.",))
+    hd.save_case(case, tmp_path)
+    again = hd.load_case(tmp_path)
+    assert again.digest() == case.digest()
+    assert (again.n_held_back, again.notes) == (3, ("some were held back.",))
+
+
 ARGUMENTS = {
     "class weights": {
         "criterion": nn.CrossEntropyLoss,

@@ -93,7 +93,7 @@ def _read(folder, trusted):
             f"({foreign}). Write the case again with hessdiag.save_case."
         )
     net = build_net(description, tensors, arrays, import_class)
-    return NetworkCase(
+    case = NetworkCase(
         net,
         arrays["X"],
         arrays["y"],
@@ -101,3 +101,7 @@ def _read(folder, trusted):
         held_back="keep",
         output=description.get("output"),
     )
+    history = description.get("history", {})
+    notes = tuple(str(note) for note in history.get("notes", ()))
+    vars(case).update(n_held_back=int(history.get("n_held_back", 0)), notes=notes)
+    return case

@@ -74,6 +74,7 @@ def save_case(case: NetworkCase, folder: str | os.PathLike[str]) -> None:
     X, y = _array(case.X, "X"), _array(case.y, "y")
     description, tensors, arrays = _described(case, X, y)
     description = {"format": FORMAT, "name": case.name, "output": case.output} | description
+    description["history"] = {"n_held_back": case.n_held_back, "notes": list(case.notes)}
     stream = io.BytesIO()
     np.savez_compressed(stream, X=X, y=y, **arrays)
     contents = {

