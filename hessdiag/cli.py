@@ -97,6 +97,13 @@ def _parser():
         help='answer "undecided" where no diagnosis has this probability',
     )
     diagnose.add_argument(
+        "--max-time",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="time for one network; what is left out for it is said (%(default)g; 0: no bound)",
+    )
+    diagnose.add_argument(
         "--on-error",
         choices=["raise", "warn"],
         default="raise",
@@ -207,6 +214,11 @@ def _diagnose(arguments):
         raise ValueError(
             f"Expected --min-confidence between 0 and 1, found {floor:g}. Give a share of 1."
         )
+    if not arguments.max_time >= 0:
+        raise ValueError(
+            f"Expected --max-time from 0 on, found {arguments.max_time:g}. Give seconds, "
+            "or 0 for no bound."
+        )
     to_stdout = arguments.json == "-"
     for option in ("html", "json"):
         if (path := getattr(arguments, option)) and path != "-":
@@ -223,6 +235,7 @@ def _diagnose(arguments):
     if cases:
         diagnoser = load_reference_diagnoser()
         diagnoser.set_params(min_confidence=floor)
+        diagnoser.spectra_.set_params(max_time=arguments.max_time or None)
         found = [_unless_it_fails(case.name, skip, diagnoser.explain, case) for case in cases]
         reports = [report for report in found if report is not None]
     if not reports:
