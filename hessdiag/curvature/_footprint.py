@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from hessdiag.curvature._derivative_check import N_VECTORS, n_checked
+from hessdiag.curvature.factors import JointFactor
 from hessdiag.curvature.network import (
     first_graph_bytes,
     flatten_outputs,
@@ -99,7 +100,14 @@ def held_bytes(factor):
     int
         Bytes.
     """
-    tensors = [value for value in vars(factor).values() if isinstance(value, torch.Tensor)]
+    parts = factor.parts if isinstance(factor, JointFactor) else [factor]
+    # The factors of a layer's groups of parameters share what they hold.
+    tensors = {
+        id(value): value
+        for part in parts
+        for value in vars(part).values()
+        if isinstance(value, torch.Tensor)
+    }.values()
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

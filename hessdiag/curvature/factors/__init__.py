@@ -29,6 +29,9 @@ from hessdiag.curvature.factors._gram_by_positions import (
 from hessdiag.curvature.factors._join import (
     join_factors,
 )
+from hessdiag.curvature.factors._joint_factor import (
+    JointFactor,
+)
 from hessdiag.curvature.factors._outer_factor import (
     MAX_KEPT_ENTRIES,
     OuterFactor,
@@ -44,6 +47,7 @@ __all__ = [
     "DenseFactor",
     "EmbeddingFactor",
     "Factor",
+    "JointFactor",
     "OuterFactor",
     "capture_factors",
     "each_factor",

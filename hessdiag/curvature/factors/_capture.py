@@ -9,7 +9,9 @@ from torch import nn
 
 from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._join import add_factors
+from hessdiag.curvature.factors._linear_calls import LinearCall, LinearCalls
 from hessdiag.curvature.factors._per_sample import per_sample_factor
+from hessdiag.curvature.factors._recurrent import RecurrentCall, is_recurrent
 from hessdiag.curvature.factors._rules import find_rule
 from hessdiag.curvature.network import available_memory, hooked, received_by
 
@@ -18,13 +20,16 @@ POSITION_WISE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
 
 
 @contextlib.contextmanager
-def watching(modules):
+def watching(modules, recurrent=None):
     """Record (received, its version, sent) at every call of the modules.
 
     Parameters
     ----------
     modules : iterable of torch.nn.Module
         What to watch.
+    recurrent : dict of int to list of str, or None, default=None
+        Names of the wanted parameters of those that are recurrent layers, by their ids; their calls
+        are recorded as `RecurrentCall`.
 
     Yields
     ------
@@ -33,8 +38,14 @@ def watching(modules):
         sent) for every call; None for a call that received or sent no tensor.
     """
     records = {id(module): [] for module in modules}
+    recurrent = {} if recurrent is None else recurrent
 
     def record(module, args, kwargs, output):
+        if id(module) in recurrent:
+            call = RecurrentCall(module, recurrent[id(module)])
+            stepwise = call.run(args, kwargs, output)
+            records[id(module)].append(None if stepwise is None else call)
+            return stepwise
         received = received_by(args, kwargs)
         if not isinstance(output, torch.Tensor) or not isinstance(received, torch.Tensor):
             records[id(module)].append(None)
@@ -102,52 +113,95 @@ def each_factor(working_copy, chunk, blocks, outputs_of, n_samples, weights=None
         Its factor; None where it has no closed rule and a dense one of all samples would not fit in
         memory.
     """
-    rules = {}
-    for block in blocks:
-        if block.module is not None:
-            pieces = [name.rpartition(".")[2] for name in block.parameter_names]
-            rule = find_rule(block.module, pieces)
-            if rule is not None:
-                rules[block.name] = (rule, pieces)
-    watched = [block.module for block in blocks if block.name in rules]
-    with watching(watched) as records:
-        outputs = outputs_of(chunk.X)
-    usable = {}
-    for block in blocks:
-        if block.name in rules:
-            calls = records[id(block.module)]
-            if calls and all(
-                call is not None and call[0]._version == call[1] and call[2].requires_grad
-                for call in calls
-            ):
-                usable[block.name] = calls
-    owners = [(block, call) for block in blocks for call in usable.get(block.name, ())]
-    sent = [call[2] for _, call in owners]
+    outputs, calls_of = _run_watched(blocks, chunk, outputs_of)
     columns = _columns(outputs, weights)
-    collected = [
-        _Sweeps(rules[block.name], block, call, len(outputs), len(columns))
-        for block, call in owners
-    ]
+    usable = {
+        block.name: _sweeps_of(block, calls_of.get(block.name), len(outputs), len(columns))
+        for block in blocks
+    }
+    collected = [sweeps for calls in usable.values() for sweeps in calls]
+    sent = [tensor for sweeps in collected for tensor in sweeps.sent]
     for column in columns if sent else []:
         shares = torch.autograd.grad(outputs, sent, column, retain_graph=True, allow_unused=True)
-        for sweeps, share in zip(collected, shares):
-            sweeps.add(share)
+        shares = iter(shares)
+        for sweeps in collected:
+            sweeps.add([next(shares) for _ in sweeps.sent])
         del shares
+    del collected
     probe = torch.randn(len(outputs), len(columns), dtype=outputs.dtype, device=outputs.device)
     direct = _direct_products(outputs, columns, probe, blocks)
     available, itemsize = available_memory(outputs.device), outputs.dtype.itemsize
     for block in blocks:
-        factor = None
-        if block.name in usable:
-            parts = [collected.pop(0).factor() for _ in usable[block.name]]
-            factor = add_factors(parts)
-            del parts
-        if factor is None or not _agrees(factor, probe, direct[block.name]):
-            factor = None
-            if 2 * n_samples * outputs.shape[1] * block.n_params * itemsize <= available:
-                factor = per_sample_factor(working_copy, chunk, block, outputs_of, weights)
+        factor = _first_that_agrees(usable.pop(block.name), probe, direct[block.name])
+        needed = 2 * n_samples * outputs.shape[1] * block.n_params * itemsize
+        if factor is None and needed <= available:
+            factor = per_sample_factor(working_copy, chunk, block, outputs_of, weights)
         yield block.name, factor
         del factor
+
+
+def _run_watched(blocks, chunk, outputs_of):
+    """Run the net; return its outputs, and what is known of the calls of every block with a rule.
+
+    These are {name: list of records}: (rule, its pieces, record) of a closed rule, a
+    `RecurrentCall`, or (received, sent) of a weight that ``linear`` was called with.
+    """
+    rules, recurrent = {}, {}
+    for block in blocks:
+        pieces = [name.rpartition(".")[2] for name in block.parameter_names]
+        rule = None if block.module is None else find_rule(block.module, pieces)
+        if rule is not None:
+            rules[block.name] = rule, pieces
+        elif is_recurrent(block.module, pieces):
+            recurrent[id(block.module)] = pieces
+    watched = [b.module for b in blocks if b.name in rules or id(b.module) in recurrent]
+    with watching(watched, recurrent) as records, LinearCalls(blocks) as linear:
+        outputs = outputs_of(chunk.X)
+    found = {}
+    for block in blocks:
+        calls = records.get(id(block.module), [])
+        if block.name in rules and calls:
+            if all(
+                call is not None and call[0]._version == call[1] and call[2].requires_grad
+                for call in calls
+            ):
+                found[block.name] = [(*rules[block.name], call) for call in calls]
+        elif id(block.module) in recurrent:
+            found[block.name] = calls
+        else:
+            found[block.name] = linear.calls.get(block.name)
+    return outputs, {name: calls for name, calls in found.items() if calls and None not in calls}
+
+
+def _sweeps_of(block, calls, n_samples, n_columns):
+    """Return what collects the sweeps of every call of a block; nothing where it has no rule."""
+    sweeps = []
+    for call in calls or ():
+        if isinstance(call, RecurrentCall):
+            sweeps.append(call)
+        elif len(call) == 3:
+            rule, pieces, record = call
+            sweeps.append(_Sweeps((rule, pieces), block, record, n_samples, n_columns))
+        else:
+            received, sent = call
+            if not sent.requires_grad:
+                return []
+            sweeps.append(LinearCall(received, sent, block, n_samples))
+    return sweeps
+
+
+def _first_that_agrees(calls, probe, direct):
+    """Build a block's factor by its rule; None where there is none, or it is not right."""
+    if not calls:
+        return None
+    if not isinstance(calls[0], LinearCall):
+        factor = add_factors([call.factor() for call in calls])
+        return factor if factor is not None and _agrees(factor, probe, direct) else None
+    for parts in zip(*(call.factors() for call in calls)):
+        factor = add_factors(list(parts))
+        if factor is not None and _agrees(factor, probe, direct):
+            return factor
+    return None
 
 
 def _columns(outputs, weights):
@@ -205,14 +259,15 @@ class _Sweeps:
     """
 
     def __init__(self, rule, block, call, n_samples, n_columns):
-        self.rule, self.block, self.call = rule, block, call
+        self.rule, self.block, self.call, self.sent = rule, block, call, [call[2]]
         self.n_samples, self.n_columns = n_samples, n_columns
         few = 4 * n_samples * block.n_params <= call[2].numel()
         self.sums = few and not isinstance(block.module, POSITION_WISE)
         self.stacked, self.summed, self.column = None, [], 0
 
-    def add(self, share):
+    def add(self, shares):
         """Take the next column's share; None stands for zeros."""
+        (share,) = shares
         if self.sums:
             share = torch.zeros_like(self.call[2]) if share is None else share
             factor = self._apply(share[:, None]) if share.ndim else None

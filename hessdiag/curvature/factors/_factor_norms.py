@@ -7,6 +7,7 @@ import torch
 from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
 from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES
+from hessdiag.curvature.factors._joint_factor import JointFactor
 from hessdiag.curvature.factors._outer_factor import OuterFactor
 
 
@@ -25,6 +26,8 @@ def rows_of(factor, part):
     Factor
         A factor of the same kind.
     """
+    if isinstance(factor, JointFactor):
+        return factor.with_parts(lambda own: rows_of(own, part))
     if isinstance(factor, EmbeddingFactor):
         return EmbeddingFactor(factor.index[part], factor.sweeps[part], factor.n_rows)
     if isinstance(factor, OuterFactor):
@@ -46,6 +49,8 @@ def squared_row_norms(factor):
     Tensor of shape (N, D)
         Squared norms, one for each output of each sample.
     """
+    if isinstance(factor, JointFactor):
+        return sum(squared_row_norms(own) for own in factor.parts)
     if isinstance(factor, EmbeddingFactor):
         same = factor.index[:, :, None] == factor.index[:, None, :]
         return _pairwise(factor.sweeps, lambda rows: same[rows].double()[:, None])
