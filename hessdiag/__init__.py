@@ -4,6 +4,8 @@ Data flows one way:
 
 ``hessdiag.cases``
     `NetworkCase`: a fitted skorch net and the data it is examined on.
+``hessdiag.case_files``
+    Cases as folders, and what may be imported to read them.
 ``hessdiag.curvature``
     Network and data to the curvature of each layer: operators, factors, Gram matrices.
 ``hessdiag.spectra``

@@ -278,6 +278,8 @@ def _unless_it_fails(name, skip, function, *arguments, **keywords):
         if explained:
             named = str(name) in str(error) or not _is_plain(error)
             raise error if named else type(error)(f"{name}: {error}") from error
+        if isinstance(error, OSError):
+            raise
         raise RuntimeError(f"{name}: {describe(error)}") from error
 
 
