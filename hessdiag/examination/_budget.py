@@ -21,9 +21,10 @@ from hessdiag.spectra import measure_gaps
 
 # Share of a budget that Hessians' spectra, and that factors may take; the rest is for forecasts.
 OF_HESSIANS, OF_FACTORS = 0.5, 0.3
-# Samples that seconds are measured on, and fewest that are looked at.
-FEW, MORE = 8, 24
-LEAST_SAMPLES = 32
+# Most samples that seconds are measured on: as many as no longer fit into a processor's cache.
+MOST_MEASURED = 64
+# Fewest samples that are looked at, and that are worth a plan.
+LEAST_SAMPLES, WORTH_A_PLAN = 32, 12
 # Samples, probes and steps of the least that is worth a spectrum.
 LEAST = (LEAST_SAMPLES, 1, 10)
 # A first look, by passes forward alone, overestimates: less than this share needs no measuring.
@@ -85,7 +86,7 @@ def plan_budget(problem, settings, max_time):
     )
     if max_time is None or whole.seconds <= CLEARLY * max_time or not problem.is_separable:
         return whole
-    if n <= MORE:
+    if n < WORTH_A_PLAN:
         return whole
     costs = _Costs(problem, settings)
     seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
@@ -186,7 +187,9 @@ class _Costs:
         self.settings, self.has_factors = settings, problem.outputs is not None
         generator = torch.Generator().manual_seed(settings.seed)
         order = torch.randperm(problem.n_samples, generator=generator)
-        few, more = (problem.restrict(order[:size].sort().values) for size in (FEW, MORE))
+        self.more = min(MOST_MEASURED, problem.n_samples // 2)
+        self.few = max(2, self.more // 4)
+        few, more = (problem.restrict(order[:n].sort().values) for n in (self.few, self.more))
         self.few_factors, self.more_factors = self._factor_seconds(few), self._factor_seconds(more)
         # Without factors all layers, and the net as one, go by products.
         curved = [] if self.has_factors else [*problem.blocks, problem.network_block()]
@@ -199,14 +202,14 @@ class _Costs:
     def factors(self, n):
         """Estimate seconds of factors, Gram matrices and their decompositions on n samples."""
         ratio = max(self.more_factors, 1e-9) / max(self.few_factors, 1e-9)
-        power = min(2.0, max(1.0, math.log(ratio) / math.log(MORE / FEW)))
-        return self.more_factors * (n / MORE) ** power
+        power = min(2.0, max(1.0, math.log(ratio) / math.log(self.more / self.few)))
+        return self.more_factors * (n / self.more) ** power
 
     def hessians(self, n, n_probes, n_steps):
         """Estimate seconds of the spectra of those layers whose Hessians are their own."""
         few, more = self.products
-        slope = max(0.0, more - few) / (MORE - FEW)
-        each = max(few, more - slope * MORE) if slope == 0 else max(0.0, few - slope * FEW)
+        slope = max(0.0, more - few) / (self.more - self.few)
+        each = max(0.0, few - slope * self.few) if slope else max(few, more)
         share = (1 + 2 * n_probes / 3) / 3  # several at once take less than one by one
         return (each + slope * n) * n_steps * share
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spe
 
 def examine_problem(problem, settings, max_samples=None, max_gram_size=None, max_time=None):
     """Return (layers, network, context) of an `Examination`."""
-    start = time.perf_counter()
+    start = time.monotonic()
     if problem.is_layerwise:
         raise ValueError(
             "Expected one function of the net's output as scalar, found a mapping of layers' own "
@@ -38,11 +39,12 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None, max
     if n_ignored:
         context["n_samples_ignored"] = n_ignored
     part = _restrict(problem, settings, max_samples, max_gram_size)
-    rest = None if max_time is None else max(1.0, max_time - (time.perf_counter() - start))
+    rest = None if max_time is None else max(1.0, max_time - (time.monotonic() - start))
     budget = plan_budget(part, settings, rest)
     say(f"about {budget.seconds:.0f} s")
-    if budget.left_out:
-        context["left_out"] = "; ".join(budget.left_out)
+    left_out = list(budget.left_out)
+    if max_time is not None:
+        settings = replace(settings, deadline=start + max(1.0, max_time))
     if budget.n_samples < part.n_samples:
         part = part.restrict(evenly(part.n_samples, budget.n_samples))
         if settings.max_memory is not None:
@@ -53,8 +55,14 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None, max
     wide_layers, wide_network = wide_layer_statistics(problem, settings.seed)
     wide_network = wide_network | between_samples_statistics(problem, settings.seed)
     if part.outputs is None:
-        return (*_examine_whole(part, settings, budget), context)
-    return (*_examine_factored(part, settings, budget, wide_layers, wide_network), context)
+        found = _examine_whole(part, settings, budget)
+    else:
+        found = _examine_factored(part, settings, budget, wide_layers, wide_network)
+    if settings.deadline is not None and time.monotonic() > settings.deadline:
+        left_out.append("Lanczos iterations that were not at their end then were stopped early")
+    if left_out:
+        context["left_out"] = "; ".join(left_out)
+    return (*found, context)
 
 
 def _check_finite_outputs(problem):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from scipy.linalg import eigh_tridiagonal
 # Share of its length that a vector must keep for one projection to be enough (Daniel, Gragg,
 # Kaufman and Stewart, 1976).
 ENOUGH = 0.7071
+# Steps that are taken whatever time it is.
+LEAST_STEPS = 3
 
 
 def random_probes(n_probes, size, generator, dtype, device, distribution="rademacher"):
@@ -28,19 +31,20 @@ def random_probes(n_probes, size, generator, dtype, device, distribution="radema
     return (probes / probes.norm(dim=1, keepdim=True)).to(device)
 
 
-def lanczos(products, starts, n_steps, tolerance=None):
+def lanczos(products, starts, n_steps, tolerance=None, deadline=None):
     """Tridiagonalize several symmetric matrices from several start vectors each, at once.
 
     `products` maps {name: vectors (k, p)} to {name: A v (k, p)}; `starts` is {name: (k, p)} of unit
     rows. Returns {name: list of k pairs (alphas, betas)}, each cut where its Krylov space is full,
-    or where its Ritz value of largest size is known to `tolerance` of itself.
+    or where its Ritz value of largest size is known to `tolerance` of itself; all are cut once
+    `time.monotonic` has passed `deadline`, but not before a few steps.
     """
     runs = {
         name: _Run(start, min(n_steps, start.shape[1]), tolerance) for name, start in starts.items()
     }
     for step in range(n_steps):
         active = {name: run for name, run in runs.items() if step < run.n_steps and not run.done}
-        if not active:
+        if not active or (deadline and step >= LEAST_STEPS and time.monotonic() > deadline):
             break
         images = products({name: run.current for name, run in active.items()})
         for name, run in active.items():

@@ -29,6 +29,8 @@ class SpectrumSettings:
         Share of the eigenvalue of largest size at which Lanczos stops early.
     max_memory : float or None, default=None
         Bytes to keep within.
+    deadline : float or None, default=None
+        Reading of `time.monotonic` after which Lanczos takes no more than a few steps.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class SpectrumSettings:
     seed: int = 0
     tolerance: float | None = None
     max_memory: float | None = None
+    deadline: float | None = None
 
     def __post_init__(self):
         """Check every keyword against what it may be."""

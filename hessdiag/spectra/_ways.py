@@ -184,7 +184,9 @@ class LanczosWay(Way):
         spectra, runs = {}, {name: [] for name in starts}
         for first in range(0, settings.n_probes, n_vectors):
             some = {name: start[first : first + n_vectors] for name, start in starts.items()}
-            found = lanczos(products, some, settings.n_lanczos_steps, settings.tolerance)
+            found = lanczos(
+                products, some, settings.n_lanczos_steps, settings.tolerance, settings.deadline
+            )
             for name in starts:
                 runs[name] += found[name]
         for name, operator in operators.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ class JointFactor(Factor):
     prefers_dense = False
 
     def __init__(self, parts: Sequence[Factor]) -> None:
-        self.parts = tuple(parts)
+        self.parts: tuple[Any, ...] = tuple(parts)
         first = self.parts[0]
         self.n_samples, self.n_outputs = first.n_samples, first.n_outputs
         self.dtype, self.epsilon = first.dtype, torch.finfo(first.dtype).eps
