@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hessdiag.curvature._workload import sweep_bytes
 from hessdiag.curvature.network import Chunk, available_memory, entries_of_graph, take
+
+if TYPE_CHECKING:
+    from hessdiag.curvature._local_curvature import LocalCurvature
 
 # Samples that pass through the net at once before it is known how much memory they take.
 FIRST_SIZE = 2048
 CAREFUL_FIRST_SIZE = 64
 
 
-def first_chunk_size(batch_size, max_memory):
+def first_chunk_size(batch_size: int | None, max_memory: float | None) -> int:
     """Choose how many samples pass at first, when what one takes is not known yet."""
     if batch_size is not None:
         return batch_size
     return FIRST_SIZE if max_memory is None else CAREFUL_FIRST_SIZE
 
 
-def chosen_chunk_size(problem, max_memory):
+def chosen_chunk_size(problem: LocalCurvature, max_memory: float | None) -> int | None:
     """Choose how many samples pass through the net at once; None leaves them as they are."""
     if problem.X is None or not (problem.is_separable or problem.is_layerwise):
         return None
@@ -52,7 +57,7 @@ def _size_within(problem, max_memory):
     return 0.25 * (max_memory - found.held) // max(1.0, one_by_one)
 
 
-def fitting_chunks(problem, max_memory):
+def fitting_chunks(problem: LocalCurvature, max_memory: float | None) -> LocalCurvature:
     """Return a problem in chunks that fit within a bound on memory, if they may be cut.
 
     Parameters

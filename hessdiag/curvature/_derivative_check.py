@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
+from hessdiag.curvature._checked_samples import n_checked
 from hessdiag.curvature._derivatives import Derivatives
 from hessdiag.curvature.network import Chunk, Samples, bring_module, match_floats
 
-# Samples that derivatives are checked on: one of so many, between the least and the most.
-ONE_SAMPLE_OF, LEAST_SAMPLES, MOST_SAMPLES = 25, 2, 16
-# Vectors of all parameters, in float64, that are held at once.
-N_VECTORS = 5
+if TYPE_CHECKING:
+    from hessdiag.curvature._local_curvature import LocalCurvature
 
 
-def with_checked_derivatives(problem):
+def with_checked_derivatives(problem: LocalCurvature) -> LocalCurvature:
     """Return a problem whose derivatives have been checked, by ways that pass.
 
     Parameters
@@ -108,26 +108,6 @@ def _derivatives(problem, dtype, strict=True):
         )
         for block in problem.blocks
     ]
-
-
-def n_checked(problem):
-    """Count the samples that the derivatives of a problem are checked on.
-
-    Parameters
-    ----------
-    problem : LocalCurvature
-        What is checked.
-
-    Returns
-    -------
-    int
-        All where samples interact. Else few: their graphs are twice as deep as those of the forward
-        passes that the first chunk was made for, and twice as wide.
-    """
-    if not problem.is_separable:
-        return problem.n_samples
-    n = min(problem.n_samples // ONE_SAMPLE_OF, problem.first_chunk // 8, MOST_SAMPLES)
-    return min(problem.n_samples, max(n, LEAST_SAMPLES))
 
 
 def _few(problem):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
-from hessdiag.curvature.network import tensors_of
+from hessdiag.curvature.network import Block, tensors_of
 from hessdiag.curvature.products import KeptDerivatives
 
 # Entries of each layer's parameters that are looked at.
@@ -79,7 +81,16 @@ class Derivatives:
         Whether no more than the rounding of float64 is allowed for.
     """
 
-    def __init__(self, evaluate, send, blocks, fixed, name, dtype, strict=True):
+    def __init__(
+        self,
+        evaluate: Callable[[], torch.Tensor],
+        send: Callable[[], Any],
+        blocks: Sequence[Block],
+        fixed: Mapping[int, torch.Tensor],
+        name: str,
+        dtype: torch.dtype,
+        strict: bool = True,
+    ) -> None:
         self.evaluate, self.send, self.name = evaluate, send, name
         self.dtype, self.strict = dtype, strict
         self.of_same, self.of_gradient = (OF_SAME, OF_GRADIENT) if strict else LENIENT
@@ -96,7 +107,7 @@ class Derivatives:
             for _ in range(2)
         )
 
-    def check(self):
+    def check(self) -> bool:
         """Check all there is; say whether records with kept derivatives agree with plain ones.
 
         Raises a ValueError where derivatives are none.
@@ -111,7 +122,7 @@ class Derivatives:
             self.check_symmetry()
             return self.records_agree()
 
-    def runs(self):
+    def runs(self) -> bool:
         """Say whether the net and its loss are computed in this precision, from end to end."""
         try:
             value = self.evaluate()
@@ -120,7 +131,7 @@ class Derivatives:
         return value.dtype == self.dtype and not casts(value)
 
     @contextlib.contextmanager
-    def nearby(self):
+    def nearby(self) -> Iterator[None]:
         """Move a little away from where the net is, so that it sits on no kink; and come back.
 
         Whether derivatives are right does not depend on the place, but at zero weights, on black
@@ -141,7 +152,7 @@ class Derivatives:
             self._put_back(kept)
 
     @functools.cached_property
-    def reach(self):
+    def reach(self) -> float:
         """Size of the derivatives of the outputs: what their rounding comes to."""
         sent = [t for t in tensors_of(self.send()) if t.requires_grad]
         if not sent:
@@ -180,7 +191,7 @@ class Derivatives:
         except Exception:
             return False
 
-    def check_repeatable(self):
+    def check_repeatable(self) -> None:
         """Check that loss and gradient are the same again."""
         (loss, self.gradient), (other, again) = (
             (value, self._taken(gradient))
@@ -198,7 +209,7 @@ class Derivatives:
                 "random, or what counts calls, out of the criterion or the net."
             )
 
-    def check_first(self):
+    def check_first(self) -> None:
         """Check the gradient against differences of the scalar.
 
         Layers of small effect are moved further, so that each has its say in the one number.
@@ -271,11 +282,11 @@ class Derivatives:
         for p, places, values in zip(self.parameters, self.places, kept):
             p.data[places] = values
 
-    def multiply(self):
+    def multiply(self) -> None:
         """Take the products with v and u, by plain double backward."""
         self.product, self.other = self._products(contextlib.nullcontext())
 
-    def check_second(self):
+    def check_second(self) -> None:
         """Check the Hessian against differences of gradients, layer by layer."""
         names = [entries.name for entries in self.entries]
         right, wrong = set(), {}
@@ -314,7 +325,7 @@ class Derivatives:
             has_kink = not float(bend.norm()) <= float((found - expected).norm())
             yield entries.name, _agrees(found, expected, bound), has_kink
 
-    def check_symmetry(self):
+    def check_symmetry(self) -> None:
         """Check that u . H v is v . H u."""
         one, two = float(self.u @ self.product), float(self.v @ self.other)
         size = float(self.u.norm() * self.product.norm() + self.v.norm() * self.other.norm())
@@ -325,7 +336,7 @@ class Derivatives:
                 f"v'Hu = {two:.6g}. An operation of the net has a wrong second derivative."
             )
 
-    def records_agree(self):
+    def records_agree(self) -> bool:
         """Say whether products by kept derivatives are those of plain double backward."""
         try:
             images = self._products(KeptDerivatives())
@@ -371,7 +382,7 @@ class Derivatives:
         return images
 
 
-def casts(value):
+def casts(value: torch.Tensor) -> bool:
     """Say whether a value's graph goes through another precision."""
     pending = [] if value.grad_fn is None else [value.grad_fn]
     seen = set(pending)

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
-from hessdiag.curvature._derivative_check import N_VECTORS, n_checked
-from hessdiag.curvature.factors import JointFactor
+from hessdiag.curvature._checked_samples import N_VECTORS, n_checked
+from hessdiag.curvature.factors import Factor, JointFactor
 from hessdiag.curvature.network import (
     first_graph_bytes,
-    flatten_outputs,
     second_graph_bytes,
     take,
     tensors_of,
 )
-from hessdiag.curvature.products import KeptDerivatives
+from hessdiag.curvature.products import KeptDerivatives, Problem
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Footprint:
     second: float
 
 
-def measure_footprint(problem):
+def measure_footprint(problem: Problem) -> Footprint:
     """Measure on one sample and on two what graphs keep; count the rest."""
     copy = problem.working_copy
     tensors = [*copy.parameters(), *copy.buffers()]
@@ -41,7 +40,7 @@ def measure_footprint(problem):
     held = _bytes_of(tensors) + data
     start = held + data
     if problem.outputs is not None:
-        n, d = flatten_outputs(problem.output_values).shape
+        n, d = problem.outputs.residuals.shape
         known = 8 * n * d * (3 + d + problem.outputs.rank)
         held, start = held + known, held + known + 3 * 8 * n * d * d
     first, second = _graph_bytes_per_sample(problem)
@@ -87,7 +86,7 @@ def _bytes_of(tensors):
     return float(sum(tensor.numel() * tensor.element_size() for tensor in tensors))
 
 
-def held_bytes(factor):
+def held_bytes(factor: Factor) -> int:
     """Count the bytes of the tensors that a factor holds.
 
     Parameters
@@ -111,7 +110,7 @@ def held_bytes(factor):
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def dense_bytes(factor):
+def dense_bytes(factor: Factor) -> int:
     """Count the bytes of the Jacobian that a factor stands for.
 
     Parameters

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hessdiag.curvature._footprint import dense_bytes, held_bytes, measure_footprint
+from hessdiag.curvature._footprint import Footprint, dense_bytes, held_bytes, measure_footprint
 from hessdiag.curvature._output_function import OutputFunction
 from hessdiag.curvature._workload import sweep_groups
-from hessdiag.curvature.factors import DenseFactor, capture_factors, each_factor, join_factors
+from hessdiag.curvature.factors import (
+    DenseFactor,
+    Factor,
+    capture_factors,
+    each_factor,
+    join_factors,
+)
 from hessdiag.curvature.network import (
     Block,
+    Chunk,
+    OutputCurvature,
     Samples,
     Scalar,
     WorkingCopy,
     flatten_outputs,
     owner_of,
 )
-from hessdiag.curvature.products import GaussNewtonProducts, HessianProducts, LayerScalars
+from hessdiag.curvature.products import (
+    GaussNewtonProducts,
+    HessianProducts,
+    LayerProducts,
+    LayerScalars,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,52 +89,57 @@ class LocalCurvature:
     seen: OutputFunction | None = None
 
     @property
-    def chunks(self):
+    def chunks(self) -> tuple[Chunk, ...]:
         """The chunks of samples that pass through the net one after the other."""
         return self.samples.chunks
 
     @property
-    def offsets(self):
+    def offsets(self) -> tuple[int, ...]:
         """How many samples come before each chunk, and how many there are."""
         return self.samples.offsets
 
     @property
-    def n_samples(self):
+    def n_samples(self) -> int:
         """Count the samples."""
         return self.samples.n_samples
 
     @property
-    def X(self):
+    def X(self) -> Any:
         """All inputs; None where batches cannot be joined."""
         return self.samples.X
 
     @property
-    def y(self):
+    def y(self) -> Any:
         """All targets; None where batches cannot be joined."""
         return self.samples.y
 
     @property
-    def itemsize(self):
+    def itemsize(self) -> int:
         """Bytes of a number in the precision that is computed in."""
         return self.working_copy.dtype.itemsize
 
     @property
-    def is_layerwise(self):
+    def is_layerwise(self) -> bool:
         """Say whether every layer has a function of its own output."""
         return isinstance(self.scalar, LayerScalars)
 
     @property
-    def is_separable(self):
+    def is_separable(self) -> bool:
         """Say whether the scalar is a sum over samples of functions of each sample's outputs."""
         return self.output_function is not None and not self.output_function.couples
 
     @property
-    def output_values(self):
+    def n_outputs(self) -> int:
+        """Count the outputs of one sample; 0 where they are not known."""
+        return 0 if self.output_function is None else self.output_function.n_outputs
+
+    @property
+    def output_values(self) -> torch.Tensor | None:
         """Outputs (N, ...) in the coordinates that are examined; None where they are not known."""
         return None if self.output_function is None else self.output_function.values
 
     @property
-    def outputs(self):
+    def outputs(self) -> OutputCurvature | None:
         """Loss, residuals and Hessians at the outputs; None where they are not to be had.
 
         So it is where the scalar is no function of each sample's outputs, or where its Hessians in
@@ -124,12 +147,30 @@ class LocalCurvature:
         """
         return None if self.output_function is None else self.output_function.curvature
 
+    def _function(self) -> OutputFunction:
+        """Return the scalar as a function of the outputs, where it is one."""
+        if self.output_function is None:
+            raise ValueError(
+                f"Expected a scalar of each sample's outputs, found that {self.why_whole}. Ask "
+                "for products with its Hessian alone."
+            )
+        return self.output_function
+
+    def _known_outputs(self) -> OutputCurvature:
+        """Return loss, residuals and Hessians at the outputs, where they are to be had."""
+        if self.outputs is None:
+            raise ValueError(
+                f"Expected a scalar with Hessians in the outputs, found that {self.why_whole}. "
+                "Ask for products through the net."
+            )
+        return self.outputs
+
     @functools.cached_property
-    def footprint(self):
+    def footprint(self) -> Footprint:
         """What is held in memory throughout, and what every sample adds."""
         return measure_footprint(self)
 
-    def cut(self, size):
+    def cut(self, size: int) -> LocalCurvature:
         """Return the same problem in chunks of so many samples.
 
         Parameters
@@ -144,7 +185,7 @@ class LocalCurvature:
         """
         return replace(self, samples=self.samples.cut(size))
 
-    def restrict(self, indices):
+    def restrict(self, indices: ArrayLike | torch.Tensor) -> LocalCurvature:
         """Return the same problem on some of its samples, in one chunk.
 
         Parameters
@@ -160,10 +201,10 @@ class LocalCurvature:
         indices = torch.as_tensor(indices, device=self.working_copy.device)
         samples = self.samples.take(indices)
         return replace(
-            self, samples=samples, output_function=self.output_function.take(samples, indices)
+            self, samples=samples, output_function=self._function().take(samples, indices)
         )
 
-    def with_blocks(self, blocks):
+    def with_blocks(self, blocks: Sequence[Block]) -> LocalCurvature:
         """Return the same problem with other blocks of the same parameters as its layers.
 
         Parameters
@@ -178,7 +219,7 @@ class LocalCurvature:
         """
         return replace(self, blocks=list(blocks))
 
-    def outputs_of(self, X):
+    def outputs_of(self, X: Any) -> torch.Tensor:
         """Map inputs to outputs (n, D) in the coordinates examined.
 
         Parameters
@@ -191,9 +232,11 @@ class LocalCurvature:
         Tensor of shape (n, D)
             Outputs, with a graph where autograd is on.
         """
-        return flatten_outputs(self.output_function.link.forward(self.working_copy(X)))
+        return flatten_outputs(self._function().link.forward(self.working_copy(X)))
 
-    def factors(self, weighted=False, blocks=None, lean=False):
+    def factors(
+        self, weighted: bool = False, blocks: Sequence[Block] | None = None, lean: bool = False
+    ) -> dict[str, Factor | None]:
         """Build the blocks' Jacobian factors.
 
         Parameters
@@ -211,11 +254,11 @@ class LocalCurvature:
             Factors by layer name; None where one would not fit in memory.
         """
         blocks = self.blocks if blocks is None else blocks
-        parts = {block.name: [] for block in blocks}
+        parts: dict[str, list[Factor | None]] = {block.name: [] for block in blocks}
         for chunk, start in zip(self.chunks, self.offsets):
             weights = None
             if weighted:
-                weights = self.outputs.factors[start : start + chunk.n_samples]
+                weights = self._known_outputs().factors[start : start + chunk.n_samples]
             built = capture_factors(
                 self.working_copy, chunk, blocks, self.outputs_of, self.n_samples, weights
             )
@@ -226,7 +269,9 @@ class LocalCurvature:
                 parts[name].append(factor)
         return {name: join_factors(pieces) for name, pieces in parts.items()}
 
-    def each_factor(self, blocks, weighted=False, max_memory=None):
+    def each_factor(
+        self, blocks: Sequence[Block], weighted: bool = False, max_memory: float | None = None
+    ) -> Iterator[tuple[str, Factor | None]]:
         """Yield (name, factor) of one block after the other, none of them kept.
 
         Parameters
@@ -249,14 +294,17 @@ class LocalCurvature:
             for block in blocks:
                 yield from self.factors(weighted=weighted, blocks=[block]).items()
             return
-        weights = self.outputs.factors if weighted else None
-        n_columns = self.outputs.rank if weighted else self.output_function.n_outputs
+        weights, n_columns = None, self.n_outputs
+        if weighted:
+            weights, n_columns = self._known_outputs().factors, self._known_outputs().rank
         for group in sweep_groups(self, blocks, n_columns, max_memory):
             yield from each_factor(
                 self.working_copy, self.chunks[0], group, self.outputs_of, self.n_samples, weights
             )
 
-    def products(self, curvature, blocks=None):
+    def products(
+        self, curvature: str, blocks: Sequence[Block] | None = None
+    ) -> HessianProducts | LayerProducts | GaussNewtonProducts:
         """Return products with Hessians or Gauss-Newton matrices, by passes through the net.
 
         Parameters
@@ -275,9 +323,9 @@ class LocalCurvature:
             return self.whole_products(blocks)
         blocks = self.blocks if blocks is None else blocks
         chunks = list(zip(self.chunks, self.offsets))
-        return GaussNewtonProducts(self.outputs_of, chunks, self.output_function.products, blocks)
+        return GaussNewtonProducts(self.outputs_of, chunks, self._function().products, blocks)
 
-    def residual_products(self, blocks=None):
+    def residual_products(self, blocks: Sequence[Block] | None = None) -> HessianProducts:
         """Return products with sum_n r_n . d2 z_n, the part of the Hessian beyond Gauss-Newton.
 
         Parameters
@@ -290,7 +338,7 @@ class LocalCurvature:
         HessianProducts
             Its method ``products`` multiplies {name: vectors (k, p)}.
         """
-        known = self.output_function.products if self.outputs is None else self.outputs
+        known = self._function().products if self.outputs is None else self.outputs
         scalars = []
         for chunk, start in zip(self.chunks, self.offsets):
             residuals = known.residuals[start : start + chunk.n_samples]
@@ -299,17 +347,29 @@ class LocalCurvature:
         blocks = self.blocks if blocks is None else blocks
         return HessianProducts(scalars, blocks, self.keeps_derivatives)
 
-    def whole_scalar(self):
+    def whole_scalar(self) -> torch.Tensor:
         """Evaluate the scalar on all samples at once, as a function of the parameters.
 
         Returns
         -------
         Tensor of shape ()
             The scalar, with its graph.
+
+        Raises
+        ------
+        ValueError
+            If every layer has a function of its own output.
         """
+        if isinstance(self.scalar, LayerScalars):
+            raise ValueError(
+                "Expected one scalar of all layers, found functions of the layers' own outputs. "
+                "Ask for whole_products, which has each layer's own."
+            )
         return self.scalar(self.working_copy(self.X), self.y, self.X)
 
-    def whole_products(self, blocks=None):
+    def whole_products(
+        self, blocks: Sequence[Block] | None = None
+    ) -> HessianProducts | LayerProducts:
         """Return products with the Hessian of the scalar, by chunks where samples are separate.
 
         A chunk's share is the second derivative of the scalar with all other samples' outputs held
@@ -325,7 +385,7 @@ class LocalCurvature:
         HessianProducts or LayerProducts
             Its method ``products`` multiplies {name: vectors (k, p)}.
         """
-        if self.is_layerwise:
+        if isinstance(self.scalar, LayerScalars):
             return self.scalar.products(self, self.blocks if blocks is None else blocks)
         scalars = [self.whole_scalar]
         if self.is_separable and len(self.chunks) > 1:
@@ -338,13 +398,13 @@ class LocalCurvature:
 
     def _scalar_of_chunk(self, chunk, start):
         """Evaluate the scalar as a function of one chunk's outputs."""
-        live = self.output_function.link.forward(self.working_copy(chunk.X))
-        fixed = self.output_values.to(live.dtype)
+        live = self._function().link.forward(self.working_copy(chunk.X))
+        fixed = self._function().values.to(live.dtype)
         stop = start + chunk.n_samples
         outputs = torch.cat([fixed[:start], live, fixed[stop:]])
-        return self.output_function(flatten_outputs(outputs))
+        return self._function()(flatten_outputs(outputs))
 
-    def width_of(self, block):
+    def width_of(self, block: Block) -> int:
         """Return the width of what a block sends on: the last of its modules that was called.
 
         Parameters
@@ -358,15 +418,15 @@ class LocalCurvature:
             Features or channels; the first side of its last parameter where it was never called.
         """
         if block.name == "network":
-            return self.output_function.n_outputs if self.is_separable else 0
+            return self.n_outputs if self.is_separable else 0
         owners = [owner_of(name) for name in block.parameter_names]
-        widths = [self.widths[owner] for owner in owners if self.widths.get(owner)]
+        widths = [width for owner in owners if (width := self.widths.get(owner))]
         if widths:
             return int(widths[-1])
         last = block.parameters[-1]
         return int(last.shape[0] if last.ndim else 1)
 
-    def network_block(self, blocks=None):
+    def network_block(self, blocks: Sequence[Block] | None = None) -> Block:
         """Return all blocks, or some, as one.
 
         Parameters

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 
 from hessdiag.curvature._chunk_size import chosen_chunk_size, first_chunk_size
 from hessdiag.curvature._derivative_check import with_checked_derivatives
@@ -40,21 +41,24 @@ from hessdiag.curvature.network import (
 )
 from hessdiag.curvature.products import LayerScalars
 
+if TYPE_CHECKING:
+    import numpy as np
+
 
 def prepare(
-    net,
-    X,
-    y,
-    layers=None,
-    scalar="loss",
-    max_samples=None,
-    batch_size=None,
-    random_state=None,
-    device=None,
-    dtype=None,
-    max_memory=None,
-    output=None,
-):
+    net: NeuralNet,
+    X: Any,
+    y: Any,
+    layers: str | Sequence[str] | Mapping[str, Any] | None = None,
+    scalar: str | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
+    max_samples: int | None = None,
+    batch_size: int | None = None,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | str | None = None,
+    max_memory: float | None = None,
+    output: str | int | None = None,
+) -> LocalCurvature:
     """Copy a net, load its data, run it once, and check all that can be wrong with either.
 
     Prepare and use a problem inside ``untouched_surroundings()``.
@@ -101,8 +105,7 @@ def prepare(
     X, y = plain_containers(X, y)
     check_data(net, X, y)
     copy = WorkingCopy(net, device=device, dtype=dtype)
-    kind = LayerScalars if isinstance(scalar, Mapping) else Scalar
-    scalar = kind(copy, scalar)
+    scalar = LayerScalars(copy, scalar) if isinstance(scalar, Mapping) else Scalar(copy, scalar)
     indices = None
     if max_samples is not None:
         n_samples = len(net.get_dataset(X, y))

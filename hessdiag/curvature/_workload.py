@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from hessdiag.curvature.factors import POSITION_WISE, find_rule
-from hessdiag.curvature.network import owner_of
+from hessdiag.curvature.network import Block, owner_of
+from hessdiag.curvature.products import Problem
+
+if TYPE_CHECKING:
+    from hessdiag.curvature._footprint import Footprint
 
 # Bytes of sweeps that are always held together.
 SMALL_SWEEPS = 2**28
 
 
-def entries_sent(problem, block):
+class SizedProblem(Problem, Protocol):
+    """A problem that says what it takes in memory."""
+
+    @property
+    def footprint(self) -> Footprint:
+        """What is held throughout, and what every sample adds."""
+
+
+def entries_sent(problem: SizedProblem, block: Block) -> float:
     """Count the numbers that a block's module sends for one sample, over all its calls."""
     return problem.entries.get(owner_of(block.parameter_names[0]), 0)
 
 
-def sweep_bytes(problem, block, n_columns):
+def sweep_bytes(problem: SizedProblem, block: Block, n_columns: int) -> float:
     """Count what one sample's backward sweeps leave at the outputs of a block.
 
     Parameters
@@ -38,7 +52,7 @@ def sweep_bytes(problem, block, n_columns):
     return n_columns * entries_sent(problem, block) * problem.itemsize
 
 
-def capture_bytes(problem, block, n_columns, held):
+def capture_bytes(problem: SizedProblem, block: Block, n_columns: int, held: float) -> float:
     """Count the bytes that building a factor takes at its peak, for every sample.
 
     Parameters
@@ -59,7 +73,7 @@ def capture_bytes(problem, block, n_columns, held):
     """
     if not _has_rule(block):
         # Jacobians of all outputs, joined; the vectorized passes that give them.
-        n_outputs = problem.output_function.n_outputs
+        n_outputs = problem.n_outputs
         wide = n_outputs * block.n_params * problem.itemsize
         return 2 * wide + held + n_outputs * problem.footprint.first
     swept = 3 * sweep_bytes(problem, block, n_columns)
@@ -76,7 +90,9 @@ def _has_rule(block):
     return find_rule(block.module, pieces) is not None
 
 
-def sweep_groups(problem, blocks, n_columns, max_memory=None):
+def sweep_groups(
+    problem: SizedProblem, blocks: Sequence[Block], n_columns: int, max_memory: float | None = None
+) -> list[list[Block]]:
     """Cut blocks into runs whose sweeps are held together: less memory, but more sweeps.
 
     Without a bound, a run's sweeps take at most one and a half times what a step of training takes
@@ -99,7 +115,8 @@ def sweep_groups(problem, blocks, n_columns, max_memory=None):
         Runs of neighbours; a layer that is too large is a run of its own.
     """
     limit = _free_sweeps(problem) if max_memory is None else max_memory / 4
-    groups, size = [[]], 0
+    groups: list[list[Block]] = [[]]
+    size = 0.0
     for block in blocks:
         entries = entries_sent(problem, block)
         if not isinstance(block.module, POSITION_WISE):
@@ -107,7 +124,7 @@ def sweep_groups(problem, blocks, n_columns, max_memory=None):
         needed = problem.n_samples * n_columns * entries * problem.itemsize
         if groups[-1] and size + needed > limit:
             groups.append([])
-            size = 0
+            size = 0.0
         groups[-1].append(block)
         size += needed
     return groups
@@ -121,7 +138,7 @@ def _free_sweeps(problem):
     return max(SMALL_SWEEPS, 1.5 * step)
 
 
-def vectors_at_once(problem, most=64):
+def vectors_at_once(problem: SizedProblem, most: int = 64) -> int:
     """Count the vectors that Hessians are multiplied by at once where memory is not asked for.
 
     Every one takes about as much as what the modules send.
@@ -143,7 +160,7 @@ def vectors_at_once(problem, most=64):
     return int(max(1, min(most, _free_sweeps(problem) // max(1.0, largest * sent))))
 
 
-def pass_seconds(problem):
+def pass_seconds(problem: SizedProblem) -> float:
     """Measure one pass forward over all samples.
 
     Parameters
@@ -163,7 +180,7 @@ def pass_seconds(problem):
     return time.perf_counter() - start
 
 
-def product_operations(problem):
+def product_operations(problem: SizedProblem) -> float:
     """Estimate the floating-point operations of a product with the Hessian of all samples.
 
     Parameters
@@ -180,7 +197,7 @@ def product_operations(problem):
     return 10 * pass_operations(problem)
 
 
-def pass_operations(problem):
+def pass_operations(problem: SizedProblem) -> float:
     """Estimate the floating-point operations of one pass through every layer, all samples.
 
     Parameters

@@ -105,7 +105,8 @@ def check_factors(problem: LocalCurvature, factors: Mapping[str, Any]) -> None:
     """
     for block in problem.blocks:
         if block.name in factors and factors[block.name] is None:
-            size = problem.n_samples * problem.outputs.rank * block.n_params
+            rank = 0 if problem.outputs is None else problem.outputs.rank
+            size = problem.n_samples * rank * block.n_params
             raise ValueError(
                 f"Expected a Jacobian of layer {block.name!r} ({block.kind}) that fits in memory, "
                 f"found one of {size:.2g} entries. Pass max_samples to look at fewer samples."

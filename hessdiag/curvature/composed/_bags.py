@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 
-def compose_bags(module):
+def compose_bags(module: torch.nn.Module) -> None:
     """Let the embedding bags of a private copy look rows up, mask them and add them.
 
     Parameters

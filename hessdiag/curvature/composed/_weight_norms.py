@@ -9,7 +9,7 @@ from torch.nn.utils.parametrizations import _WeightNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 
-def compose_weight_norms(module):
+def compose_weight_norms(module: torch.nn.Module) -> None:
     """Let the normalized weights of a private copy be computed by plain functions.
 
     Parameters

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 
-def fingerprint(tree):
+def fingerprint(tree: object) -> bytes:
     """Digest all numbers in a tree of tensors, arrays and plain values.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from hessdiag.curvature.containers._streams import listed
 
 
-def plain_containers(X, y):
+def plain_containers(X: Any, y: Any) -> tuple[Any, Any]:
     """Bring data into containers that skorch indexes by sample; most stay what they are.
 
     Lists of rows become arrays, other mappings dicts, sparse matrices those of compressed rows,

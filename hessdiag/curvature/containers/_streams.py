@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
 import torch
 from skorch.dataset import Dataset as SkorchDataset
@@ -26,7 +27,7 @@ class ListedSamples(torch.utils.data.Dataset):
         The samples, as the stream sent them.
     """
 
-    def __init__(self, samples):
+    def __init__(self, samples: Sequence[Any]) -> None:
         self.samples = samples
 
     def __len__(self):
@@ -38,7 +39,7 @@ class ListedSamples(torch.utils.data.Dataset):
         return self.samples[index]
 
 
-def listed(stream):
+def listed(stream: Iterable[Any]) -> ListedSamples:
     """Draw all samples of a stream, which is to end, and to send the same again.
 
     Parameters
@@ -76,7 +77,7 @@ class DrawError(ValueError):
 
 
 @contextmanager
-def drawing(name) -> Iterator[None]:
+def drawing(name: str) -> Iterator[None]:
     """Say whose samples could not be drawn, where that fails.
 
     Parameters
@@ -107,7 +108,7 @@ def drawing(name) -> Iterator[None]:
         ) from error
 
 
-def varying(name):
+def varying(name: str) -> str:
     """Say that samples change from draw to draw.
 
     Parameters
@@ -127,7 +128,7 @@ def varying(name):
     )
 
 
-def may_vary(dataset, iterator):
+def may_vary(dataset: Any, iterator: Any) -> bool:
     """Say whether there is code between the data and the batches that could change them.
 
     Parameters
@@ -151,7 +152,7 @@ def may_vary(dataset, iterator):
     return type(dataset) not in (SkorchDataset, TensorDataset, ListedSamples)
 
 
-def check_same_draw(batches, iterator, name):
+def check_same_draw(batches: Iterable[Any], iterator: Iterable[Any], name: str) -> None:
     """Draw batches a second time, and compare.
 
     Parameters

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,14 +15,28 @@ from hessdiag.curvature.factors._linear_calls import LinearCall, LinearCalls
 from hessdiag.curvature.factors._per_sample import per_sample_factor
 from hessdiag.curvature.factors._recurrent import RecurrentCall, is_recurrent
 from hessdiag.curvature.factors._rules import find_rule
-from hessdiag.curvature.network import available_memory, hooked, received_by
+from hessdiag.curvature.network import (
+    Block,
+    Chunk,
+    WorkingCopy,
+    available_memory,
+    hooked,
+    received_by,
+)
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.factors._factor import Factor
 
 #: Layers whose factors keep all positions.
 POSITION_WISE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Embedding)
+# What a module received, the version of that tensor, and what it sent.
+Call = tuple[torch.Tensor, int, torch.Tensor]
 
 
 @contextlib.contextmanager
-def watching(modules, recurrent=None):
+def watching(
+    modules: Iterable[torch.nn.Module], recurrent: Mapping[int, list[str]] | None = None
+) -> Iterator[dict[int, list[Call | RecurrentCall | None]]]:
     """Record (received, its version, sent) at every call of the modules.
 
     Parameters
@@ -37,7 +53,7 @@ def watching(modules, recurrent=None):
         By the id of each module, a tuple (what it received, the version of that tensor, what it
         sent) for every call; None for a call that received or sent no tensor.
     """
-    records = {id(module): [] for module in modules}
+    records: dict[int, list[Call | RecurrentCall | None]] = {id(module): [] for module in modules}
     recurrent = {} if recurrent is None else recurrent
 
     def record(module, args, kwargs, output):
@@ -58,7 +74,14 @@ def watching(modules, recurrent=None):
         yield records
 
 
-def capture_factors(working_copy, chunk, blocks, outputs_of, n_samples, weights=None):
+def capture_factors(
+    working_copy: WorkingCopy,
+    chunk: Chunk,
+    blocks: Sequence[Block],
+    outputs_of: Callable[[Any], torch.Tensor],
+    n_samples: int,
+    weights: torch.Tensor | None = None,
+) -> dict[str, Factor | None]:
     """Build the factor of every block for one chunk of samples, as `each_factor` does.
 
     Parameters
@@ -84,7 +107,14 @@ def capture_factors(working_copy, chunk, blocks, outputs_of, n_samples, weights=
     return dict(each_factor(working_copy, chunk, blocks, outputs_of, n_samples, weights))
 
 
-def each_factor(working_copy, chunk, blocks, outputs_of, n_samples, weights=None):
+def each_factor(
+    working_copy: WorkingCopy,
+    chunk: Chunk,
+    blocks: Sequence[Block],
+    outputs_of: Callable[[Any], torch.Tensor],
+    n_samples: int,
+    weights: torch.Tensor | None = None,
+) -> Iterator[tuple[str, Factor | None]]:
     """Build one block's factor after the other for one chunk of samples: pairs (name, factor).
 
     All sweeps come first; what they left for a block is let go once its factor is built, so that

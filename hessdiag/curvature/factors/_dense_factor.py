@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from hessdiag.curvature.factors._factor import Factor
@@ -21,12 +23,12 @@ class DenseFactor(Factor):
 
     prefers_dense = True
 
-    def __init__(self, jacobian):
+    def __init__(self, jacobian: torch.Tensor) -> None:
         self.jacobian = jacobian
         self.dtype, self.epsilon = jacobian.dtype, torch.finfo(jacobian.dtype).eps
         self.n_samples, self.n_outputs, self.n_params = jacobian.shape
 
-    def gram(self):
+    def gram(self) -> torch.Tensor:
         """Return J J' (N D, N D) in float64.
 
         Returns
@@ -37,7 +39,7 @@ class DenseFactor(Factor):
         rows = self.jacobian.reshape(-1, self.n_params).double()
         return rows @ rows.T
 
-    def matvec(self, vectors):
+    def matvec(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return J v for vectors (k, p) as (k, N, D).
 
         Parameters
@@ -53,7 +55,7 @@ class DenseFactor(Factor):
         rows = self.jacobian.reshape(-1, self.n_params)
         return (vectors @ rows.T).view(len(vectors), self.n_samples, self.n_outputs)
 
-    def rmatvec(self, outputs):
+    def rmatvec(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return J' u for outputs (k, N, D) as (k, p).
 
         Parameters
@@ -69,7 +71,9 @@ class DenseFactor(Factor):
         rows = self.jacobian.reshape(-1, self.n_params)
         return outputs.reshape(len(outputs), -1) @ rows
 
-    def gauss_newton(self, vectors, signs=None):
+    def gauss_newton(
+        self, vectors: torch.Tensor, signs: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return J' diag(signs) J v for vectors (k, p) as (k, p), each entry of J read once.
 
         Parameters
@@ -96,7 +100,7 @@ class DenseFactor(Factor):
             image.addmm_(sent, part)
         return image
 
-    def dense(self):
+    def dense(self) -> torch.Tensor:
         """Return J (N, D, p).
 
         Returns
@@ -106,7 +110,7 @@ class DenseFactor(Factor):
         """
         return self.jacobian
 
-    def weighted(self, factors):
+    def weighted(self, factors: torch.Tensor) -> DenseFactor:
         """Return the factor of B' J for B (N, D, R).
 
         Parameters
@@ -121,3 +125,35 @@ class DenseFactor(Factor):
         """
         factors = factors.to(self.jacobian.dtype)
         return DenseFactor(torch.einsum("ncp,ncr->nrp", self.jacobian, factors))
+
+    @staticmethod
+    def joined(parts: Sequence[DenseFactor]) -> DenseFactor:
+        """Join the factors of several chunks.
+
+        Parameters
+        ----------
+        parts : sequence of DenseFactor
+            Factors of one layer, on samples that follow each other.
+
+        Returns
+        -------
+        DenseFactor
+            The factor on all samples.
+        """
+        return DenseFactor(torch.cat([part.jacobian for part in parts]))
+
+    @staticmethod
+    def added(parts: Sequence[DenseFactor]) -> DenseFactor:
+        """Add the factors of several calls on the same samples.
+
+        Parameters
+        ----------
+        parts : sequence of DenseFactor
+            Factors of one layer, on the same samples.
+
+        Returns
+        -------
+        DenseFactor
+            The factor of the sum of their Jacobians.
+        """
+        return DenseFactor(sum(part.jacobian for part in parts))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from hessdiag.curvature.factors._factor import Factor
@@ -23,7 +25,7 @@ class EmbeddingFactor(Factor):
         Size of the vocabulary.
     """
 
-    def __init__(self, index, sweeps, n_rows):
+    def __init__(self, index: torch.Tensor, sweeps: torch.Tensor, n_rows: int) -> None:
         self.index = index
         self.sweeps = sweeps
         self.n_rows = n_rows
@@ -37,7 +39,7 @@ class EmbeddingFactor(Factor):
         jacobian = sweeps.new_zeros(n, c, n_rows, width)
         return jacobian.scatter_add_(2, index[:, None, :, None].expand_as(sweeps), sweeps)
 
-    def gram(self):
+    def gram(self) -> torch.Tensor:
         """Return J J' (N D, N D) in float64, from the rows of tokens that occur.
 
         Returns
@@ -54,7 +56,7 @@ class EmbeddingFactor(Factor):
             gram += rows @ rows.T
         return gram
 
-    def matvec(self, vectors):
+    def matvec(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return J v for vectors (k, p) as (k, N, D).
 
         Parameters
@@ -70,7 +72,7 @@ class EmbeddingFactor(Factor):
         table = vectors.view(len(vectors), self.n_rows, self.width)
         return torch.einsum("ncte,knte->knc", self.sweeps, table[:, self.index])
 
-    def rmatvec(self, outputs):
+    def rmatvec(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return J' u for outputs (k, N, D) as (k, p).
 
         Parameters
@@ -89,11 +91,11 @@ class EmbeddingFactor(Factor):
         return table.index_add_(1, self.index.reshape(-1), sent).view(k, -1)
 
     @property
-    def prefers_dense(self):
+    def prefers_dense(self) -> bool:
         """Say whether products with a dense Jacobian cost less: never, as few tokens occur."""
         return False
 
-    def dense(self):
+    def dense(self) -> torch.Tensor:
         """Return J (N, D, p).
 
         Returns
@@ -103,7 +105,7 @@ class EmbeddingFactor(Factor):
         """
         return self._scattered(self.sweeps, self.index, self.n_rows).flatten(2)
 
-    def weighted(self, factors):
+    def weighted(self, factors: torch.Tensor) -> EmbeddingFactor:
         """Return the factor of B' J for B (N, D, R).
 
         Parameters
@@ -120,7 +122,7 @@ class EmbeddingFactor(Factor):
         return EmbeddingFactor(self.index, sweeps, self.n_rows)
 
     @staticmethod
-    def joined(pieces):
+    def joined(pieces: Sequence[EmbeddingFactor]) -> EmbeddingFactor:
         """Join the factors of several chunks, padding positions with zeros.
 
         Parameters
@@ -142,7 +144,7 @@ class EmbeddingFactor(Factor):
         return EmbeddingFactor(torch.cat(index), torch.cat(sweeps), pieces[0].n_rows)
 
     @staticmethod
-    def added(parts):
+    def added(parts: Sequence[EmbeddingFactor]) -> EmbeddingFactor:
         """Add the factors of several calls on the same samples: more positions.
 
         Parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from hessdiag.curvature.factors._dense_factor import DenseFactor
@@ -10,8 +12,11 @@ from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES
 from hessdiag.curvature.factors._joint_factor import JointFactor
 from hessdiag.curvature.factors._outer_factor import OuterFactor
 
+if TYPE_CHECKING:
+    from hessdiag.curvature.factors._factor import Factor
 
-def rows_of(factor, part):
+
+def rows_of(factor: Factor, part: slice | torch.Tensor) -> Factor:
     """Return the factor of some samples.
 
     Parameters
@@ -33,10 +38,10 @@ def rows_of(factor, part):
     if isinstance(factor, OuterFactor):
         inputs, sweeps = factor.inputs[part], factor.sweeps[part]
         return OuterFactor(inputs, sweeps, factor.pieces, factor.transposed)
-    return DenseFactor(factor.jacobian[part])
+    return DenseFactor(factor.dense()[part])
 
 
-def squared_row_norms(factor):
+def squared_row_norms(factor: Factor) -> torch.Tensor:
     """Return ``|J[n, d]|^2`` (N, D) in float64: the diagonal of the Gram matrix.
 
     Parameters
@@ -57,7 +62,7 @@ def squared_row_norms(factor):
     if isinstance(factor, OuterFactor):
         return _of_outer_products(factor)
     step = max(1, MAX_BLOCK_ENTRIES // max(1, factor.n_outputs * factor.n_params))
-    parts = factor.jacobian.split(step)
+    parts = factor.dense().split(step)
     return torch.cat([part.double().square().sum(dim=2) for part in parts])
 
 

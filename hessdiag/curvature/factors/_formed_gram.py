@@ -18,21 +18,21 @@ class FormedGram(Factor):
 
     prefers_dense = False
 
-    def __init__(self, matrix, n_samples, n_outputs, n_params):
+    def __init__(self, matrix: torch.Tensor, n_samples: int, n_outputs: int, n_params: int) -> None:
         self.matrix = matrix
         self.dtype, self.epsilon = matrix.dtype, torch.finfo(matrix.dtype).eps
         self.n_samples, self.n_outputs, self.n_params = n_samples, n_outputs, n_params
 
-    def gram(self):
+    def gram(self) -> torch.Tensor:
         """Return J J' (N D, N D) in float64."""
         return self.matrix.double()
 
-    def gram_products(self, outputs):
+    def gram_products(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return J J' u for outputs (k, N, D) as (k, N, D)."""
         return (outputs.flatten(1) @ self.matrix).view_as(outputs)
 
 
-def gram_pays(factor, n_products):
+def gram_pays(factor: Factor, n_products: int) -> bool:
     """Say whether J J' is formed, and read for every product, in less time than products take.
 
     For T positions, J J' takes (N D T)² O / 2 + (N T)² I / 2 multiplications, each product without
@@ -61,7 +61,7 @@ def gram_pays(factor, n_products):
     return forming + reading < n_products * 2 * sent * (factor.fan_in + factor.n_outputs)
 
 
-def form_gram(factor):
+def form_gram(factor: OuterFactor) -> FormedGram:
     """Form J J' of an `OuterFactor` of one group, in its own precision.
 
     Parameters

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
 #: Matrices of more entries than this are not formed at once.
 MAX_BLOCK_ENTRIES = 30_000_000
 
 
-def gram_by_positions(sweeps, inputs, weight, bias, dtype):
+def gram_by_positions(
+    sweeps: torch.Tensor, inputs: torch.Tensor, weight: bool, bias: bool, dtype: torch.dtype
+) -> torch.Tensor:
     """Return J J' (N D, N D) for J[n, c] = sum_t S[n, c, t] (x) (a[n, t], 1).
 
     With S_t (N D, O) and a_t (N, I) of position t, it is the sum of (S_t S_u') o (a_t a_u' + 1)
@@ -28,7 +35,7 @@ def gram_by_positions(sweeps, inputs, weight, bias, dtype):
     n_rows, fan_in = n * c, inputs.shape[-1]
     sweeps = sweeps.permute(2, 0, 1, 3).reshape(t, n_rows, width)
     inputs = inputs.transpose(0, 1).contiguous()
-    same, above = sweeps.new_zeros(n_rows, n_rows, dtype=dtype), 0.0
+    same, above = sweeps.new_zeros(n_rows, n_rows, dtype=dtype), None
     step = max(1, MAX_BLOCK_ENTRIES // n_rows**2)
     for first in range(t):
         left, received = sweeps[first].to(dtype), inputs[first].to(dtype)
@@ -44,5 +51,6 @@ def gram_by_positions(sweeps, inputs, weight, bias, dtype):
                 same += sums[:, 0]
                 sums = sums[:, 1:]
             if sums.shape[1]:
-                above = above + sums.sum(dim=1)
-    return same if t == 1 else same.add_(above).add_(above.T)
+                sums = sums.sum(dim=1)
+                above = sums if above is None else above + sums
+    return same if above is None else same.add_(above).add_(above.T)

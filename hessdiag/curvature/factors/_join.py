@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 
 from hessdiag.curvature.factors._dense_factor import DenseFactor
 
+if TYPE_CHECKING:
+    from hessdiag.curvature.factors._factor import Factor
 
-def join_factors(pieces):
+
+def join_factors(pieces: Sequence[Factor | None]) -> Factor | None:
     """Join the factors of all chunks of samples, in closed form where they allow it.
 
     Parameters
@@ -20,19 +26,25 @@ def join_factors(pieces):
     Factor or None
         The factor on all samples; None where one of them is.
     """
-    if len(pieces) == 1 or any(piece is None for piece in pieces):
-        return None if None in pieces else pieces[0]
-    kind = type(pieces[0])
-    if kind is not DenseFactor and all(type(piece) is kind for piece in pieces):
-        return kind.joined(pieces)
-    return DenseFactor(torch.cat([piece.dense() for piece in pieces]))
+    whole = [piece for piece in pieces if piece is not None]
+    if len(whole) < len(pieces):
+        return None
+    if len(whole) == 1:
+        return whole[0]
+    kind = type(whole[0])
+    if all(type(piece) is kind for piece in whole):
+        return kind.joined(whole)
+    return DenseFactor(torch.cat([piece.dense() for piece in whole]))
 
 
-def add_factors(parts):
+def add_factors(parts: Sequence[Factor | None]) -> Factor | None:
     """Add the factors of several calls of one module on the same samples."""
-    if len(parts) == 1 or any(part is None for part in parts):
-        return None if None in parts else parts[0]
-    kind = type(parts[0])
-    if kind is not DenseFactor and all(type(part) is kind for part in parts):
-        return kind.added(parts)
-    return DenseFactor(sum(part.dense() for part in parts))
+    whole = [part for part in parts if part is not None]
+    if len(whole) < len(parts):
+        return None
+    if len(whole) == 1:
+        return whole[0]
+    kind = type(whole[0])
+    if all(type(part) is kind for part in whole):
+        return kind.added(whole)
+    return DenseFactor(sum(part.dense() for part in whole))

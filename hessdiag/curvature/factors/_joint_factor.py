@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -121,7 +121,7 @@ class JointFactor(Factor):
         """Say whether all that is held is finite, and not so large that its sums are not."""
         return all(part.is_finite for part in self.parts)
 
-    def with_parts(self, change) -> JointFactor:
+    def with_parts(self, change: Callable[[Factor], Factor]) -> JointFactor:
         """Return a factor of parts that a function makes of these.
 
         Parameters

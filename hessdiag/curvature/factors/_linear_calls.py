@@ -6,13 +6,17 @@ axis the samples are along is found by trying.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from hessdiag.curvature.factors._factor import Factor
 from hessdiag.curvature.factors._outer_factor import OuterFactor
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.network import Block
 
 
 class LinearCalls:
@@ -33,7 +37,7 @@ class LinearCalls:
         call with another bias.
     """
 
-    def __init__(self, blocks) -> None:
+    def __init__(self, blocks: Sequence[Block]) -> None:
         self.calls: dict[str, list] = {}
         self._names: dict[int, tuple[str, int | None]] = {}
         for block in blocks:
@@ -81,12 +85,14 @@ class LinearCall:
         Samples of the batch.
     """
 
-    def __init__(self, received, sent, block, n_samples: int) -> None:
+    def __init__(
+        self, received: torch.Tensor, sent: torch.Tensor, block: Block, n_samples: int
+    ) -> None:
         self.received, self.sent, self.n_samples = received, [sent], n_samples
         self.pieces = ["weight" if p.ndim == 2 else "bias" for p in block.parameters]
         self._sweeps: list[torch.Tensor] = []
 
-    def add(self, shares) -> None:
+    def add(self, shares: Sequence[torch.Tensor | None]) -> None:
         """Take the next column's derivatives in what was sent; None stands for zeros.
 
         Parameters

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
 from hessdiag.curvature.factors._dense_factor import DenseFactor
@@ -38,7 +41,13 @@ class OuterFactor(Factor):
         Whether the weights are of shape (I, O), as an embedding's.
     """
 
-    def __init__(self, inputs, sweeps, pieces, transposed=False):
+    def __init__(
+        self,
+        inputs: torch.Tensor,
+        sweeps: torch.Tensor,
+        pieces: Sequence[str],
+        transposed: bool = False,
+    ) -> None:
         self.inputs = inputs  # (N, G, T, I)
         self.sweeps = sweeps  # (N, D, G, T, O)
         self.pieces = tuple(pieces)  # of "weight", "bias", in the block's order
@@ -55,11 +64,11 @@ class OuterFactor(Factor):
         self.sizes = [sizes[piece] for piece in self.pieces]
 
     @property
-    def is_plain(self):
+    def is_plain(self) -> bool:
         """Say whether this is a linear layer's, called once on one vector per sample."""
         return self.positions == 1 and self.groups == 1 and not self.transposed
 
-    def gram(self):
+    def gram(self) -> torch.Tensor:
         """Return J J' (N D, N D) in float64, by whichever way costs less.
 
         Returns
@@ -76,7 +85,7 @@ class OuterFactor(Factor):
             return sum(self.gram_of_group(g, torch.float64) for g in range(self.groups))
         return self._gram_by_jacobian()
 
-    def gram_of_group(self, g, dtype):
+    def gram_of_group(self, g: int, dtype: torch.dtype) -> torch.Tensor:
         """Return what one group adds to J J' (N D, N D), by pairs of positions.
 
         Parameters
@@ -111,7 +120,7 @@ class OuterFactor(Factor):
                     gram += rows @ rows.T
         return gram
 
-    def matvec(self, vectors):
+    def matvec(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return J v for vectors (k, p) as (k, N, D).
 
         Parameters
@@ -125,7 +134,7 @@ class OuterFactor(Factor):
             Their images.
         """
         k, g = len(vectors), self.groups
-        sent = 0.0
+        sent: Any = 0.0
         for piece, part in zip(self.pieces, vectors.split(self.sizes, dim=1)):
             if piece == "weight" and g == 1:
                 # All vectors in one product, and what follows finds them side by side.
@@ -145,7 +154,7 @@ class OuterFactor(Factor):
         sent = sent.permute(order).reshape(self.n_samples, k, -1)
         return (sent @ self._flat_sweeps().mT).transpose(0, 1)
 
-    def rmatvec(self, outputs):
+    def rmatvec(self, outputs: torch.Tensor) -> torch.Tensor:
         """Return J' u for outputs (k, N, D) as (k, p).
 
         Parameters
@@ -199,7 +208,7 @@ class OuterFactor(Factor):
         sweeps = self.sweeps.mT if self._positions_last else self.sweeps
         return sweeps.reshape(self.n_samples, self.n_outputs, -1)
 
-    def dense(self):
+    def dense(self) -> torch.Tensor:
         """Return J (N, D, p).
 
         Returns
@@ -228,7 +237,7 @@ class OuterFactor(Factor):
                 parts.append(bias.reshape(self.n_samples, self.n_outputs, -1))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
-    def weighted(self, factors):
+    def weighted(self, factors: torch.Tensor) -> OuterFactor:
         """Return the factor of B' J for B (N, D, R).
 
         Parameters
@@ -247,7 +256,7 @@ class OuterFactor(Factor):
         sweeps = sweeps.reshape(n_samples, -1, *self.sweeps.shape[2:])
         return OuterFactor(self.inputs, sweeps, self.pieces, self.transposed)
 
-    def condensed(self):
+    def condensed(self) -> OuterFactor | DenseFactor:
         """Return the form in which products cost least.
 
         Products by positions cost N G T O (I + D) operations, those with a dense Jacobian N D p.
@@ -265,13 +274,13 @@ class OuterFactor(Factor):
         return OuterFactor(self.inputs.contiguous(), sweeps, self.pieces, self.transposed)
 
     @property
-    def prefers_dense(self):
+    def prefers_dense(self) -> bool:
         """Say whether products with a dense Jacobian cost less than those by positions."""
         n, c = self.n_samples, self.n_outputs
         by_positions = n * self.groups * self.positions * self.width * (self.fan_in + c)
         return n * c * self.n_params < min(by_positions, MAX_KEPT_ENTRIES)
 
-    def narrowed(self):
+    def narrowed(self) -> OuterFactor:
         """Return a factor with the same Gram matrix and fewer parameters, where that is easy.
 
         It is that of J Q for orthonormal columns Q whose span holds the rows of J but for rounding:
@@ -319,7 +328,7 @@ class OuterFactor(Factor):
         return flat.view(k, self.groups, self.width, self.fan_in)
 
     @staticmethod
-    def joined(parts):
+    def joined(parts: Sequence[OuterFactor]) -> OuterFactor:
         """Join the factors of several chunks, padding positions with zeros where they differ.
 
         Parameters
@@ -347,7 +356,7 @@ class OuterFactor(Factor):
         return OuterFactor(inputs, sweeps, first.pieces, first.transposed)
 
     @staticmethod
-    def added(parts):
+    def added(parts: Sequence[OuterFactor]) -> OuterFactor:
         """Add the factors of several calls on the same samples: more positions.
 
         Parameters

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from hessdiag.curvature.factors._dense_factor import DenseFactor
-from hessdiag.curvature.network import take
+from hessdiag.curvature.network import Block, Chunk, WorkingCopy, take
 
 
-def per_sample_factor(working_copy, chunk, block, outputs_of, weights=None):
+def per_sample_factor(
+    working_copy: WorkingCopy,
+    chunk: Chunk,
+    block: Block,
+    outputs_of: Callable[[Any], torch.Tensor],
+    weights: torch.Tensor | None = None,
+) -> DenseFactor:
     """Compute the dense Jacobian (n, D, p) of a block, vectorized over samples where possible."""
     jacobian = _vectorized(working_copy, chunk, block, outputs_of)
     if jacobian is None:

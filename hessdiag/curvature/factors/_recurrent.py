@@ -7,6 +7,9 @@ differentiated: the Jacobian in W_ih is the sum over t of these derivatives time
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -40,7 +43,9 @@ class RecurrentCall:
         self._places: dict[str, int] = {}
         self._sweeps: list[list[torch.Tensor]] = []
 
-    def run(self, args, kwargs, output):
+    def run(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
+    ) -> tuple[Any, Any] | None:
         """Return what the layer sends, step by step; None where its call is of another form.
 
         Parameters
@@ -141,7 +146,7 @@ class RecurrentCall:
         self._received.append(received.detach())
         self._sweeps.append([])
 
-    def add(self, shares) -> None:
+    def add(self, shares: Sequence[torch.Tensor | None]) -> None:
         """Take the next column's derivatives in all that was sent; None stands for zeros.
 
         Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -10,13 +11,16 @@ from torch.nn import functional
 
 from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._embedding_factor import EmbeddingFactor
+from hessdiag.curvature.factors._factor import Factor
 from hessdiag.curvature.factors._outer_factor import OuterFactor
 
 # What rules call the parameters of a module.
 KNOWN_PIECES = ("weight", "bias")
+# From a module, its pieces, what it received (n, ...) and the sweeps (n, D, ...) to a factor.
+Rule = Callable[[nn.Module, Sequence[str], torch.Tensor, torch.Tensor], Factor]
 
 
-def find_rule(module, pieces):
+def find_rule(module: torch.nn.Module, pieces: Sequence[str]) -> Rule | None:
     """Return the closed rule for a module, or None if none fits.
 
     Parameters

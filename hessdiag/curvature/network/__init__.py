@@ -36,6 +36,7 @@ from hessdiag.curvature.network._hooks import (
 )
 from hessdiag.curvature.network._links import (
     IDENTITY,
+    Link,
     find_link,
 )
 from hessdiag.curvature.network._memory import (
@@ -46,6 +47,7 @@ from hessdiag.curvature.network._memory import (
 )
 from hessdiag.curvature.network._outputs import (
     NotSeparableError,
+    OutputCurvature,
     OutputHessiansTooLargeError,
     check_uncoupled_scalar,
     flatten_outputs,
@@ -73,7 +75,9 @@ __all__ = [
     "IDENTITY",
     "Block",
     "Chunk",
+    "Link",
     "NotSeparableError",
+    "OutputCurvature",
     "OutputHessiansTooLargeError",
     "Samples",
     "Scalar",

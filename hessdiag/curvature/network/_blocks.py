@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.network._working_copy import WorkingCopy
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,16 @@ class Block:
     module: torch.nn.Module | None
 
     @property
-    def n_params(self):
+    def n_params(self) -> int:
         """Count the entries of all parameters."""
         return sum(p.numel() for p in self.parameters)
 
 
-def select_blocks(working_copy, forward_order, layers=None):
+def select_blocks(
+    working_copy: WorkingCopy,
+    forward_order: Sequence[str],
+    layers: str | Iterable[str] | Mapping[str, Any] | None = None,
+) -> list[Block]:
     """Cut the trainable parameters into blocks, in forward order, and freeze all others.
 
     Parameters
@@ -178,7 +187,7 @@ def _named_blocks(working_copy, layers):
     return blocks
 
 
-def owner_of(parameter_name):
+def owner_of(parameter_name: str) -> str:
     """Name the module that owns a parameter; a parametrization counts as its layer's.
 
     Parameters
@@ -197,7 +206,7 @@ def owner_of(parameter_name):
     return parameter_name.rpartition(".")[0]
 
 
-def matches(name, pattern):
+def matches(name: str, pattern: str) -> bool:
     """Compare a name with a pattern, a plain name being its own pattern.
 
     Parameters

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import skorch
 import torch
 from sklearn.exceptions import NotFittedError
 from skorch.exceptions import NotInitializedError
 from skorch.utils import is_dataset
+
+if TYPE_CHECKING:
+    from skorch import NeuralNet
 
 
 class UnfittedNetworkError(NotInitializedError, NotFittedError):
@@ -27,7 +32,7 @@ class UnfittedNetworkError(NotInitializedError, NotFittedError):
     """
 
 
-def module_attributes(net):
+def module_attributes(net: NeuralNet) -> tuple[list[str], list[str]]:
     """Name the attributes of `net` that hold its modules and its criteria.
 
     Parameters
@@ -47,7 +52,7 @@ def module_attributes(net):
     return modules, criteria
 
 
-def check_net(net):
+def check_net(net: object) -> None:
     """Check that `net` is a skorch net with initialized modules and trainable parameters.
 
     Parameters
@@ -126,7 +131,7 @@ def check_net(net):
         )
 
 
-def check_device(device):
+def check_device(device: torch.device | str | None) -> None:
     """Check that there is a device to compute on.
 
     Parameters
@@ -154,7 +159,7 @@ def check_device(device):
         ) from error
 
 
-def check_parameters(net):
+def check_parameters(net: NeuralNet) -> None:
     """Check that every parameter and buffer of `net` is finite; name the first that is not.
 
     Infinity in a mask, a buffer or a parameter that is not trained, is no fault.
@@ -199,7 +204,7 @@ def _spoiled(module, name, tensor):
     return wrong if wrong.any() else None
 
 
-def check_data(net, X, y):
+def check_data(net: NeuralNet, X: Any, y: Any) -> None:
     """Check that X and y have samples, and as many of the one as of the other.
 
     Parameters
@@ -258,7 +263,7 @@ def _check_numeric_targets(y):
         )
 
 
-def check_finite_data(tree, what):
+def check_finite_data(tree: Any, what: str) -> None:
     """Check that all floating entries of a tree of tensors are finite."""
     for tensor in tensors_of(tree):
         if not _finite(tensor):
@@ -269,7 +274,7 @@ def check_finite_data(tree, what):
             )
 
 
-def tensors_of(tree):
+def tensors_of(tree: object) -> list[torch.Tensor]:
     """List the tensors of nested dicts, lists and tuples.
 
     Parameters

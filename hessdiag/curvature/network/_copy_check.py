@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -10,8 +11,13 @@ from hessdiag.curvature.network._checks import module_attributes, tensors_of
 from hessdiag.curvature.network._functions import OF_MODULES, containers_of
 from hessdiag.curvature.network._precision import in_precision, match_floats
 
+if TYPE_CHECKING:
+    from skorch import NeuralNet
 
-def check_copy(net, working_copy, X):
+    from hessdiag.curvature.network._working_copy import WorkingCopy
+
+
+def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
     """Compare the copy with its original on some samples; refuse what it takes from the original.
 
     Parameters

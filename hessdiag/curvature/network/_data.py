@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torch.utils.data import RandomSampler, Subset, WeightedRandomSampler
 from hessdiag.curvature.containers import check_same_draw, drawing, may_vary
 from hessdiag.curvature.network._checks import check_finite_data, tensors_of
 from hessdiag.curvature.network._precision import in_precision
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.network._working_copy import WorkingCopy
 
 
 class Chunk:
@@ -30,13 +34,15 @@ class Chunk:
         How many there are.
     """
 
-    def __init__(self, X, y, n_samples):
+    def __init__(self, X: Any, y: Any, n_samples: int) -> None:
         self.X = X
         self.y = y
         self.n_samples = n_samples
 
 
-def sample_indices(n_samples, max_samples, random_state):
+def sample_indices(
+    n_samples: int, max_samples: int | None, random_state: int | np.random.RandomState | None
+) -> np.ndarray | None:
     """Choose the samples to examine, in their order; None where all are taken.
 
     Parameters
@@ -63,7 +69,13 @@ def sample_indices(n_samples, max_samples, random_state):
     return np.sort(rng.choice(n_samples, size=max_samples, replace=False))
 
 
-def load_chunks(working_copy, X, y, indices=None, batch_size=None):
+def load_chunks(
+    working_copy: WorkingCopy,
+    X: Any,
+    y: Any,
+    indices: Iterable[int] | None = None,
+    batch_size: int | None = None,
+) -> list[Chunk]:
     """Load X and y through the net's own dataset and iterator into chunks of tensors.
 
     Parameters
@@ -146,7 +158,7 @@ def _check_rows(chunks):
             )
 
 
-def concatenate(trees):
+def concatenate(trees: Sequence[Any]) -> Any:
     """Join trees of tensors along the first axis; None where their shapes do not allow it.
 
     Parameters
@@ -175,7 +187,7 @@ def concatenate(trees):
     return None
 
 
-def take(tree, index):
+def take(tree: Any, index: int | slice | torch.Tensor | None) -> Any:
     """Index all tensors of a tree along the first axis.
 
     Parameters

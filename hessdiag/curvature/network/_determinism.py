@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch.overrides import TorchFunctionMode
 
 from hessdiag.curvature.network._checks import tensors_of
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.network._data import Chunk
+    from hessdiag.curvature.network._working_copy import WorkingCopy
 
 # Functions of torch that draw random numbers, those that do so in training alone before others.
 _DROPOUT = frozenset(
@@ -18,7 +24,7 @@ _DRAWS = _DROPOUT | frozenset(
 )
 
 
-def check_deterministic(working_copy, chunk, outputs):
+def check_deterministic(working_copy: WorkingCopy, chunk: Chunk, outputs: Any) -> None:
     """Run a chunk again and compare with its outputs; name the culprit where they differ.
 
     Parameters

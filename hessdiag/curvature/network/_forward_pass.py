@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 
 from hessdiag.curvature.network._checks import tensors_of
 from hessdiag.curvature.network._hooks import hooked
 
+if TYPE_CHECKING:
+    from hessdiag.curvature.network._data import Chunk
+    from hessdiag.curvature.network._working_copy import WorkingCopy
 
-def run_and_note(working_copy, chunk):
+
+def run_and_note(
+    working_copy: WorkingCopy, chunk: Chunk
+) -> tuple[Any, list[str], dict[str, int | None], dict[str, float]]:
     """Run one chunk without gradients, and note what every module sends.
 
     Parameters
@@ -30,7 +38,9 @@ def run_and_note(working_copy, chunk):
         Numbers that it sends per sample, over all its calls.
     """
     names = {id(module): name for name, module in working_copy.modules_by_name().items()}
-    order, widths, entries = [], {}, {}
+    order: list[str] = []
+    widths: dict[str, int | None] = {}
+    entries: dict[str, float] = {}
 
     def note_call(module, args, kwargs):
         name = names[id(module)]
@@ -52,7 +62,7 @@ def run_and_note(working_copy, chunk):
     return outputs, order, widths, entries
 
 
-def entries_of_graph(working_copy, chunk):
+def entries_of_graph(working_copy: WorkingCopy, chunk: Chunk) -> int:
     """Count the entries that the modules send when one chunk passes: what a graph keeps.
 
     Parameters

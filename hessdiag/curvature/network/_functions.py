@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import types
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ _CONTAINERS = (list, dict, set)
 OF_MODULES = frozenset(vars(torch.nn.Module()))
 
 
-def bind_functions(module, memo, made):
+def bind_functions(module: torch.nn.Module, memo: dict[int, Any], made: dict[int, Any]) -> None:
     """Let the functions that a copied module holds reach the copy where they reached the original.
 
     ``copy.deepcopy`` keeps functions as they are, with the modules, parameters and lists that they
@@ -40,7 +41,7 @@ def bind_functions(module, memo, made):
                     vars(part)[key] = bound
 
 
-def containers_of(module):
+def containers_of(module: torch.nn.Module) -> list[list[Any] | dict[Any, Any] | set[Any]]:
     """List the lists, dicts and sets that modules and the functions that they hold work with.
 
     Parameters
@@ -53,7 +54,8 @@ def containers_of(module):
     list of (list, dict or set)
         Each once.
     """
-    found, seen = {}, set()
+    found: dict[int, Any] = {}
+    seen: set[int] = set()
     for part in module.modules():
         for key, value in vars(part).items():
             if key in _HOOKS:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 @contextlib.contextmanager
-def hooked(modules, before=None, after=None):
+def hooked(
+    modules: Iterable[torch.nn.Module],
+    before: Callable[..., Any] | None = None,
+    after: Callable[..., Any] | None = None,
+) -> Iterator[None]:
     """Call before(module, args, kwargs) and after(module, args, kwargs, output) with every call.
 
     Hooks that modules have already come second; those put here are gone at the end.
@@ -41,7 +50,7 @@ def hooked(modules, before=None, after=None):
             handle.remove()
 
 
-def received_by(args, kwargs):
+def received_by(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Return the first thing that a module was called with; None where there is none.
 
     Parameters

@@ -7,13 +7,30 @@ the softmax as part of the network. With z = log p the loss is that of the logit
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 
 class Link:
-    """An invertible map from the net's outputs to the coordinates that are examined."""
+    """An invertible map from the net's outputs to the coordinates that are examined.
 
-    def __init__(self, name, forward, inverse):
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    forward : callable
+        From the net's outputs to these coordinates.
+    inverse : callable
+        From these coordinates to the net's outputs.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        forward: Callable[[torch.Tensor], torch.Tensor],
+        inverse: Callable[[torch.Tensor], torch.Tensor],
+    ) -> None:
         self.name = name
         self.forward = forward
         self.inverse = inverse
@@ -30,7 +47,7 @@ LOG_SOFTMAX = Link("log_softmax", lambda z: z, lambda z: torch.log_softmax(z, di
 LOGIT = Link("logit", lambda p: torch.log(p) - torch.log1p(-p), torch.sigmoid)
 
 
-def find_link(criterion, outputs, takes_log):
+def find_link(criterion: object, outputs: torch.Tensor, takes_log: bool) -> Link:
     """Choose the link that belongs to a criterion, where the outputs are what it expects.
 
     Parameters

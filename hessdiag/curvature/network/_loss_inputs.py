@@ -66,11 +66,12 @@ class LossInputs(TorchFunctionMode):
         Targets.
     """
 
-    def __init__(self, outputs, y):
+    def __init__(self, outputs: object, y: object) -> None:
         super().__init__()
         self.outputs = outputs if isinstance(outputs, torch.Tensor) else None
         self.y = y if isinstance(y, torch.Tensor) else None
-        self.functions, self.ignore_index = [], None
+        self.functions: list[str] = []
+        self.ignore_index: int | None = None
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         """Look at one call, then let it go on."""

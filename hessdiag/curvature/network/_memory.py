@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+from collections.abc import Callable, Sequence
 
 import torch
 
 
-def available_memory(device=None):
+def available_memory(device: torch.device | str | None = None) -> float:
     """Return half of the bytes that are free now, on the device or in main memory.
 
     Parameters
@@ -31,7 +32,7 @@ def available_memory(device=None):
         return 4.0 * 2**30
 
 
-def give_back_freed():
+def give_back_freed() -> None:
     """Let the C library return what was freed to the system, where it is one that can.
 
     It keeps what lies between blocks in use; where memory is bounded, that counts.
@@ -40,7 +41,11 @@ def give_back_freed():
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def second_graph_bytes(scalar, parameters, known=()):
+def second_graph_bytes(
+    scalar: Callable[[], torch.Tensor],
+    parameters: Sequence[torch.Tensor],
+    known: Sequence[torch.Tensor] = (),
+) -> int:
     """Count the bytes that the graph of a scalar and of its gradient keeps beside what is known.
 
     Parameters
@@ -60,7 +65,11 @@ def second_graph_bytes(scalar, parameters, known=()):
     return _graph_bytes(scalar, parameters, known, True)
 
 
-def first_graph_bytes(scalar, parameters, known=()):
+def first_graph_bytes(
+    scalar: Callable[[], torch.Tensor],
+    parameters: Sequence[torch.Tensor],
+    known: Sequence[torch.Tensor] = (),
+) -> int:
     """Count the bytes that a graph keeps for one backward pass beside what is known.
 
     Parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 # Output Hessians of more entries than this are not formed.
@@ -23,9 +25,22 @@ class OutputCurvature:
 
     `hessians` equals ``factors @ diag(signs) @ factors.T`` per sample; `signs` is None where all
     are positive, as for every convex criterion.
+
+    Parameters
+    ----------
+    outputs : Tensor of shape (N, D)
+        Outputs.
+    loss : float
+        The scalar there.
+    residuals : Tensor of shape (N, D)
+        Its gradient.
+    hessians : Tensor of shape (N, D, D)
+        Its second derivatives in each sample's outputs.
     """
 
-    def __init__(self, outputs, loss, residuals, hessians):
+    def __init__(
+        self, outputs: torch.Tensor, loss: float, residuals: torch.Tensor, hessians: torch.Tensor
+    ) -> None:
         self.outputs = outputs
         self.loss = loss
         self.residuals = residuals
@@ -33,17 +48,17 @@ class OutputCurvature:
         self.factors, self.signs = _factorize(hessians)
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         """Count the columns of the factors: C - 1 for cross-entropy, 1 for a scalar output."""
         return self.factors.shape[2]
 
     @property
-    def convex(self):
+    def convex(self) -> bool:
         """Say whether every output Hessian is positive semidefinite."""
         return self.signs is None
 
 
-def flatten_outputs(outputs):
+def flatten_outputs(outputs: torch.Tensor) -> torch.Tensor:
     """View outputs (N, ...) as (N, D).
 
     Parameters
@@ -59,7 +74,7 @@ def flatten_outputs(outputs):
     return outputs.reshape(len(outputs), -1)
 
 
-def output_hessians_fit(outputs):
+def output_hessians_fit(outputs: torch.Tensor) -> bool:
     """Say whether the second derivatives of a scalar in each sample's outputs can be formed.
 
     Parameters
@@ -75,7 +90,9 @@ def output_hessians_fit(outputs):
     return outputs.numel() ** 2 // len(outputs) <= MAX_HESSIAN_ENTRIES
 
 
-def output_curvature(scalar, outputs):
+def output_curvature(
+    scalar: Callable[[torch.Tensor], torch.Tensor], outputs: torch.Tensor
+) -> OutputCurvature:
     """Differentiate `scalar` (outputs -> 0-d tensor) twice in the outputs (N, ...), in float64.
 
     Parameters
@@ -121,7 +138,9 @@ def output_curvature(scalar, outputs):
     )
 
 
-def check_uncoupled_scalar(scalar, outputs):
+def check_uncoupled_scalar(
+    scalar: Callable[[torch.Tensor], torch.Tensor], outputs: torch.Tensor
+) -> None:
     """Check that a scalar's second derivatives between the outputs of different samples vanish.
 
     With one number s_n for each sample, drawn at random, ``H (s v) = s (H v)`` for every v if, and

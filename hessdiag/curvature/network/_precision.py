@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
 
-def in_precision(tensor, dtype):
+def in_precision(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Bring a tensor to a precision: real numbers, or complex ones of two such; others stay.
 
     Parameters
@@ -27,7 +29,7 @@ def in_precision(tensor, dtype):
     return tensor.to(dtype.to_real()) if tensor.is_floating_point() else tensor
 
 
-def match_floats(tree, dtype):
+def match_floats(tree: Any, dtype: torch.dtype) -> Any:
     """Bring the floating and complex tensors of a tree to a precision.
 
     Parameters
@@ -54,7 +56,9 @@ def match_floats(tree, dtype):
     return tree
 
 
-def bring_module(module, dtype, device=None):
+def bring_module(
+    module: torch.nn.Module, dtype: torch.dtype, device: torch.device | None = None
+) -> None:
     """Bring a module to a precision and a device, in place.
 
     torch's own ``module.to(dtype=...)`` would drop the imaginary parts of complex numbers.
@@ -71,7 +75,7 @@ def bring_module(module, dtype, device=None):
     module._apply(lambda tensor: in_precision(tensor.to(device=device), dtype))
 
 
-def make_parameters_real(module):
+def make_parameters_real(module: torch.nn.Module) -> None:
     """Write complex parameters that are trained as functions of real ones, in place.
 
     Coordinates are then real parts, followed by imaginary ones.
@@ -86,7 +90,7 @@ def make_parameters_real(module):
     ValueError
         Where one is part of a parametrization already.
     """
-    made = {}
+    made: dict[int, Any] = {}
     for part in list(module.modules()):
         for name, parameter in list(part.named_parameters(recurse=False)):
             if not (parameter.is_complex() and parameter.requires_grad):

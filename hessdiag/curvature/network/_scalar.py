@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -10,6 +12,9 @@ from hessdiag.curvature.network._checks import tensors_of
 from hessdiag.curvature.network._loss_inputs import LossInputError, LossInputs
 from hessdiag.curvature.network._precision import match_floats
 from hessdiag.curvature.network._sent_outputs import leaves_of
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.network._working_copy import WorkingCopy
 
 
 class Scalar:
@@ -28,7 +33,7 @@ class Scalar:
         If it is neither.
     """
 
-    def __init__(self, working_copy, scalar):
+    def __init__(self, working_copy: WorkingCopy, scalar: str | Callable[..., Any]) -> None:
         if scalar != "loss" and not callable(scalar):
             raise ValueError(
                 "Expected scalar='loss', a callable (output, y) -> 0-d tensor, or a mapping of "
@@ -37,40 +42,41 @@ class Scalar:
         self.working_copy = working_copy
         self.scalar = scalar
         # What `check` finds: torch's own losses that are called, and the class that they leave out.
-        self.functions, self.ignore_index = (), None
+        self.functions: tuple[str, ...] = ()
+        self.ignore_index: int | None = None
 
     @property
-    def is_loss(self):
+    def is_loss(self) -> bool:
         """Say whether this is the net's own loss."""
         return not callable(self.scalar)
 
     @property
-    def criterion(self):
+    def criterion(self) -> Any:
         """The criterion behind the loss; None for a callable."""
         return getattr(self.working_copy.net, "criterion_", None) if self.is_loss else None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Name of the criterion or of the callable."""
         if self.is_loss:
             return getattr(self.criterion, "__name__", type(self.criterion).__name__)
         return getattr(self.scalar, "__name__", type(self.scalar).__name__)
 
-    def __call__(self, outputs, y, X):
+    def __call__(self, outputs: Any, y: Any, X: Any) -> Any:
         """Evaluate; outputs may be of another precision than targets."""
         targets = match_floats(y, _floating_dtype(outputs))
         try:
-            if self.is_loss:
-                value = self.working_copy.loss(outputs, targets, X)
-            else:
+            if callable(self.scalar):
                 value = self.scalar(self.working_copy.around(outputs), targets)
+            else:
+                value = self.working_copy.loss(outputs, targets, X)
         except LossInputError:
             raise
         except Exception as error:
             raise self._explain(outputs, y, error) from error
         return value
 
-    def check(self, outputs, y, X):
+    def check(self, outputs: Any, y: Any, X: Any) -> torch.Tensor:
         """Evaluate once, look at what the loss is given, and check that the result is one number.
 
         Parameters

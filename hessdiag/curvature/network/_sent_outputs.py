@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from hessdiag.curvature.network._data import concatenate
 from hessdiag.curvature.network._loss_inputs import LossInputError
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.network._samples import Samples
+    from hessdiag.curvature.network._working_copy import WorkingCopy
+
+
+class NamedScalar(Protocol):
+    """A function (outputs, y, X) -> 0-d tensor with a name, as `Scalar` is one."""
+
+    @property
+    def name(self) -> str:
+        """Name of the criterion or of the callable."""
+
+    def __call__(self, outputs: Any, y: Any, X: Any) -> Any:
+        """Evaluate."""
 
 
 class SentOutput:
@@ -24,13 +40,13 @@ class SentOutput:
         How many samples those are.
     """
 
-    def __init__(self, name, tree=None, n_samples=0):
+    def __init__(self, name: str, tree: Any = None, n_samples: int = 0) -> None:
         self.name = name
         self.alone = tree is None
         # Shapes will do: what stands there is never read.
         self._tree = None if tree is None else _mapped(tree, lambda t: _Shape(t, n_samples))
 
-    def pick(self, tree):
+    def pick(self, tree: Any) -> torch.Tensor:
         """Take the tensor out of what the net sends.
 
         Parameters
@@ -45,7 +61,7 @@ class SentOutput:
         """
         return named_tensors(tree)[self.name]
 
-    def around(self, tensor):
+    def around(self, tensor: torch.Tensor) -> Any:
         """Give the loss what it takes: the tensor, where it stands, among others without numbers.
 
         Parameters
@@ -82,7 +98,7 @@ class _Shape:
         return torch.full(shape, number, dtype=self.dtype, device=like.device)
 
 
-def named_tensors(tree):
+def named_tensors(tree: Any) -> dict[str, torch.Tensor]:
     """Name the tensors of nested mappings, lists, tuples and dataclasses.
 
     Parameters
@@ -98,7 +114,7 @@ def named_tensors(tree):
     return dict(_walk(tree, "", torch.Tensor))
 
 
-def leaves_of(tree):
+def leaves_of(tree: Any) -> Any:
     """Copy what a net sends, with derivatives in each tensor of it and in nothing behind.
 
     Parameters
@@ -121,7 +137,13 @@ def leaves_of(tree):
         return _mapped(tree, leaf)
 
 
-def send_one(working_copy, scalar, samples, collected, output=None):
+def send_one(
+    working_copy: WorkingCopy,
+    scalar: NamedScalar,
+    samples: Samples,
+    collected: list[Any],
+    output: str | int | None = None,
+) -> tuple[list[Any], str | None]:
     """Let a net that sends several tensors send the one alone that its scalar is taken of.
 
     The scalar is evaluated on leaves for all of them: where exactly one has a derivative, and the

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 @contextlib.contextmanager
-def second_derivatives_named():
+def second_derivatives_named() -> Iterator[None]:
     """Say so where torch has no second derivative of an operation.
 
     Yields
@@ -42,7 +43,7 @@ _ONE_AT_A_TIME = threading.RLock()
 
 
 @contextlib.contextmanager
-def untouched_surroundings(device=None):
+def untouched_surroundings(device: torch.device | str | None = None) -> Iterator[None]:
     """Compute with autograd on and math attention, and put all random states back at the end.
 
     Threads wait for each other here, as what is set holds for the whole process.

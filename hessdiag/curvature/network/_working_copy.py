@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -12,8 +14,21 @@ from hessdiag.curvature.network._checks import module_attributes
 from hessdiag.curvature.network._functions import bind_functions, containers_of
 from hessdiag.curvature.network._precision import bring_module, make_parameters_real
 
+if TYPE_CHECKING:
+    from skorch import NeuralNet
+
 # Sides of weights below which nothing is gained by how they lie in memory.
 LEAST_TURNED = 64
+
+
+class Sent(Protocol):
+    """One tensor of all that a net sends, as `SentOutput` is one."""
+
+    def pick(self, tree: Any) -> torch.Tensor:
+        """Take the tensor out of what the net sends."""
+
+    def around(self, tensor: torch.Tensor) -> Any:
+        """Give the loss what it takes: the tensor, where it stands."""
 
 
 class WorkingCopy(torch.nn.Module):
@@ -37,10 +52,23 @@ class WorkingCopy(torch.nn.Module):
         If `dtype` is another.
     """
 
-    def __init__(self, net, device=None, dtype=None):
+    net: NeuralNet
+    device: torch.device
+    dtype: torch.dtype
+    module_names: list[str]
+    criterion_names: list[str]
+    containers: list[tuple[Any, Any]]
+    sent: Sent | None
+
+    def __init__(
+        self,
+        net: NeuralNet,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | str | None = None,
+    ) -> None:
         super().__init__()
         modules, criteria = module_attributes(net)
-        memo = {}
+        memo: dict[int, Any] = {}
         originals = {}
         for name in modules + criteria:
             original = getattr(net, name)
@@ -49,7 +77,7 @@ class WorkingCopy(torch.nn.Module):
                 _detach_cached_tensors(original, memo)
             originals[name] = original
         copies = {name: copy.deepcopy(original, memo) for name, original in originals.items()}
-        bound = {}
+        bound: dict[int, Any] = {}
         for duplicate in copies.values():
             _uncompile(duplicate)
             if isinstance(duplicate, torch.nn.Module):
@@ -85,7 +113,7 @@ class WorkingCopy(torch.nn.Module):
         ]
         self.__dict__["sent"] = None
 
-    def send(self, sent):
+    def send(self, sent: Sent) -> None:
         """Send one tensor of all that the net sends, from now on.
 
         Parameters
@@ -95,7 +123,7 @@ class WorkingCopy(torch.nn.Module):
         """
         self.__dict__["sent"] = sent
 
-    def around(self, outputs):
+    def around(self, outputs: Any) -> Any:
         """Give a loss what it takes: all that the net sends, where one tensor was chosen.
 
         Parameters
@@ -112,7 +140,7 @@ class WorkingCopy(torch.nn.Module):
             return outputs
         return self.sent.around(outputs)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         """Infer as the net itself does.
 
         Parameters
@@ -132,7 +160,7 @@ class WorkingCopy(torch.nn.Module):
         outputs = self.net.infer(x)
         return outputs if self.sent is None else self.sent.pick(outputs)
 
-    def public_name(self, name):
+    def public_name(self, name: str) -> str:
         """Turn the name of a parameter or module in this copy into the one that users know.
 
         Parameters
@@ -150,7 +178,7 @@ class WorkingCopy(torch.nn.Module):
             return tail
         return f"{head.removesuffix('_')}.{tail}" if tail else head.removesuffix("_")
 
-    def parameters_by_name(self):
+    def parameters_by_name(self) -> dict[str, torch.nn.Parameter]:
         """Map public names to parameters; all names of tied parameters are listed.
 
         Returns
@@ -163,7 +191,7 @@ class WorkingCopy(torch.nn.Module):
             for name, parameter in self.named_parameters(remove_duplicate=False)
         }
 
-    def modules_by_name(self):
+    def modules_by_name(self) -> dict[str, torch.nn.Module]:
         """Map public names to modules, each once; the root module is called ''.
 
         Returns
@@ -175,7 +203,7 @@ class WorkingCopy(torch.nn.Module):
             self.public_name(name): module for name, module in self.named_modules() if name != ""
         }
 
-    def root_kind(self):
+    def root_kind(self) -> str:
         """Name the class of the net's (first) module.
 
         Returns
@@ -185,7 +213,7 @@ class WorkingCopy(torch.nn.Module):
         """
         return type(getattr(self, self.module_names[0])).__name__
 
-    def loss(self, outputs, y, X):
+    def loss(self, outputs: Any, y: Any, X: Any) -> torch.Tensor:
         """Evaluate the net's own loss through skorch.
 
         Parameters
@@ -205,7 +233,7 @@ class WorkingCopy(torch.nn.Module):
         return self.net.get_loss(self.around(outputs), y, X=X, training=False)
 
     @contextlib.contextmanager
-    def criterion_in(self, dtype):
+    def criterion_in(self, dtype: torch.dtype) -> Iterator[None]:
         """Hold the criterion's buffers in another dtype for a while.
 
         Parameters

@@ -11,11 +11,15 @@ from hessdiag.curvature.products._hessian_products import (
     HessianProducts,
 )
 from hessdiag.curvature.products._layer_scalars import (
+    LayerProducts,
     LayerScalars,
 )
 from hessdiag.curvature.products._linear_hessian import (
     COLUMNS_AT_ONCE,
     linear_hessians,
+)
+from hessdiag.curvature.products._problem import (
+    Problem,
 )
 from hessdiag.curvature.products._smooth_functions import (
     KeptDerivatives,
@@ -27,7 +31,9 @@ __all__ = [
     "GaussNewtonProducts",
     "HessianProducts",
     "KeptDerivatives",
+    "LayerProducts",
     "LayerScalars",
     "OutputProducts",
+    "Problem",
     "linear_hessians",
 ]

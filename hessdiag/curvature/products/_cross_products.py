@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 
 from hessdiag.curvature.products._hessian_products import (
@@ -9,6 +12,9 @@ from hessdiag.curvature.products._hessian_products import (
     split_by_parameter,
     vector_jacobian_products,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class CrossProducts(HessianProducts):
@@ -27,7 +33,9 @@ class CrossProducts(HessianProducts):
         Whether smooth functions are recorded with derivatives that are kept.
     """
 
-    def columns(self, name, vectors, among):
+    def columns(
+        self, name: str, vectors: torch.Tensor, among: Sequence[str]
+    ) -> dict[str, torch.Tensor]:
         """Return products of one block's vectors with the Hessian's rows in other blocks.
 
         The backward sweep goes no further than the blocks named in `among`.
@@ -59,7 +67,7 @@ class CrossProducts(HessianProducts):
             for other in others
         }
 
-    def squared_norms(self, name, vectors, among):
+    def squared_norms(self, name: str, vectors: torch.Tensor, among: Sequence[str]) -> np.ndarray:
         """Return the squared norms of `columns` in float64, over all samples.
 
         Parameters

@@ -6,9 +6,12 @@ of the loss in the outputs times that; and J' of the result. Neither J nor Lambd
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 
-from hessdiag.curvature.network import flatten_outputs
+from hessdiag.curvature.network import Block, Chunk, flatten_outputs
 from hessdiag.curvature.products._hessian_products import (
     ProductsByChunks,
     join_by_parameter,
@@ -28,7 +31,9 @@ class OutputProducts:
         Where to differentiate.
     """
 
-    def __init__(self, scalar, outputs):
+    def __init__(
+        self, scalar: Callable[[torch.Tensor], torch.Tensor], outputs: torch.Tensor
+    ) -> None:
         self._leaf = flatten_outputs(outputs).detach().double().clone().requires_grad_(True)
         value, self._gradient = scalar(self._leaf), None
         if value.requires_grad:
@@ -38,7 +43,7 @@ class OutputProducts:
         gradient = torch.zeros_like(self._leaf) if self._gradient is None else self._gradient
         self.residuals = gradient.detach()
 
-    def products(self, vectors, start):
+    def products(self, vectors: torch.Tensor, start: int) -> torch.Tensor:
         """Multiply vectors (k, n, D) at the samples from `start` on; samples are separate.
 
         Parameters
@@ -75,7 +80,13 @@ class GaussNewtonProducts(ProductsByChunks):
         The layers.
     """
 
-    def __init__(self, outputs_of, chunks, output_products, blocks):
+    def __init__(
+        self,
+        outputs_of: Callable[[Any], torch.Tensor],
+        chunks: Sequence[tuple[Chunk, int]],
+        output_products: OutputProducts,
+        blocks: Sequence[Block],
+    ) -> None:
         super().__init__(chunks, blocks)
         self.outputs_of = outputs_of
         self.output_products = output_products

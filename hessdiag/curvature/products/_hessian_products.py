@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from hessdiag.curvature.products._smooth_functions import KeptDerivatives
 from hessdiag.progress import advance
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.network import Block
 
 
 class ProductsByChunks:
@@ -19,22 +24,22 @@ class ProductsByChunks:
     `_record`, and what it adds to a product, `_product`.
     """
 
-    def __init__(self, chunks, blocks):
+    def __init__(self, chunks: Sequence[Any], blocks: Sequence[Block]) -> None:
         self.chunks = chunks
         self.blocks = {block.name: block for block in blocks}
         self._kept = None
 
     @property
-    def records_anew(self):
+    def records_anew(self) -> bool:
         """Say whether every call of `products` records graphs, which all layers asked for share."""
         return len(self.chunks) > 1
 
     @property
-    def parameters(self):
+    def parameters(self) -> list[torch.nn.Parameter]:
         """The parameters of all blocks, one after the other."""
         return [p for block in self.blocks.values() for p in block.parameters]
 
-    def products(self, vectors):
+    def products(self, vectors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return {name: A v} for {name: v of shape (k, p)}.
 
         Parameters
@@ -57,7 +62,7 @@ class ProductsByChunks:
             del graphs
         return totals
 
-    def dense(self, name, batch_size=64):
+    def dense(self, name: str, batch_size: int = 64) -> torch.Tensor:
         """Return the matrix (p, p) of one block, by products with the identity.
 
         Parameters
@@ -85,6 +90,14 @@ class ProductsByChunks:
                 advance(k, name)
             del graphs
         return 0.5 * (total + total.T)
+
+    def _record(self, chunk: Any) -> Any:
+        """Record what the products of one chunk are made of."""
+        raise NotImplementedError
+
+    def _product(self, graphs: Any, block: Block, vectors: torch.Tensor) -> torch.Tensor:
+        """Multiply vectors (k, p) by what one chunk adds to a block's matrix."""
+        raise NotImplementedError
 
     def _graphs(self, chunk):
         """Return what is recorded for a chunk."""
@@ -117,21 +130,26 @@ class HessianProducts(ProductsByChunks):
         Whether smooth functions are recorded with derivatives that are kept.
     """
 
-    def __init__(self, scalars, blocks, keeps_derivatives=True):
+    def __init__(
+        self,
+        scalars: Sequence[Callable[[], torch.Tensor]],
+        blocks: Sequence[Block],
+        keeps_derivatives: bool = True,
+    ) -> None:
         super().__init__(scalars, blocks)
         self._keeps_derivatives = keeps_derivatives
 
     @property
-    def keeps_derivatives(self):
+    def keeps_derivatives(self) -> bool:
         """Say whether smooth functions are recorded with derivatives that are kept."""
         return self._keeps_derivatives
 
     @property
-    def scalars(self):
+    def scalars(self) -> Sequence[Callable[[], torch.Tensor]]:
         """The callables, one for each chunk."""
         return self.chunks
 
-    def products(self, vectors):
+    def products(self, vectors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return {name: H v} for {name: v of shape (k, p)}.
 
         Parameters
@@ -146,7 +164,7 @@ class HessianProducts(ProductsByChunks):
         """
         return self._or_plainly(super().products, vectors)
 
-    def dense(self, name, batch_size=64):
+    def dense(self, name: str, batch_size: int = 64) -> torch.Tensor:
         """Return the local Hessian (p, p) of one block, by products with the identity.
 
         Parameters
@@ -193,7 +211,11 @@ class HessianProducts(ProductsByChunks):
         return join_by_parameter(results)
 
 
-def vector_jacobian_products(outputs, inputs, weights):
+def vector_jacobian_products(
+    outputs: Sequence[torch.Tensor | None],
+    inputs: Sequence[torch.Tensor],
+    weights: Sequence[torch.Tensor],
+) -> list[torch.Tensor]:
     """Return for each input the products (k, ...) with k sets of output weights (k, ...).
 
     Outputs that depend on nothing, and inputs that nothing depends on, count as zero.
@@ -244,12 +266,12 @@ def _strided(tensor):
     return tensor.to_dense() if tensor.is_sparse else tensor
 
 
-def split_by_parameter(block, vectors):
+def split_by_parameter(block: Block, vectors: torch.Tensor) -> list[torch.Tensor]:
     """Shape vectors (k, p) as k sets of a block's parameters."""
     parts = vectors.split([p.numel() for p in block.parameters], dim=1)
     return [part.reshape(len(vectors), *p.shape) for part, p in zip(parts, block.parameters)]
 
 
-def join_by_parameter(results):
+def join_by_parameter(results: Sequence[torch.Tensor]) -> torch.Tensor:
     """Turn k sets of a block's parameters into vectors (k, p)."""
     return torch.cat([result.reshape(len(result), -1) for result in results], dim=1)

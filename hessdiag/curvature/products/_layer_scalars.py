@@ -7,12 +7,24 @@ nothing of each other, and hold no more of the net's graph than the layer itself
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hessdiag.curvature.network import hooked, match_floats, matches, owner_of, tensors_of
+from hessdiag.curvature.network import (
+    Block,
+    WorkingCopy,
+    hooked,
+    match_floats,
+    matches,
+    owner_of,
+    tensors_of,
+)
 from hessdiag.curvature.products._hessian_products import HessianProducts
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.products._problem import Problem
 
 
 class LayerScalars:
@@ -34,7 +46,9 @@ class LayerScalars:
     is_loss, criterion = False, None
     name = "a function of each layer's own output"
 
-    def __init__(self, working_copy, functions):
+    def __init__(
+        self, working_copy: WorkingCopy, functions: Mapping[str, Callable[..., Any]]
+    ) -> None:
         self.working_copy = working_copy
         self.functions = dict(functions)
         if not self.functions:
@@ -50,7 +64,7 @@ class LayerScalars:
                     "mapping."
                 )
 
-    def match(self, blocks):
+    def match(self, blocks: Sequence[Block]) -> None:
         """Choose every block's function: by its name, or by the first pattern that matches.
 
         Parameters
@@ -85,7 +99,7 @@ class LayerScalars:
                 "or leave them out with layers=[...]."
             )
 
-    def products(self, problem, blocks):
+    def products(self, problem: Problem, blocks: Sequence[Block]) -> LayerProducts:
         """Return products with every block's Hessian of its function, from one forward pass.
 
         Parameters
@@ -143,19 +157,44 @@ class LayerProducts:
     """Products with the Hessians of several layers, each of a function of its own.
 
     It has what spectra are computed with of `HessianProducts`.
+
+    Parameters
+    ----------
+    blocks : mapping of str to Block
+        The layers, by name.
+    scalars : mapping of str to object
+        Their functions, as `LayerScalars` makes them.
+    keeps_derivatives : bool, default=True
+        Whether smooth functions are recorded with derivatives that are kept.
     """
 
     # Layers share nothing.
     records_anew = False
 
-    def __init__(self, blocks, scalars, keeps_derivatives=True):
+    def __init__(
+        self,
+        blocks: Mapping[str, Block],
+        scalars: Mapping[str, _LayerScalar],
+        keeps_derivatives: bool = True,
+    ) -> None:
         self.blocks = blocks
         self.scalars = scalars
         self.keeps_derivatives = keeps_derivatives
-        self._kept = {}
+        self._kept: dict[str, HessianProducts] = {}
 
-    def products(self, vectors):
-        """Return {name: H v} for {name: v of shape (k, p)}."""
+    def products(self, vectors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return {name: H v} for {name: v of shape (k, p)}.
+
+        Parameters
+        ----------
+        vectors : mapping of str to Tensor of shape (k, p)
+            Vectors in the parameters of some blocks, by name.
+
+        Returns
+        -------
+        dict of str to Tensor of shape (k, p)
+            Their images.
+        """
         images = {}
         for name, v in vectors.items():
             if name not in self._kept:
@@ -163,8 +202,21 @@ class LayerProducts:
             images[name] = self._kept[name].products({name: v})[name]
         return images
 
-    def dense(self, name, batch_size=64):
-        """Return the Hessian (p, p) of one block, some columns at once."""
+    def dense(self, name: str, batch_size: int = 64) -> torch.Tensor:
+        """Return the Hessian (p, p) of one block, some columns at once.
+
+        Parameters
+        ----------
+        name : str
+            The block.
+        batch_size : int, default=64
+            Columns that are taken at once.
+
+        Returns
+        -------
+        Tensor of shape (p, p)
+            The matrix, made symmetric.
+        """
         return self._of(name).dense(name, batch_size)
 
     def _of(self, name):

@@ -9,12 +9,18 @@ after that no product with the Hessian needs the network any more.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hessdiag.curvature.factors import watching
+from hessdiag.curvature.factors import OuterFactor, watching
 from hessdiag.curvature.products._hessian_products import vector_jacobian_products
 from hessdiag.curvature.products._smooth_functions import KeptDerivatives
+
+if TYPE_CHECKING:
+    from hessdiag.curvature.network import Block
+    from hessdiag.curvature.products._problem import Problem
 
 #: Columns of H_n per backward pass: vectorized passes of this width keep memory moderate.
 COLUMNS_AT_ONCE = 32
@@ -25,7 +31,7 @@ MAX_OUTER_ENTRIES = 5_000_000
 class LinearHessian:
     """The matrix ``sum_n H_n (x) a_n a_n'``: inputs (N, I), matrices (N, d, d)."""
 
-    def __init__(self, inputs, matrices, pieces):
+    def __init__(self, inputs: torch.Tensor, matrices: torch.Tensor, pieces: Sequence[str]) -> None:
         self.inputs = inputs
         self.matrices = matrices
         self.pieces = tuple(pieces)
@@ -33,9 +39,10 @@ class LinearHessian:
         sizes = {"weight": self.width * self.fan_in, "bias": self.width}
         self.sizes = [sizes[piece] for piece in self.pieces]
 
-    def products(self, vectors):
+    def products(self, vectors: torch.Tensor) -> torch.Tensor:
         """Multiply vectors (k, p) by the matrix."""
-        k, sent = len(vectors), 0.0
+        k = len(vectors)
+        sent: Any = 0.0
         for piece, part in zip(self.pieces, vectors.split(self.sizes, dim=1)):
             if piece == "weight":
                 weights = part.reshape(k * self.width, self.fan_in)
@@ -54,7 +61,7 @@ class LinearHessian:
                 parts.append(image.sum(dim=0))
         return torch.cat(parts, dim=1)
 
-    def dense(self):
+    def dense(self) -> torch.Tensor:
         """Form the matrix (p, p)."""
         inputs = self.inputs
         if self.pieces == ("bias",):
@@ -82,7 +89,9 @@ class LinearHessian:
         return matrix[order][:, order]
 
 
-def linear_hessians(problem, blocks, factors):
+def linear_hessians(
+    problem: Problem, blocks: Sequence[Block], factors: Mapping[str, OuterFactor]
+) -> dict[str, LinearHessian]:
     """Build the `LinearHessian` of each block, from its weighted factor (of B' J).
 
     Parameters
@@ -105,7 +114,8 @@ def linear_hessians(problem, blocks, factors):
     except RuntimeError:
         # As where a forward pass differentiates: third derivatives are not kept.
         residual = _residual_parts(problem, blocks, contextlib.nullcontext())
-    signs, hessians = problem.outputs.signs, {}
+    signs = None if problem.outputs is None else problem.outputs.signs
+    hessians = {}
     for block in blocks:
         factor = factors[block.name]
         sweeps = factor.sweeps[:, :, 0, 0]
