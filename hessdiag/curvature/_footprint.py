@@ -102,7 +102,7 @@ def held_bytes(factor: Factor) -> int:
     parts = factor.parts if isinstance(factor, JointFactor) else [factor]
     # The factors of a layer's groups of parameters share what they hold.
     tensors = {
-        id(value): value
+        (value.data_ptr(), value.shape): value
         for part in parts
         for value in vars(part).values()
         if isinstance(value, torch.Tensor)
