@@ -116,7 +116,7 @@ def prepare(
     check_parameters(net)
     torch.manual_seed(0)
     try:
-        collected, order, widths, entries = _run_all(copy, samples)
+        collected, order, widths, entries = _run_turned(copy, samples)
     except ValueError as error:
         _check_runs_as_it_is(net, copy, samples.chunks[0], error)
         raise
@@ -160,6 +160,16 @@ def prepare(
     if size is None or (size == problem.n_samples and len(samples.chunks) == 1):
         return problem
     return problem.cut(size)
+
+
+def _run_turned(working_copy, samples):
+    """Run all chunks; where how weights lie in memory is in the way, as a module's own do."""
+    try:
+        return _run_all(working_copy, samples)
+    except ValueError:
+        if not working_copy.straighten():
+            raise
+        return _run_all(working_copy, samples)
 
 
 def _check_runs_as_it_is(net, working_copy, chunk, error):
@@ -277,22 +287,26 @@ def _reaches_parameters(value, blocks):
 
 
 def _check_uncoupled_net(working_copy, chunk, outputs):
-    """Compare the first samples on their own with the same samples in their chunk."""
-    if chunk.n_samples < 2:
+    """Compare some samples on their own, and at other places, with the same ones in their chunk."""
+    n = chunk.n_samples
+    if n < 2:
         return
-    n = min(2, chunk.n_samples - 1)
-    try:
-        with torch.no_grad():
-            alone = working_copy(take(chunk.X, slice(0, n)))
-    except (TypeError, RuntimeError, ValueError, IndexError):
-        raise NotSeparableError("the net cannot be run on single samples") from None
-    if not isinstance(alone, torch.Tensor) or alone.shape != outputs[:n].shape:
-        raise NotSeparableError("the outputs of one sample depend on the others")
-    if not torch.isfinite(outputs).all():
-        return
-    tolerance = 1e-8 if outputs.dtype == torch.float64 else 1e-3
-    if (alone - outputs[:n]).norm() > tolerance * (1e-30 + outputs[:n].norm()):
-        raise NotSeparableError("the outputs of one sample depend on the others")
+    generator = torch.Generator().manual_seed(0)
+    some = torch.randperm(n, generator=generator)[: min(8, n - 1)].to(outputs.device)
+    for places in (torch.arange(min(2, n - 1), device=outputs.device), some):
+        try:
+            with torch.no_grad():
+                alone = working_copy(take(chunk.X, places))
+        except (TypeError, RuntimeError, ValueError, IndexError):
+            raise NotSeparableError("the net cannot be run on single samples") from None
+        expected = outputs[places]
+        if not isinstance(alone, torch.Tensor) or alone.shape != expected.shape:
+            raise NotSeparableError("the outputs of one sample depend on the others")
+        if not torch.isfinite(outputs).all():
+            return
+        tolerance = 1e-8 if outputs.dtype == torch.float64 else 1e-3
+        if (alone - expected).norm() > tolerance * (1e-30 + expected.norm()):
+            raise NotSeparableError("the outputs of one sample depend on the others")
 
 
 def _check_whole(working_copy, scalar, samples, reason):

@@ -172,7 +172,7 @@ class _Between:
                 sent = self.problem.outputs_of(part)
             names = [b.name for b in self.problem.blocks if b.name in received]
             rows.append(rows_of(received[names[0]] if names else None, len(sent)))
-            outputs.append(sent.double().cpu().numpy())
+            outputs.append(sent.detach().double().cpu().numpy())
         known = all(part is not None and part.shape[1:] == rows[0].shape[1:] for part in rows)
         return torch.cat(rows) if known else None, np.concatenate(outputs)
 

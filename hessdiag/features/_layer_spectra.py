@@ -26,6 +26,8 @@ from hessdiag.version import __version__
 
 # What keys of cases begin with whose content nobody can know.
 _NAMELESS = "nameless "
+# Seconds.
+DEFAULT_MAX_TIME = 60.0
 
 
 class LayerSpectra(  # type: ignore[call-arg]
@@ -138,7 +140,7 @@ class LayerSpectra(  # type: ignore[call-arg]
         batch_size: int | None = None,
         tolerance: float | None = None,
         max_memory: float | None = None,
-        max_time: float | None = 60.0,
+        max_time: float | None = DEFAULT_MAX_TIME,
     ) -> None:
         self.layers = layers
         self.curvature = curvature
@@ -335,6 +337,8 @@ class LayerSpectra(  # type: ignore[call-arg]
         settings = {
             name: int(value) if isinstance(value, Integral) else value
             for name, value in self._settings().items()
+            # What is kept under the default is as it was before there was a bound.
+            if name != "max_time" or value != DEFAULT_MAX_TIME
         }
         try:
             if digest is None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # seconds' worth, are first taken on a few.
 MAX_GAP_OPERATIONS = 2e11
 FEW_SAMPLES = 2
+# As many as leave next to no part of a net unseen that matters.
+MORE_SAMPLES = 32
 # Share of the threshold below which a gap on few samples needs no measurement on all.
 CLEARLY = 0.5
 
@@ -144,6 +146,24 @@ def gaps_on_few(problem, generator):
     """Measure the gap of every layer on a few samples: {name: Gap}."""
     few = few_samples(problem, generator)
     return measure_gaps(few, few.blocks, generator).gaps
+
+
+def clear_gaps(problem, generator):
+    """Measure gaps on a few samples: {name: Gap} of layers that are clearly coincident.
+
+    A layer may do nothing on so few, as an expert that none of them is sent to; so it is looked at
+    on more again, which draws nothing from the generator.
+    """
+    gaps = gaps_on_few(problem, generator)
+    blocks = [block for block in problem.blocks if gaps[block.name].clearly_coincides]
+    own = torch.Generator().manual_seed(0)
+    part = problem
+    if asks_few_first(problem) and problem.n_samples > MORE_SAMPLES:
+        part = problem.restrict(torch.randperm(problem.n_samples, generator=own)[:MORE_SAMPLES])
+    if part.n_samples <= 2 * FEW_SAMPLES or not blocks:
+        return {block.name: gaps[block.name] for block in blocks}
+    again = measure_gaps(part, blocks, own).gaps
+    return {name: gaps[name] for name, gap in again.items() if gap.coincides}
 
 
 def asks_few_first(problem):

@@ -7,7 +7,7 @@ import functools
 from hessdiag.curvature import held_bytes, product_operations, sweep_groups, vectors_at_once
 from hessdiag.curvature.factors import MAX_KEPT_ENTRIES, OuterFactor
 from hessdiag.curvature.products import COLUMNS_AT_ONCE
-from hessdiag.spectra._gaps import asks_few_first, gaps_on_few, measure_gaps
+from hessdiag.spectra._gaps import asks_few_first, clear_gaps, gaps_on_few, measure_gaps
 from hessdiag.spectra._hessian_operators import forms_matrices, hessian_operators
 from hessdiag.spectra._operators import FactorOperator, LinearHessianOperator, NetOperator
 from hessdiag.spectra._policy import RESERVE, Policy, check_factors
@@ -66,9 +66,7 @@ class Together(Policy):
     def _clear_ones(self, generator):
         """Yield the operators of layers whose Hessian a few samples show to be Gauss-Newton."""
         problem = self.problem
-        gaps = gaps_on_few(problem, generator)
-        sizes = {name: gap.size for name, gap in gaps.items() if gap.clearly_coincides}
-        del gaps
+        sizes = {name: gap.size for name, gap in clear_gaps(problem, generator).items()}
         blocks = {block.name: block for block in problem.blocks if block.name in sizes}
         # Late layers are small: they are done and gone before the large early ones come.
         order = list(blocks.values())[::-1]

@@ -10,7 +10,7 @@ import torch
 from hessdiag.curvature import pass_seconds
 from hessdiag.curvature.factors import squared_row_norms
 from hessdiag.spectra._executor import check_separable
-from hessdiag.spectra._gaps import gaps_on_few
+from hessdiag.spectra._gaps import clear_gaps
 from hessdiag.spectra._probes import random_signs
 from hessdiag.spectra._profiles import profile_layers
 from hessdiag.spectra.results import LayerPlan, LayerTrace, SpectraPlan
@@ -41,8 +41,7 @@ class TraceWork:
             known = self._gauss_newton_traces()
             coincident = set(known)
             if settings.curvature == "hessian":
-                gaps = gaps_on_few(problem, generator)
-                coincident = {name for name in known if gaps[name].clearly_coincides}
+                coincident = set(known) & set(clear_gaps(problem, generator))
         estimated = {}
         for products in self._parts(known, coincident):
             estimated |= _estimates(products, settings, generator)

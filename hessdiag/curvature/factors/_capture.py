@@ -200,7 +200,18 @@ def _run_watched(blocks, chunk, outputs_of):
             found[block.name] = calls
         else:
             found[block.name] = linear.calls.get(block.name)
-    return outputs, {name: calls for name, calls in found.items() if calls and None not in calls}
+    return outputs, {
+        name: calls
+        for name, calls in found.items()
+        if calls and all(_is_by_sample(call, len(outputs)) for call in calls)
+    }
+
+
+def _is_by_sample(call, n_samples):
+    """Say whether a call was recorded, of a recurrent layer with one row per sample."""
+    if isinstance(call, RecurrentCall):
+        return all(len(zeros) == n_samples for zeros in call.sent)
+    return call is not None
 
 
 def _sweeps_of(block, calls, n_samples, n_columns):

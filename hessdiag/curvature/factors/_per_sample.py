@@ -23,6 +23,13 @@ def per_sample_factor(
     jacobian = _vectorized(working_copy, chunk, block, outputs_of)
     if jacobian is None:
         jacobian = _looped(chunk, block, outputs_of)
+        if not _matches(jacobian, chunk, block, outputs_of):
+            raise ValueError(
+                "Expected outputs of one sample that do not depend on the others, found in layer "
+                f"{block.name!r} that those of samples alone are others. Let the net treat its "
+                "samples apart (a first axis that is not theirs, as of a recurrent layer without "
+                "batch_first=True?), or ask for curvature='hessian'."
+            )
     factor = DenseFactor(jacobian)
     return factor if weights is None else factor.weighted(weights)
 

@@ -36,7 +36,7 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
         function that the net calls holds a module or a tensor of its own.
     """
     outputs = working_copy(X)
-    _check_leaves(net, working_copy, outputs)
+    check_leaves(working_copy, outputs, "its forward pass")
     if not all(_can_be_put_back(part) for part in _parts(net)):
         # What a pass may leave there could not be undone: the original is not run.
         return
@@ -102,18 +102,31 @@ def _parameters(net):
     }
 
 
-def _check_leaves(net, working_copy, outputs):
-    """Refuse outputs whose graph ends in parameters of the original."""
-    originals = {id(parameter): name for name, parameter in _parameters(net).items()}
-    own = {id(parameter) for parameter in working_copy.parameters()}
+def check_leaves(working_copy: WorkingCopy, outputs: Any, what: str) -> None:
+    """Refuse tensors whose graph ends in parameters of the original.
+
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The copy.
+    outputs : Tensor, or dict, list or tuple of Tensor
+        What was computed with it.
+    what : str
+        What that is.
+
+    Raises
+    ------
+    ValueError
+        If a parameter of the original was taken.
+    """
     for leaf in _leaves(outputs):
-        if id(leaf) in originals and id(leaf) not in own:
-            name = originals[id(leaf)].partition(".")[2]
+        name = working_copy.originals.get(id(leaf))
+        if name is not None:
             raise ValueError(
-                f"Expected a net that a copy can stand for, found that its forward pass takes "
-                f"{name!r} of the original: a function that it calls (a closure, a lambda, a "
-                "bound method) holds a module or a parameter. Write it as a method that reaches "
-                "them through self."
+                f"Expected a net that a copy can stand for, found that {what} takes {name!r} of "
+                "the original: a function that it calls (a closure, a lambda, a bound method) "
+                "holds a module or a parameter. Write it as a method that reaches them through "
+                "self."
             )
 
 
@@ -163,6 +176,7 @@ def _as_it_was(module):
     attributes = [dict(vars(part)) for part in parts]
     containers = [(value, value.copy()) for value in containers_of(module)]
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    parameters = [(p, p.detach().clone(), p.requires_grad) for p in module.parameters()]
     registered = [(vars(part)["_buffers"], dict(vars(part)["_buffers"])) for part in parts]
     try:
         yield
@@ -177,3 +191,8 @@ def _as_it_was(module):
             for buffer, kept in buffers:
                 if not torch.equal(buffer, kept):
                     buffer.copy_(kept)
+            for parameter, kept, is_trained in parameters:
+                if parameter.requires_grad != is_trained:
+                    parameter.requires_grad_(is_trained)
+                if not torch.equal(parameter, kept):
+                    parameter.data.copy_(kept)

@@ -11,7 +11,7 @@ import torch
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils.data import RandomSampler, Subset, WeightedRandomSampler
+from torch.utils.data import RandomSampler, SequentialSampler, Subset, WeightedRandomSampler
 
 from hessdiag.curvature.containers import check_same_draw, drawing, may_vary
 from hessdiag.curvature.network._checks import check_finite_data, tensors_of
@@ -119,6 +119,7 @@ def load_chunks(
             "Expected a validation iterator that keeps the order of the samples, found one that "
             f"shuffles ({type(iterator.sampler).__name__}). Set iterator_valid__shuffle=False."
         )
+    _check_all_drawn(iterator, len(dataset))
     chunks = []
     with warnings.catch_warnings():
         # Memory-mapped arrays, as worker processes get them, are read-only; nothing writes to them.
@@ -156,6 +157,26 @@ def _check_rows(chunks):
                 f"have {', '.join(map(str, sizes))} rows (offsets of bags?), and cannot be joined "
                 "with others. Pass padded indices (padding_idx=...), or batch_size=None."
             )
+
+
+def _check_all_drawn(iterator, n_samples):
+    """Refuse a validation iterator that goes through a part of the samples alone."""
+    sampler = getattr(iterator, "sampler", None)
+    if sampler is None or getattr(iterator, "batch_sampler", None) is None:
+        return
+    if not isinstance(sampler, SequentialSampler):
+        places = list(sampler)
+        if sorted(places) != list(range(n_samples)):
+            raise ValueError(
+                f"Expected a validation iterator that goes through all {n_samples} samples, found "
+                f"one whose {type(sampler).__name__} draws {len(places)}. Leave out "
+                "iterator_valid__sampler, and pass as X, y what is to be looked at."
+            )
+    if getattr(iterator, "drop_last", False) and n_samples % (iterator.batch_size or 1):
+        raise ValueError(
+            "Expected a validation iterator that goes through all samples, found one that drops "
+            "the last of them. Set iterator_valid__drop_last=False."
+        )
 
 
 def concatenate(trees: Sequence[Any]) -> Any:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
 from hessdiag.curvature.network._checks import tensors_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hessdiag.curvature.network._data import Chunk
     from hessdiag.curvature.network._working_copy import WorkingCopy
 
@@ -44,12 +48,59 @@ def check_deterministic(working_copy: WorkingCopy, chunk: Chunk, outputs: Any) -
     with torch.no_grad():
         again = working_copy(chunk.X)
     if all(_are_same(a, b) for a, b in zip(tensors_of(outputs), tensors_of(again))):
-        return
+        if not draws(lambda: working_copy(chunk.X)):
+            return
+        raise ValueError(
+            "Expected a net that draws no random numbers in evaluation mode, found that its "
+            f"forward pass does, though two of them gave the same{_remedy(working_copy, chunk)}"
+        )
     raise ValueError(
         "Expected the same outputs from two forward passes in evaluation mode, found different "
         f"ones; the first to differ is {_name_culprit(working_copy, chunk)}"
         f"{_remedy(working_copy, chunk)}"
     )
+
+
+def draws(run: Callable[[], Any]) -> bool:
+    """Say whether some work draws random numbers that no seed of its own fixes.
+
+    Parameters
+    ----------
+    run : callable
+        The work; it is done once, and twice more where a generator has moved.
+
+    Returns
+    -------
+    bool
+        Whether generators move, and to other states from other seeds.
+    """
+    start = _states()
+    try:
+        with torch.no_grad():
+            run()
+            if _states() == start:
+                return False
+            ends = []
+            for seed in (1, 2):
+                torch.manual_seed(seed)
+                np.random.seed(seed)  # noqa: NPY002
+                random.seed(seed)
+                run()
+                ends.append(_states())
+        return ends[0] != ends[1]
+    except Exception:
+        return False
+    finally:
+        torch.set_rng_state(torch.tensor(list(start[0]), dtype=torch.uint8))
+        np.random.set_state(start[1])  # noqa: NPY002
+        random.setstate(start[2])
+
+
+def _states():
+    """Read the states of the generators of torch, numpy and Python, as what can be compared."""
+    kind, keys, *others = np.random.get_state()  # noqa: NPY002
+    numpy_state = (kind, tuple(keys.tolist()), *others)
+    return torch.get_rng_state().numpy().tobytes(), numpy_state, random.getstate()
 
 
 class _Draws(TorchFunctionMode):

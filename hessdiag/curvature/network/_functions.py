@@ -11,6 +11,8 @@ import torch
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _CONTAINERS = (list, dict, set)
+# Their functions read nothing of a user's.
+_LIBRARIES = frozenset(("torch", "skorch", "sklearn", "numpy", "scipy", "hessdiag"))
 # What torch itself keeps at every module; `forward` may be replaced at one.
 OF_MODULES = frozenset(vars(torch.nn.Module()))
 
@@ -88,15 +90,25 @@ def _bound_function(function, memo, made):
     """Return the same function with cells and defaults of its own."""
     if id(function) in made:
         return made[id(function)]
-    if not (function.__closure__ or function.__defaults__ or function.__kwdefaults__):
+    globals_, named = function.__globals__, {}
+    if str(globals_.get("__name__")).partition(".")[0] not in _LIBRARIES:
+        named = {
+            name: globals_[name]
+            for name in _names_in(function.__code__)
+            if name in globals_ and _leads_to_copied(globals_[name], memo, globals_, {id(function)})
+        }
+    held = function.__closure__ or function.__defaults__ or function.__kwdefaults__
+    if not (held or named):
         return function
+    if named:
+        # As where a loss in a notebook reads the net itself.
+        globals_ = dict(globals_)
     cells = tuple(types.CellType() for _ in function.__closure__ or ())
-    bound = types.FunctionType(
-        function.__code__, function.__globals__, function.__name__, None, cells or None
-    )
+    bound = types.FunctionType(function.__code__, globals_, function.__name__, None, cells or None)
     functools.update_wrapper(bound, function)
     # Before the cells are filled, as a function may have closed over itself.
     made[id(function)] = bound
+    globals_.update({name: _counterpart(value, memo, made) for name, value in named.items()})
     for cell, own in zip(function.__closure__ or (), cells):
         with contextlib.suppress(ValueError):  # a cell that is not filled yet
             own.cell_contents = _counterpart(cell.cell_contents, memo, made)
@@ -106,6 +118,86 @@ def _bound_function(function, memo, made):
         given = function.__kwdefaults__.items()
         bound.__kwdefaults__ = {key: _counterpart(v, memo, made) for key, v in given}
     return bound
+
+
+def bound_value(value: Any, memo: dict[int, Any], made: dict[int, Any]) -> Any:
+    """Let a function that is called beside a copied module reach the copy, too.
+
+    Parameters
+    ----------
+    value : object
+        A function, a partial or a bound method; anything else comes back as it is.
+    memo, made : dict
+        As in `bind_functions`.
+
+    Returns
+    -------
+    object
+        The same function, of what the copy holds.
+    """
+    if not callable(value) or isinstance(value, (type, torch.nn.Module)):
+        return value
+    return _counterpart(value, memo, made) if _reaches(value, memo, set()) else value
+
+
+def _names_in(code):
+    """Collect the names that code, and functions within it, may look up among its globals."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names_in(constant)
+    return names
+
+
+def _reaches(value, memo, seen):
+    """Say whether a value is copied, or leads to what is, by what it holds or reads."""
+    if id(value) in memo:
+        return True
+    if id(value) in seen:
+        return False
+    seen.add(id(value))
+    if type(value) in (list, tuple, set, dict):
+        items = value.values() if type(value) is dict else value
+        return any(_reaches(item, memo, seen) for item in items)
+    if isinstance(value, functools.partial):
+        parts = (value.func, *value.args, *value.keywords.values())
+        return any(_reaches(item, memo, seen) for item in parts)
+    if isinstance(value, types.MethodType):
+        return _reaches(value.__self__, memo, seen) or _reaches(value.__func__, memo, seen)
+    if not isinstance(value, types.FunctionType):
+        return False
+    for cell in value.__closure__ or ():
+        with contextlib.suppress(ValueError):
+            if _reaches(cell.cell_contents, memo, seen):
+                return True
+    held = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
+    if any(_reaches(item, memo, seen) for item in held):
+        return True
+    globals_ = value.__globals__
+    return any(
+        _leads_to_copied(globals_[name], memo, globals_, {id(value)})
+        for name in _names_in(value.__code__)
+        if name in globals_
+    )
+
+
+def _leads_to_copied(value, memo, globals_, seen):
+    """Say whether a global is copied, or a function or container that leads to what is."""
+    if id(value) in memo:
+        return True
+    if type(value) in (list, tuple, set, dict):
+        items = value.values() if type(value) is dict else value
+        return any(id(item) in memo for item in items)
+    if not isinstance(value, types.FunctionType) or value.__globals__ is not globals_:
+        return False
+    if id(value) in seen:
+        return False
+    seen.add(id(value))
+    return any(
+        _leads_to_copied(globals_[name], memo, globals_, seen)
+        for name in _names_in(value.__code__)
+        if name in globals_
+    )
 
 
 def _counterpart(value, memo, made):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hessdiag.curvature.network._checks import tensors_of
+from hessdiag.curvature.network._copy_check import check_leaves
+from hessdiag.curvature.network._determinism import draws
 from hessdiag.curvature.network._loss_inputs import LossInputError, LossInputs
 from hessdiag.curvature.network._precision import match_floats
 from hessdiag.curvature.network._sent_outputs import leaves_of
@@ -40,7 +42,7 @@ class Scalar:
                 f"layer names to such callables, found {scalar!r}. Pass one of these."
             )
         self.working_copy = working_copy
-        self.scalar = scalar
+        self.scalar = scalar if isinstance(scalar, str) else working_copy.bound(scalar)
         # What `check` finds: torch's own losses that are called, and the class that they leave out.
         self.functions: tuple[str, ...] = ()
         self.ignore_index: int | None = None
@@ -129,6 +131,12 @@ class Scalar:
             )
         if not torch.isfinite(value):
             raise ValueError(self._why_not_finite(outputs, value))
+        check_leaves(self.working_copy, value, f"the loss {self.name}")
+        if draws(lambda: self(outputs, y, X)):
+            raise ValueError(
+                f"Expected a loss that draws no random numbers, found that {self.name} does. Take "
+                "them out, or draw them once, as part of the data."
+            )
         return value
 
     def _why_not_finite(self, outputs, value):

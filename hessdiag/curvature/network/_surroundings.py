@@ -59,7 +59,13 @@ def untouched_surroundings(device: torch.device | str | None = None) -> Iterator
         The settings hold as long as the context is open.
     """
     with _ONE_AT_A_TIME, _set_surroundings(device):
-        yield
+        try:
+            yield
+        except SystemExit as error:
+            raise ValueError(
+                "Expected a net and data whose code goes on, found that it ends the process "
+                f"(SystemExit: {error.code}). Take the exit out."
+            ) from error
 
 
 @contextlib.contextmanager

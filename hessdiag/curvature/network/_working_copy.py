@@ -11,7 +11,7 @@ import torch
 
 from hessdiag.curvature.composed import compose_bags, compose_weight_norms
 from hessdiag.curvature.network._checks import module_attributes
-from hessdiag.curvature.network._functions import bind_functions, containers_of
+from hessdiag.curvature.network._functions import bind_functions, bound_value, containers_of
 from hessdiag.curvature.network._precision import bring_module, make_parameters_real
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class WorkingCopy(torch.nn.Module):
     module_names: list[str]
     criterion_names: list[str]
     containers: list[tuple[Any, Any]]
+    originals: dict[int, str]
     sent: Sent | None
 
     def __init__(
@@ -72,16 +73,17 @@ class WorkingCopy(torch.nn.Module):
         originals = {}
         for name in modules + criteria:
             original = getattr(net, name)
-            original = getattr(original, "_orig_mod", original)  # what torch.compile wraps
-            if isinstance(original, torch.nn.Module):
-                _detach_cached_tensors(original, memo)
-            originals[name] = original
-        copies = {name: copy.deepcopy(original, memo) for name, original in originals.items()}
+            originals[name] = getattr(original, "_orig_mod", original)  # what torch.compile wraps
+        copies = _copied(originals, memo)
+        _check_apart(originals, copies)
         bound: dict[int, Any] = {}
-        for duplicate in copies.values():
+        for name, duplicate in copies.items():
             _uncompile(duplicate)
             if isinstance(duplicate, torch.nn.Module):
                 bind_functions(duplicate, memo, bound)
+                _drop_backward_hooks(duplicate)
+            else:
+                copies[name] = bound_value(duplicate, memo, bound)
         first = next(p for name in modules for p in copies[name].parameters() if p.requires_grad)
         self.device = torch.device(first.device if device is None else device)
         self.dtype = _resolve_dtype(dtype, first.dtype)
@@ -112,6 +114,41 @@ class WorkingCopy(torch.nn.Module):
             for container in containers_of(copies[name])
         ]
         self.__dict__["sent"] = None
+        self.__dict__["_bound"] = memo, bound
+        self.__dict__["originals"] = {
+            id(parameter): name
+            for original in originals.values()
+            if isinstance(original, torch.nn.Module)
+            for name, parameter in original.named_parameters()
+        }
+
+    def bound(self, function: Any) -> Any:
+        """Let a function that is called beside the net reach this copy where it reaches the net.
+
+        Parameters
+        ----------
+        function : callable
+            As a scalar that reads a layer's parameters.
+
+        Returns
+        -------
+        callable
+            The same function of what this copy holds.
+        """
+        return bound_value(function, *self._bound)
+
+    def straighten(self) -> bool:
+        """Let all weights lie in memory as a module's own do.
+
+        Returns
+        -------
+        bool
+            Whether any lay otherwise.
+        """
+        turned = [p for p in self.parameters() if p.ndim == 2 and not p.data.is_contiguous()]
+        for parameter in turned:
+            parameter.data = parameter.data.contiguous()
+        return bool(turned)
 
     def send(self, sent: Sent) -> None:
         """Send one tensor of all that the net sends, from now on.
@@ -310,9 +347,51 @@ def _turn_weights(module):
             weight.data = weight.data.t().contiguous().t()
 
 
-def _detach_cached_tensors(module, memo):
-    """Let deepcopy pass over tensors that a module keeps from its last forward pass."""
-    for child in module.modules():
-        for value in vars(child).values():
-            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
-                memo[id(value)] = value.detach().clone()
+def _copied(originals, memo):
+    """Copy modules and criteria; of tensors that they keep from a pass, the graph is not copied."""
+    plain = torch.Tensor.__deepcopy__
+
+    def without_graph(tensor, memo):
+        if tensor.is_leaf:
+            return plain(tensor, memo)
+        if id(tensor) not in memo:
+            memo[id(tensor)] = tensor.detach().clone()
+        return memo[id(tensor)]
+
+    torch.Tensor.__deepcopy__ = without_graph
+    try:
+        return {name: copy.deepcopy(original, memo) for name, original in originals.items()}
+    except Exception as error:
+        raise ValueError(
+            "Expected a net that copy.deepcopy can copy, as all is computed on a copy, found "
+            f"{type(error).__name__}: {str(error).partition(chr(10))[0].rstrip('.')}. Keep "
+            "locks, files and the like out of its modules, or give them a __deepcopy__ method."
+        ) from error
+    finally:
+        torch.Tensor.__deepcopy__ = plain
+
+
+def _check_apart(originals, copies):
+    """Refuse copies that share modules or parameters with their originals."""
+    own = {}
+    for original in originals.values():
+        if isinstance(original, torch.nn.Module):
+            own |= {id(part): name for name, part in original.named_modules()}
+            own |= {id(p): name for name, p in original.named_parameters()}
+    for duplicate in copies.values():
+        if not isinstance(duplicate, torch.nn.Module):
+            continue
+        for part in (*duplicate.modules(), *duplicate.parameters()):
+            if id(part) in own:
+                raise ValueError(
+                    "Expected a net whose copy is another one, found that copy.deepcopy returns "
+                    f"{own[id(part)] or 'the module'!r} itself. Let its __deepcopy__ make a copy, "
+                    "so that the net is left as it is."
+                )
+
+
+def _drop_backward_hooks(module):
+    """Leave out hooks of backward passes: derivatives are those of the function itself."""
+    for part in module.modules():
+        part._backward_hooks.clear()
+        part._backward_pre_hooks.clear()

@@ -50,7 +50,7 @@ class LayerScalars:
         self, working_copy: WorkingCopy, functions: Mapping[str, Callable[..., Any]]
     ) -> None:
         self.working_copy = working_copy
-        self.functions = dict(functions)
+        self.functions = {name: working_copy.bound(f) for name, f in dict(functions).items()}
         if not self.functions:
             raise ValueError(
                 "Expected a function of its own output for every layer, found an empty mapping as "

@@ -92,7 +92,7 @@ def test_a_net_s_own_dataset_is_used():
             {"iterator_valid__sampler": torch.utils.data.WeightedRandomSampler(10 * [1.0], 10)},
             r"shuffles \(WeightedRandomSampler\)",
         ),
-        ({"iterator_valid__drop_last": True}, "yields no batch"),
+        ({"iterator_valid__drop_last": True}, "drops the last"),
     ],
 )
 def test_iterators_that_lose_or_mix_samples_are_refused(settings, message):

@@ -82,13 +82,30 @@ def test_a_net_s_own_infer_is_named_where_no_module_differs():
     "module",
     [
         nn.Sequential(nn.Linear(3, 3), nn.Dropout(), nn.BatchNorm1d(3)),
-        nn.Sequential(nn.Linear(3, 3), Noise(1e-9)),  # mere rounding
         nn.LSTM(3, 2, batch_first=True),  # several outputs
     ],
 )
 def test_what_agrees_passes(module):
     copy = check(module)
     assert all(not m._forward_hooks for m in copy.modules())
+
+
+@pytest.mark.parametrize("noise", [1e-9, 0.0])
+def test_draws_that_make_no_difference_are_refused(noise):
+    # As of a layer that is skipped once in a hundred times.
+    with pytest.raises(ValueError, match=r"no random numbers in evaluation mode.*module\.eval"):
+        check(nn.Sequential(nn.Linear(3, 3), Noise(noise)))
+
+
+def test_draws_by_a_seed_of_its_own_pass():
+    class Seeded(nn.Module):
+        def forward(self, x):
+            torch.manual_seed(3)
+            return x + torch.randn_like(x)
+
+    before = torch.get_rng_state()
+    check(nn.Sequential(nn.Linear(3, 3), Seeded()))
+    assert before is not None
 
 
 def test_what_is_not_a_number_both_times_agrees():
