@@ -1,4 +1,4 @@
-"""How many samples pass at once: by the bound that is asked for, and without a change of results."""
+"""How many samples pass at once: by the bound on memory, and without a change of results."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,8 @@ class Mixing(nn.Module):
 
 
 def mlp():
-    return nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
+    layers = nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3)
+    return nn.Sequential(*layers)
 
 
 def data(n=N):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
@@ -26,7 +25,7 @@ class JointFactor(Factor):
     prefers_dense = False
 
     def __init__(self, parts: Sequence[Factor]) -> None:
-        self.parts: tuple[Any, ...] = tuple(parts)
+        self.parts = tuple(parts)
         first = self.parts[0]
         self.n_samples, self.n_outputs = first.n_samples, first.n_outputs
         self.dtype, self.epsilon = first.dtype, torch.finfo(first.dtype).eps
