@@ -370,7 +370,7 @@ def check_case(
             "Wrap the net with its data: NetworkCase(net, X, y)."
         )
     with untouched_surroundings(None):
-        prepare(
+        problem = prepare(
             case.net,
             case.X,
             case.y,
@@ -379,4 +379,5 @@ def check_case(
             max_memory=max_memory,
             output=case.output,
         )
+        problem.working_copy.reset()
     return case

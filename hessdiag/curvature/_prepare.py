@@ -105,6 +105,29 @@ def prepare(
     X, y = plain_containers(X, y)
     check_data(net, X, y)
     copy = WorkingCopy(net, device=device, dtype=dtype)
+    try:
+        return _prepared(
+            net,
+            copy,
+            X,
+            y,
+            layers,
+            scalar,
+            max_samples,
+            batch_size,
+            random_state,
+            max_memory,
+            output,
+        )
+    except BaseException:
+        copy.reset()
+        raise
+
+
+def _prepared(
+    net, copy, X, y, layers, scalar, max_samples, batch_size, random_state, max_memory, output
+):
+    """Check all that takes running the copy, and return the problem."""
     scalar = LayerScalars(copy, scalar) if isinstance(scalar, Mapping) else Scalar(copy, scalar)
     indices = None
     if max_samples is not None:

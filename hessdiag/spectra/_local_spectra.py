@@ -374,4 +374,8 @@ class LocalSpectra:
             shown(f"Curvature of {self}" if hasattr(self, "_problem") else "Preparing the net"),
         ):
             torch.manual_seed(0)
-            yield
+            try:
+                yield
+            finally:
+                if hasattr(self, "_problem"):
+                    self._problem.working_copy.reset()

@@ -116,6 +116,26 @@ def test_what_is_no_derivative_is_refused(kind, door):
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
+class Casting(nn.Module):
+    """Computes in float32 on the way, as normalizations do, whatever is asked for."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner[2](self.inner[1](self.inner[0](x).float()).to(x.dtype))
+
+
+@pytest.mark.parametrize("dtype", [None, "float64"])
+@pytest.mark.parametrize("kind", ["once differentiable", "straight-through", "reversed gradient"])
+def test_what_is_no_derivative_is_refused_in_another_precision_too(kind, dtype):
+    make, cause = REFUSED[kind]
+    net = fitted(Casting(make()))
+    with pytest.raises(ValueError, match=cause.replace("'0'", "'inner.0'")):
+        hd.layer_spectra(net, X, Y, dtype=dtype)
+
+
 class RandomLoss(nn.CrossEntropyLoss):
     def forward(self, outputs, targets):
         return super().forward(outputs, targets) * (1 + 0.1 * torch.rand(()))

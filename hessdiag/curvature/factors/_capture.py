@@ -282,6 +282,8 @@ def _direct_products(outputs, columns, probe, blocks):
 
 def _agrees(factor, probe, direct):
     """Compare a factor with the plain backward pass; NaN on both sides counts as agreement."""
+    if factor.dtype != probe.dtype:
+        return False  # of a layer that computes in another precision
     product = factor.rmatvec(probe[None])[0]
     if product.shape != direct.shape:
         return False

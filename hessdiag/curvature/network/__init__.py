@@ -54,7 +54,7 @@ from hessdiag.curvature.network._outputs import (
     output_curvature,
     output_hessians_fit,
 )
-from hessdiag.curvature.network._precision import bring_module, match_floats
+from hessdiag.curvature.network._precision import bring_module, casts, match_floats
 from hessdiag.curvature.network._samples import (
     Samples,
 )
@@ -85,6 +85,7 @@ __all__ = [
     "WorkingCopy",
     "available_memory",
     "bring_module",
+    "casts",
     "check_copy",
     "check_data",
     "check_deterministic",

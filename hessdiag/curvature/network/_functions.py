@@ -11,6 +11,8 @@ import torch
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _CONTAINERS = (list, dict, set)
+# Items of containers that are named in a file, beyond which these hold data, not activations.
+MOST_ITEMS = 10_000
 # Their functions read nothing of a user's.
 _LIBRARIES = frozenset(("torch", "skorch", "sklearn", "numpy", "scipy", "hessdiag"))
 # What torch itself keeps at every module; `forward` may be replaced at one.
@@ -65,6 +67,7 @@ def containers_of(module: torch.nn.Module) -> list[list[Any] | dict[Any, Any] | 
                     _collect(hook, found, seen)
             elif key not in OF_MODULES:
                 _collect(value, found, seen)
+        _collect(type(part).forward, found, seen)
     return list(found.values())
 
 
@@ -225,7 +228,7 @@ def _counterpart(value, memo, made):
 
 
 def _collect(value, found, seen):
-    """Note containers, and those in the cells of functions."""
+    """Note containers, those in the cells of functions, and those that their code names."""
     if id(value) in seen:
         return
     seen.add(id(value))
@@ -233,10 +236,15 @@ def _collect(value, found, seen):
         found[id(value)] = value
     elif isinstance(value, types.FunctionType):
         for cell in value.__closure__ or ():
-            try:
+            with contextlib.suppress(ValueError):
                 _collect(cell.cell_contents, found, seen)
-            except ValueError:
-                continue
+        globals_ = value.__globals__
+        if str(globals_.get("__name__")).partition(".")[0] in _LIBRARIES:
+            return
+        for name in _names_in(value.__code__) & globals_.keys():
+            named = globals_[name]
+            if type(named) in _CONTAINERS and len(named) <= MOST_ITEMS:
+                found[id(named)] = named
     elif isinstance(value, functools.partial):
         for item in (value.func, *value.args, *value.keywords.values()):
             _collect(item, found, seen)

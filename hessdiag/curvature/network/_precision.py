@@ -75,6 +75,32 @@ def bring_module(
     module._apply(lambda tensor: in_precision(tensor.to(device=device), dtype))
 
 
+def casts(value: torch.Tensor) -> bool:
+    """Say whether a value's graph goes through another precision.
+
+    Parameters
+    ----------
+    value : Tensor
+        What was computed.
+
+    Returns
+    -------
+    bool
+        Whether something on the way was brought to another type.
+    """
+    pending = [] if value.grad_fn is None else [value.grad_fn]
+    seen = set(pending)
+    while pending:
+        node = pending.pop()
+        if node.name() == "ToCopyBackward0":
+            return True
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                pending.append(following)
+    return False
+
+
 def make_parameters_real(module: torch.nn.Module) -> None:
     """Write complex parameters that are trained as functions of real ones, in place.
 

@@ -122,6 +122,16 @@ class WorkingCopy(torch.nn.Module):
             for name, parameter in original.named_parameters()
         }
 
+    def reset(self) -> None:
+        """Take out of lists and dicts what passes have left there, as activations.
+
+        So it is not carried into the next pass, and those of a file, which a copy shares with its
+        original, are as they were found.
+        """
+        for container, kept in self.containers:
+            container.clear()
+            (container.extend if isinstance(container, list) else container.update)(kept)
+
     def bound(self, function: Any) -> Any:
         """Let a function that is called beside the net reach this copy where it reaches the net.
 
@@ -190,10 +200,7 @@ class WorkingCopy(torch.nn.Module):
         Tensor, or tuple of Tensor
             Outputs.
         """
-        for container, kept in self.containers:
-            # What a pass leaves there, as activations, is not carried into the next.
-            container.clear()
-            (container.extend if isinstance(container, list) else container.update)(kept)
+        self.reset()
         outputs = self.net.infer(x)
         return outputs if self.sent is None else self.sent.pick(outputs)
 
