@@ -8,6 +8,8 @@ from situations import classifier, spectra_by_differences, spectra_by_hand
 from skorch import NeuralNetRegressor
 from torch import nn
 
+import hessdiag as hd
+
 RNG = np.random.default_rng(5)
 X, Y = RNG.normal(size=(16, 4)).astype("float32"), RNG.integers(0, 3, 16)
 NUMBERS = RNG.normal(size=(16, 3)).astype("float32")
@@ -124,6 +126,26 @@ def with_kept_activations():
     return classifier(module, Sparse, nn.MSELoss, kept=kept), X, NUMBERS
 
 
+MODULE = Module()
+
+
+def penalized(outputs, targets):
+    """A loss as in a notebook, which reads the module by its name."""
+    return nn.functional.cross_entropy(outputs, targets) + penalty()
+
+
+def penalty():
+    return 0.1 * sum(p.square().sum() for p in MODULE.parameters())
+
+
+def with_a_penalty():
+    return hd.NetworkCase.from_module(MODULE, X, Y, loss=penalized).net, X, Y
+
+
+def penalized_by_hand(p, net, X, y):
+    return cross_entropy(p, net, X, y) + 0.1 * sum(v.square().sum() for v in p.values())
+
+
 def cross_entropy(p, net, X, y):
     z = torch.sin(torch.as_tensor(X).double() @ p["first.weight"].T + p["first.bias"])
     outputs = z @ p["last.weight"].T + p["last.bias"]
@@ -153,6 +175,9 @@ SITUATIONS = {
     )
 }
 SITUATIONS |= {
+    "a loss that reads the net by its name": spectra_by_hand(
+        "functions", with_a_penalty, penalized_by_hand
+    ),
     "weights tied by a lambda": spectra_by_differences(
         "functions", lambda: (classifier(Tied()), X, Y)
     ),
