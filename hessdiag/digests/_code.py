@@ -40,6 +40,7 @@ _OF_CLASSES = {
     "__dataclass_fields__",
     "__dataclass_params__",
     "_abc_impl",
+    "_autograd_function_id",  # counts, as they are made
 }
 _HEAP_TYPE = 1 << 9
 
@@ -69,7 +70,9 @@ def feed_function(digester, function, is_called=True):
     if origin == STANDARD and hasattr(function, "_clear_cache"):  # functools.singledispatch
         digester.feed_pairs(function.registry.items())
         return
-    digester.feed_pairs(sorted(vars(function).items()))
+    digester.feed_pairs(
+        sorted(item for item in vars(function).items() if not item[0].startswith("_torchdynamo_"))
+    )
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         try:
             content = cell.cell_contents

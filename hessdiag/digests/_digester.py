@@ -180,6 +180,8 @@ class Digester:
             self.put(kind.__name__, thing)
         elif kind in (tuple, torch.Size):
             self._feed_all(kind.__name__, thing)
+        elif kind.__module__ == "torch._ops" and not _is_of_torch(thing):
+            self.refuse(thing)
         elif isinstance(thing, _TEXTS) or kind.__module__ in _MODULES_OF_TEXTS:
             self.put(name_of(kind), repr(thing))
         elif isinstance(thing, np.generic):
@@ -383,3 +385,9 @@ def _is_shipped(function):
     """Say whether a universal function is one that numpy or scipy brings."""
     places = (sys.modules.get(name) for name in ("numpy", "scipy.special"))
     return any(getattr(place, function.__name__, None) is function for place in places)
+
+
+def _is_of_torch(operator):
+    """Say whether an operator is one that torch brings."""
+    name = getattr(operator, "_qualified_op_name", None) or getattr(operator, "_name", "")
+    return name.partition("::")[0] in ("aten", "prim", "prims", "quantized", "mkldnn")

@@ -81,8 +81,7 @@ def _feed_others(digester, place, content):
             if origin_of_file(value.__code__.co_filename) is None:
                 digester.put("patch", f"{place}.{name}")
                 digester.feed(value, name)
-            elif value.__name__ != name:
-                code = value.__code__
+            elif (code := value.__code__).co_name != name:
                 digester.put("alias", f"{place}.{name} {code.co_name} {code.co_firstlineno}")
         elif isinstance(value, _BUILT_IN):
             if value.__name__ != name:
@@ -97,7 +96,7 @@ def _is_foreign(value):
     if isinstance(value, types.ModuleType):
         return False
     if isinstance(value, functools.partial):
-        return _is_foreign_function(value.func)
+        return True
     if isinstance(value, (staticmethod, classmethod)):
         return _is_foreign_function(value.__func__)
     if isinstance(value, (types.MethodType, functools._lru_cache_wrapper)):
@@ -113,6 +112,5 @@ def _is_foreign(value):
 def _is_foreign_function(value):
     """Say whether a function is the user's."""
     return (
-        isinstance(value, types.FunctionType)
-        and origin_of_file(value.__code__.co_filename) is None
+        isinstance(value, types.FunctionType) and origin_of_file(value.__code__.co_filename) is None
     )

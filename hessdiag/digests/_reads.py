@@ -134,6 +134,8 @@ def _feed_path(digester, module, attributes, is_called):
 
 def _submodule(module, name):
     """Return a module that is imported but not put on its package, if it is that."""
+    if type(module).__module__ == "torch._ops":  # operators are looked up when they are used
+        return getattr(module, name, _MISSING)
     return sys.modules.get(f"{module.__name__}.{name}", _MISSING)
 
 
@@ -172,7 +174,7 @@ def _is_of_python(value):
     """Say whether a built-in name has what Python gives it."""
     if isinstance(value, (type, types.BuiltinFunctionType)):
         return value.__module__ in ("builtins", "io", "_io", "_sitebuiltins")
-    return isinstance(value, _PLAIN)
+    return False
 
 
 def _modules_named(digester, name, package):
