@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -12,8 +13,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
-from hessdiag.exit_codes import MISTAKE, PASSED, SHUT, describe, run_guarded, say
+from hessdiag.exit_codes import (
+    MISTAKE,
+    PASSED,
+    SHUT,
+    describe,
+    leave,
+    own_outputs,
+    run_guarded,
+    say,
+)
 from hessdiag.output_paths import check_output_file, check_output_folder
 from hessdiag.resumable import write_atomically
 
@@ -42,6 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     return run_guarded(lambda: arguments.run(arguments), arguments.debug)
+
+
+def run() -> NoReturn:
+    """Run the command line as a process of its own, which ends with its exit code."""
+    try:
+        status = main()
+    except SystemExit as stop:  # argparse's own way
+        status = stop.code if isinstance(stop.code, int) else PASSED
+    leave(status)
 
 
 def _parser():
@@ -114,7 +134,7 @@ def _parser():
         nargs="+",
         default=[],
         metavar="DIAGNOSIS",
-        help="exit with 1 if a network gets one of these diagnoses, for use as a gate",
+        help="exit with 1 if a network gets one of these diagnoses, or undecided, as a gate",
     )
     diagnose.set_defaults(run=_diagnose)
 
@@ -136,7 +156,7 @@ def _parser():
         "--datasets", nargs="+", help="data sets and generated families, all of whose tasks to add"
     )
     build.add_argument("--random-state", type=int, default=0)
-    build.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
+    build.add_argument("--n-jobs", type=_n_jobs, default=-1, help="worker processes (%(default)s)")
     build.add_argument("--table", help="where the table goes (default: table.npz in the zoo)")
     build.set_defaults(run=_zoo_build)
     evaluate = actions.add_parser(
@@ -151,7 +171,9 @@ def _parser():
         action="store_true",
         help="leave out ablation, learning curves and gains",
     )
-    evaluate.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
+    evaluate.add_argument(
+        "--n-jobs", type=_n_jobs, default=-1, help="worker processes (%(default)s)"
+    )
     evaluate.set_defaults(run=_zoo_evaluate)
     advise = actions.add_parser(
         "advise", parents=[after], help="test the advice by doing it; resumes"
@@ -167,7 +189,7 @@ def _parser():
         help="advise from this probability on (default: chosen on the networks learned from)",
     )
     advise.add_argument("--random-state", type=int, default=0)
-    advise.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
+    advise.add_argument("--n-jobs", type=_n_jobs, default=-1, help="worker processes (%(default)s)")
     advise.add_argument("--json", help="write the figures")
     advise.set_defaults(run=_zoo_advise)
 
@@ -181,10 +203,21 @@ def _parser():
         "--quick", action="store_true", help="3 data sets instead of 37, in a minute or two"
     )
     study.add_argument("--datasets", nargs="+", help="data sets of the study (default: all 37)")
-    study.add_argument("--n-jobs", type=int, default=-1, help="worker processes (%(default)s)")
+    study.add_argument("--n-jobs", type=_n_jobs, default=-1, help="worker processes (%(default)s)")
     study.add_argument("--compress", action="store_true", help="write tables as .csv.gz")
     study.set_defaults(run=_study)
     return parser
+
+
+def _n_jobs(text):
+    """Number of worker processes; argparse tells what is wrong with it."""
+    number = int(text) if text.lstrip("+-").isdecimal() else 0
+    if number == 0:
+        raise argparse.ArgumentTypeError(
+            f"Expected a whole number other than 0, found {text!r}. Give a number of processes, "
+            "or -1 for one on each core."
+        )
+    return number
 
 
 def _demo(arguments):
@@ -199,44 +232,29 @@ def _demo(arguments):
 def _diagnose(arguments):
     """hessdiag diagnose."""
     from hessdiag.case_files import load_case
+    from hessdiag.diagnosis import UNDECIDED
     from hessdiag.labels import DIAGNOSES
     from hessdiag.reporting import render_text, write_figures, write_html
     from hessdiag.zoo import load_reference_diagnoser
 
-    unknown = sorted(set(arguments.fail_on) - set(DIAGNOSES))
-    if unknown:
-        raise ValueError(
-            f"Expected --fail-on among {', '.join(DIAGNOSES)}, found {', '.join(unknown)}. "
-            "Name diagnoses as they are spelled here."
-        )
-    floor = arguments.min_confidence
-    if floor is not None and not 0 <= floor <= 1:
-        raise ValueError(
-            f"Expected --min-confidence between 0 and 1, found {floor:g}. Give a share of 1."
-        )
-    if not arguments.max_time >= 0:
-        raise ValueError(
-            f"Expected --max-time from 0 on, found {arguments.max_time:g}. Give seconds, "
-            "or 0 for no bound."
-        )
+    _check_diagnose(arguments, (*DIAGNOSES, UNDECIDED))
     to_stdout = arguments.json == "-"
-    for option in ("html", "json"):
-        if (path := getattr(arguments, option)) and path != "-":
-            check_output_file(path, f"--{option}")
-    if arguments.figures:
-        check_output_folder(arguments.figures, "--figures")
     skip = arguments.on_error == "warn"
+
+    def unless_it_fails(name, function, *values, **keywords):
+        return _unless_it_fails(name, skip, to_stdout, function, *values, **keywords)
+
     loaded = [
-        _unless_it_fails(folder, skip, load_case, folder, trusted=arguments.trust)
+        unless_it_fails(folder, load_case, folder, trusted=arguments.trust)
         for folder in arguments.cases
     ]
     cases = [case for case in loaded if case is not None]
     reports = []
     if cases:
         diagnoser = load_reference_diagnoser()
-        diagnoser.set_params(min_confidence=floor)
+        diagnoser.set_params(min_confidence=arguments.min_confidence)
         diagnoser.spectra_.set_params(max_time=arguments.max_time or None)
-        found = [_unless_it_fails(case.name, skip, diagnoser.explain, case) for case in cases]
+        found = [unless_it_fails(case.name, diagnoser.explain, case) for case in cases]
         reports = [report for report in found if report is not None]
     if not reports:
         raise ValueError(
@@ -254,22 +272,73 @@ def _diagnose(arguments):
     if arguments.figures:
         for path in write_figures(reports, arguments.figures):
             print(f"Spectra: {Path(path).resolve()}", file=notes)
-    if any(report.answer in arguments.fail_on for report in reports):
+    if not arguments.fail_on:
+        return PASSED
+    return _gate(reports, len(arguments.cases), arguments.fail_on)
+
+
+def _check_diagnose(arguments, answers):
+    """Check the options of diagnose before anything is loaded, and make paths absolute."""
+    unknown = sorted(set(arguments.fail_on) - set(answers))
+    if unknown:
+        raise ValueError(
+            f"Expected --fail-on among {', '.join(answers)}, found {', '.join(unknown)}. "
+            "Name diagnoses as they are spelled here."
+        )
+    floor = arguments.min_confidence
+    if floor is not None and not 0 <= floor <= 1:
+        raise ValueError(
+            f"Expected --min-confidence between 0 and 1, found {floor:g}. Give a share of 1."
+        )
+    if not arguments.max_time >= 0:
+        raise ValueError(
+            f"Expected --max-time from 0 on, found {arguments.max_time:g}. Give seconds, "
+            "or 0 for no bound."
+        )
+    places = {}
+    for option in ("html", "json", "figures"):
+        path = getattr(arguments, option)
+        if not path or (option, path) == ("json", "-"):
+            continue
+        check = check_output_folder if option == "figures" else check_output_file
+        check(path, f"--{option}")
+        place = os.path.realpath(path)
+        if place in places:
+            raise ValueError(
+                f"Expected a place of its own for --{option}, found {path}, which is that of "
+                f"--{places[place]}. Name another one."
+            )
+        places[place] = option
+        setattr(arguments, option, os.path.abspath(path))
+
+
+def _gate(reports, n_cases, fail_on):
+    """Exit code of a gate; what it could not tell is said."""
+    from hessdiag.diagnosis import UNDECIDED
+
+    if any(report.answer in fail_on for report in reports):
         return SHUT
-    n_skipped = len(arguments.cases) - len(reports)
-    if arguments.fail_on and n_skipped:
+    n_skipped = n_cases - len(reports)
+    if n_skipped:
         say(
-            f"Expected to look at all {len(arguments.cases)} networks before the gate opens, found "
+            f"Expected to look at all {n_cases} networks before the gate opens, found "
             f"{n_skipped} that were skipped. The lines above say why: mend them or leave them out."
         )
         return MISTAKE
+    undecided = [str(report.name) for report in reports if report.answer == UNDECIDED]
+    if undecided:
+        say(
+            f"the gate opens although {', '.join(undecided)} came out {UNDECIDED}. To shut it "
+            f"then, add {UNDECIDED} to --fail-on."
+        )
     return PASSED
 
 
-def _unless_it_fails(name, skip, function, *arguments, **keywords):
+def _unless_it_fails(name, skip, apart, function, *arguments, **keywords):
     """Call a function on one network; None, with a line that says why, where it is skipped."""
     try:
-        return function(*arguments, **keywords)
+        with own_outputs(apart):
+            return function(*arguments, **keywords)
     except (Exception, SystemExit) as error:
         explained = isinstance(error, (ValueError, TypeError, FileNotFoundError, ImportError))
         if skip:
@@ -443,4 +512,4 @@ def _commit():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -26,6 +26,7 @@ def check_output_file(path: str | os.PathLike[str], option: str) -> None:
     >>> from hessdiag.output_paths import check_output_file
     >>> check_output_file("report.html", "--html")
     """
+    _check_name(path, option)
     path = Path(path)
     if path.is_dir():
         raise ValueError(
@@ -58,6 +59,7 @@ def check_output_folder(path: str | os.PathLike[str], option: str) -> None:
     >>> from hessdiag.output_paths import check_output_folder
     >>> check_output_folder("figures", "--figures")
     """
+    _check_name(path, option)
     path = Path(path).absolute()
     nearest = next(place for place in (path, *path.parents) if os.path.lexists(place))
     if not nearest.is_dir():
@@ -67,6 +69,21 @@ def check_output_folder(path: str | os.PathLike[str], option: str) -> None:
         )
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise _not_allowed(nearest, option)
+
+
+def _check_name(path, option):
+    """Refuse names that no file can have, or that mean something else to a shell."""
+    text = os.fspath(path)
+    if text == "-":
+        raise ValueError(
+            f"Expected a place to write to for {option}, found '-', which standard output is often "
+            "called. Name a file."
+        )
+    if not text or "\0" in text or any(len(os.fsencode(p)) > 255 for p in Path(text).parts):
+        raise ValueError(
+            f"Expected a place to write to for {option}, found {text[:40]!r}, which no file can be "
+            "called. Give it a shorter name of plain letters."
+        )
 
 
 def _not_allowed(path, option):

@@ -293,6 +293,9 @@ NETWORKS = {
     "ends_on_import": "import sys\nsys.exit(0)",
     "ends_at_once": "import os\nos._exit(0)",
     "fails_on_import": "raise RuntimeError('no luck')",
+    "ends_by_another_name": "import posix\nposix._exit(0)",
+    "becomes_another_program": "import os\nos.execv('/bin/true', ['true'])",
+    "aborts": "import os\nos.abort()",
     "ends_when_made": CLASS + "    def __init__(self, *a, **k):\n        sys.exit(0)",
     "ends_when_run": CLASS + "    def forward(self, x):\n        sys.exit(0)",
     "fails_when_run": CLASS + "    def forward(self, x):\n        raise KeyError('weights')",
@@ -345,6 +348,119 @@ def test_code_of_a_network_does_not_open_the_gate(name, rogue, folders, small_di
     assert main([*two, "--fail-on", *others]) == 2
     assert "1 that were skipped" in capsys.readouterr().err
     assert main([*two, "--fail-on", *DIAGNOSES]) == 1
+
+
+OWN = "import atexit, io, os, sys\nimport torch\n"
+LINEAR = """
+class Net(torch.nn.Linear):
+    def forward(self, x):
+        {0}
+        return super().forward(x)
+"""
+MEDDLERS = {
+    "prints": (OWN + "print('from import')\nos.write(1, b'raw')", "print('from forward')"),
+    "closes": (OWN + "sys.stdout.close()\nsys.stderr.close()", "pass"),
+    "closes_the_originals": (OWN + "sys.__stdout__.close()\nsys.__stderr__.flush()", "pass"),
+    "closes_when_run": (OWN, "sys.stdout.close()"),
+    "replaces": (OWN + "sys.stdout = io.StringIO()\nsys.stderr = None", "pass"),
+    "leaves": (OWN + "os.chdir('/')", "pass"),
+    "handler_that_ends": (OWN + "atexit.register(lambda: os._exit(0))", "pass"),
+    "handler_that_exits": (OWN + "atexit.register(lambda: sys.exit(0))", "pass"),
+    "handler_that_prints": (OWN + "atexit.register(lambda: print('bye'))", "pass"),
+    "handler_of_c": (OWN + "import posix\natexit.register(posix._exit, 0)", "pass"),
+}
+
+
+@pytest.fixture
+def meddler(tmp_path, monkeypatch):
+    """A function that saves a case whose class comes from code that meddles with the process."""
+
+    def make(name):
+        folder = _linear_case(tmp_path / name)
+        top, line = MEDDLERS[name]
+        (tmp_path / f"{name}.py").write_text(top + LINEAR.format(line))
+        path = folder / "case.json"
+        content = json.loads(path.read_text()) | {"module": f"{name}:Net"}
+        path.write_text(json.dumps(content))
+        return folder
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEDDLERS)
+def test_code_of_a_network_changes_neither_outputs_nor_codes(name, meddler, folders, tmp_path):
+    case = meddler(name)
+    program = tmp_path / "program.py"
+    program.write_text(SMALL.replace("sys.exit(main(sys.argv[1:]))", "run()"))
+    command = [sys.executable, str(program), "diagnose", case.name, str(folders[0])]
+    command += ["--trust", name, "--json", "-", "--html", "r.html", "--fail-on", *DIAGNOSES]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert run.returncode == 1, run.stderr
+    assert "Traceback" not in run.stderr
+    found = json.loads(run.stdout.removeprefix("x"))
+    assert [entry["name"] for entry in found] == [name, "narrow"]
+    assert (tmp_path / "r.html").is_file()
+    assert "r.html" in run.stderr
+
+
+def test_prints_of_a_network_stay_out_of_the_json(meddler, small_diagnoser, monkeypatch, capsys):
+    case = meddler("prints")
+    monkeypatch.syspath_prepend(case.parent)
+    output, errors = sys.stdout, sys.stderr
+    assert main(["diagnose", str(case), "--trust", "prints", "--json", "-"]) == 0
+    assert (sys.stdout, sys.stderr) == (output, errors)
+    sys.modules.pop("prints")
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)[0]["name"] == "prints"
+    assert "from import" in captured.err
+    assert "from forward" in captured.err
+
+
+def test_paths_are_those_of_the_start(meddler, small_diagnoser, monkeypatch, capsys):
+    case = meddler("leaves")
+    monkeypatch.syspath_prepend(case.parent)
+    monkeypatch.chdir(case.parent)
+    two = ["diagnose", case.name, case.name, "--trust", "leaves", "--json", "r.json"]
+    assert main(two) == 0
+    sys.modules.pop("leaves")
+    assert len(json.loads((case.parent / "r.json").read_text())) == 2
+
+
+def test_undecided_and_the_gate(folders, small_diagnoser, capsys):
+    one = ["diagnose", str(folders[0]), "--min-confidence", "1"]
+    assert main([*one, "--fail-on", *DIAGNOSES]) == 0
+    assert "the gate opens although narrow came out undecided" in capsys.readouterr().err
+    assert main([*one, "--fail-on", "undecided"]) == 1
+    assert main(one) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["diagnose", str(folders[0]), "--fail-on", "undecided"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_places_that_cannot_be(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for options, words in [
+        (["--html", "-"], "standard output"),
+        (["--html", "x", "--json", "x"], "--html"),
+        (["--html", "x", "--json", "./x"], "--html"),
+        (["--json", "x", "--figures", "x"], "--json"),
+        (["--json", "x" * 300], "shorter"),
+        (["--html", "a\0b"], "shorter"),
+    ]:
+        assert main(["diagnose", "nowhere", *options]) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert "nowhere" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_time_without_a_bound(folders, small_diagnoser, capsys):
+    for seconds in ("inf", "0"):
+        assert main(["diagnose", str(folders[0]), "--max-time", seconds]) == 0
+    for seconds in ("-1", "nan"):
+        assert main(["diagnose", str(folders[0]), "--max-time", seconds]) == 2
+        assert "--max-time" in capsys.readouterr().err
 
 
 def test_trust_by_module_class_and_package(rogue, small_diagnoser, tmp_path, capsys):
@@ -417,7 +533,7 @@ def test_places_that_cannot_be_written_are_told_first(option, tmp_path, monkeypa
 SMALL = """
 import os, sys
 import hessdiag as hd, hessdiag.zoo
-from hessdiag.cli import main
+from hessdiag.cli import main, run
 from hessdiag.diagnosis import TableClassifier
 from hessdiag.testing import make_cases
 

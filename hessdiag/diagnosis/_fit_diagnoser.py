@@ -310,6 +310,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If the case cannot be examined.
+        TypeError
+            If it is a list of cases.
         AttributeError
             If the classifier gives no probabilities, on which explanations rest.
         """
@@ -319,6 +321,11 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
                 "Expected a classifier with predict_proba, on which explanations rest, found "
                 f"{type(self.estimator_).__name__}. Wrap it in "
                 "sklearn.calibration.CalibratedClassifierCV, or only use predict."
+            )
+        if isinstance(case, (list, tuple)):
+            raise TypeError(
+                f"Expected one case, found a {type(case).__name__} of {len(case)}. Explain one "
+                "after the other, or name the diagnoses of all with predict."
             )
         examination = self.spectra_.transform([case])[0]
         if isinstance(examination, SkippedCase):

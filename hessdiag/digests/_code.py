@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import dis
-import functools
-import hashlib
-import importlib.util
-import os
-import site
+import abc
+import enum
 import sys
-import sysconfig
 import types
-from pathlib import Path
 
-_STANDARD = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib")]
-_INSTALLED = [
-    *(sysconfig.get_path(name) for name in ("purelib", "platlib")),
-    *(site.getsitepackages() if hasattr(site, "getsitepackages") else []),
-    site.getusersitepackages() if hasattr(site, "getusersitepackages") else None,
-]
-# These are known by their names; of what else is installed, the files count.
-_KNOWN = ("torch", "skorch", "numpy", "scipy", "sklearn", "joblib", "pandas", "hessdiag")
+from hessdiag.digests._origins import (
+    STANDARD,
+    is_importable,
+    origin_of_class,
+    origin_of_file,
+    origin_of_name,
+    package_of,
+)
+from hessdiag.digests._patches import feed_patches_near, is_misplaced
+from hessdiag.digests._reads import feed_reads
 
 # What a class's dict holds beside what its author wrote there to be run.
 _OF_CLASSES = {
@@ -44,6 +40,7 @@ _OF_CLASSES = {
     "__dataclass_fields__",
     "__dataclass_params__",
     "_abc_impl",
+    "_autograd_function_id",  # counts, as they are made
 }
 _HEAP_TYPE = 1 << 9
 
@@ -53,21 +50,29 @@ def name_of(kind):
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def feed_function(digester, function):
+def feed_function(digester, function, is_called=True):
     """Take in a function: what it does, its defaults, and what it reads from around it."""
     digester.put("function", f"{function.__module__}.{function.__qualname__}")
-    origin = _origin(function.__code__.co_filename)
-    if origin is not None and _is_importable(function):
-        digester.put("installed", origin)
+    origin = origin_of_file(function.__code__.co_filename)
+    home = origin_of_name(function.__module__)
+    if origin is not None and home is not None and is_importable(function):
+        # Not only its code, its name too is an installed package's: no wrapper around another's.
+        digester.put("installed", f"{origin} {home}")
+        feed_patches_near(digester, function.__module__)
         return
     if origin is None:
         _feed_code(digester, function.__code__)
-        _feed_globals(digester, function)
+        feed_reads(digester, function, is_called)
     else:
         digester.put("installed", f"{origin} {function.__code__.co_firstlineno}")
     digester.feed(function.__defaults__)
     digester.feed(function.__kwdefaults__)
-    digester.feed_pairs(sorted(item for item in vars(function).items() if item[0] != "__wrapped__"))
+    if origin == STANDARD and hasattr(function, "_clear_cache"):  # functools.singledispatch
+        digester.feed_pairs(function.registry.items())
+        return
+    digester.feed_pairs(
+        sorted(item for item in vars(function).items() if not item[0].startswith("_torchdynamo_"))
+    )
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         try:
             content = cell.cell_contents
@@ -77,20 +82,39 @@ def feed_function(digester, function):
         digester.feed(content, name)
 
 
-def feed_class(digester, kind):
-    """Take in a class: what its author and whoever changed it wrote, and the names of the rest."""
+def feed_class(digester, kind, not_called=()):
+    """Take in a class: what its author and whoever changed it wrote, and the names of the rest.
+
+    Of the functions named in `not_called`, what they read outside of the network does not count.
+    """
     digester.put("class", name_of(kind))
+    if type(kind) not in _USUAL_METACLASSES:
+        digester.feed(type(kind), "metaclass")
     for base in kind.__mro__[:-1]:
-        origin = _origin_of_class(base)
+        origin = origin_of_class(base)
         digester.put("base", f"{name_of(base)} {origin}")
+        if origin is not None:
+            feed_patches_near(digester, base.__module__)
+        is_third = origin is not None and package_of(sys.modules[base.__module__]) is not None
         for name, value in sorted(vars(base).items(), key=lambda item: item[0]):
             if name in _OF_CLASSES or isinstance(value, _DESCRIPTORS):
                 continue
-            if origin is None or any(
-                _origin(f.__code__.co_filename) is None for f in _inner(value)
-            ):
+            if is_third:  # its file may have been replaced since it was imported
+                for function in _inner(value):
+                    _feed_code(digester, function.__code__)
+            if origin is None or any(_is_put_there(f, name, base) for f in _inner(value)):
                 digester.put("attribute", name)
-                digester.feed(value, name)
+                if name in not_called and isinstance(value, types.FunctionType):
+                    digester.feed_uncalled(value, name)
+                else:
+                    digester.feed(value, name)
+
+
+def _is_put_there(function, name, base):
+    """Say whether a function of an installed class was put there by somebody else."""
+    return origin_of_file(function.__code__.co_filename) is None or is_misplaced(
+        name, function, base
+    )
 
 
 def own_functions(kind):
@@ -99,7 +123,7 @@ def own_functions(kind):
     for base in kind.__mro__[:-1]:
         for name, value in vars(base).items():
             for function in _inner(value):
-                if name not in found and _origin(function.__code__.co_filename) is None:
+                if name not in found and origin_of_file(function.__code__.co_filename) is None:
                     found[name] = function
     return found
 
@@ -131,6 +155,7 @@ def holds_only_attributes(kind):
 
 
 _IN_C = (types.WrapperDescriptorType, types.MethodDescriptorType, types.GetSetDescriptorType)
+_USUAL_METACLASSES = (type, abc.ABCMeta, enum.EnumType)
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 
@@ -148,56 +173,6 @@ def _feed_code(digester, code):
             digester.feed(constant)
 
 
-def _feed_globals(digester, function):
-    """Take in the values of the global names that a function reads."""
-    read, imported, attributes = _names_read(function.__code__)
-    for name in read:
-        if name not in function.__globals__:
-            digester.put("built in or missing", name)
-            continue
-        value = function.__globals__[name]
-        digester.put("global", name)
-        if isinstance(value, types.ModuleType):
-            _feed_module(digester, value, attributes)
-        else:
-            digester.feed(value, name)
-    for name in imported:
-        module = sys.modules.get(name)
-        digester.put("import", name)
-        if module is not None:
-            _feed_module(digester, module, attributes)
-
-
-def _feed_module(digester, module, names):
-    """Take in a module by its name; of one's own, also the values that may be read of it."""
-    digester.put("module", module.__name__)
-    if _origin(getattr(module, "__file__", None) or "<frozen>") is not None:
-        return
-    for name in names:
-        value = vars(module).get(name)
-        if value is not None and not isinstance(value, types.ModuleType):
-            digester.put("global", name)
-            digester.feed(value, name)
-
-
-@functools.lru_cache(maxsize=4096)
-def _names_read(code):
-    """Names of globals and of imported modules that code reads, and all its names."""
-    read, imported, attributes = set(), set(), set(code.co_names)
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            read.add(instruction.argval)
-        elif instruction.opname == "IMPORT_NAME":
-            imported.add(instruction.argval)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            within = _names_read(constant)
-            read |= set(within[0])
-            imported |= set(within[1])
-            attributes |= set(within[2])
-    return tuple(sorted(read)), tuple(sorted(imported)), tuple(sorted(attributes))
-
-
 def _inner(value):
     """Functions behind what a class's dict holds."""
     if isinstance(value, types.FunctionType):
@@ -208,60 +183,3 @@ def _inner(value):
         return [f for f in (value.fget, value.fset) if isinstance(f, types.FunctionType)]
     wrapped = getattr(value, "__wrapped__", None) or getattr(value, "func", None)
     return [wrapped] if isinstance(wrapped, types.FunctionType) else []
-
-
-def _is_importable(function):
-    """Say whether a function is what its module has by its name."""
-    found = sys.modules.get(function.__module__ or "")
-    for part in function.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is function
-
-
-def _origin_of_class(kind):
-    """Where a class was installed from, or None for a class of the user's."""
-    module = sys.modules.get(kind.__module__)
-    if module is None:
-        return None
-    if getattr(module, "__file__", None) is None:
-        name = kind.__module__.split(".")[0]
-        return "standard" if name != "__main__" and name in sys.stdlib_module_names else None
-    return _origin(module.__file__)
-
-
-@functools.lru_cache(maxsize=4096)
-def _origin(path):
-    """Tell an installed file, by what identifies it; None for a file of the user's, or no file."""
-    if path.startswith("<frozen"):
-        return "standard"
-    if path.startswith("<"):
-        return None
-    path = os.path.realpath(path)
-    known = _known_folders()
-    if any(path.startswith(folder) for folder in known):
-        return "known"
-    if any(path.startswith(folder) for folder in _folders(_INSTALLED)):
-        return _file_digest(path)
-    if any(path.startswith(folder) for folder in _folders(_STANDARD)):
-        return "standard"
-    return None
-
-
-def _folders(paths):
-    """Real folders, with a separator at their end."""
-    return [os.path.realpath(path) + os.sep for path in paths if path]
-
-
-@functools.lru_cache(maxsize=1)
-def _known_folders():
-    """Folders of the packages that are known by name."""
-    specs = [importlib.util.find_spec(name) for name in _KNOWN]
-    return _folders([os.path.dirname(spec.origin) for spec in specs if spec and spec.origin])
-
-
-def _file_digest(path):
-    """Digest of a file; of one that cannot be read, its name."""
-    try:
-        return hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
-    except OSError:
-        return path

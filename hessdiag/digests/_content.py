@@ -8,9 +8,11 @@ import skorch
 import torch
 
 from hessdiag.curvature.network import module_attributes, untouched_surroundings
-from hessdiag.digests._code import feed_class, name_of, names_in, own_functions
+from hessdiag.digests._code import name_of, names_in, own_functions
 from hessdiag.digests._data import feed_data
 from hessdiag.digests._digester import Digester, NotDigestibleError
+from hessdiag.digests._origins import forget_files
+from hessdiag.digests._patches import feed_patches_of_all
 
 # How a net is trained, and what training and prediction leave behind: it counts where the code of
 # a class of one's own speaks of it.
@@ -117,10 +119,12 @@ def content_digest(
     >>> content_digest(case.net, case.X, case.y) == case.digest()
     True
     """
+    forget_files()
     digester = Digester()
     try:
         _feed_net(digester, net)
         _feed_global_hooks(digester)
+        feed_patches_of_all(digester)
     except NotDigestibleError:
         raise
     except Exception as error:
@@ -163,6 +167,7 @@ def value_digest(value: Any) -> str:
     >>> value_digest({"layers": ["0"]}) == value_digest({"layers": ["0"]})
     True
     """
+    forget_files()
     digester = Digester()
     digester.feed(value)
     return digester.hexdigest()
@@ -172,7 +177,8 @@ def _feed_net(digester, net):
     """Take in a fitted net: modules, criteria, how it is run, and what its class says of that."""
     kind = type(net)
     digester.put("net", name_of(kind))
-    feed_class(digester, kind)
+    training = [name for name in dir(kind) if name.startswith("on_")]
+    digester.feed_class_of(net, {*_METHODS_OF_TRAINING, *training, "__init__", "__repr__"})
     modules, criteria = module_attributes(net)
     for name in modules + criteria:
         part = getattr(net, name)

@@ -13,6 +13,7 @@ import logging
 import operator
 import pathlib
 import re
+import sys
 import types
 import uuid
 import weakref
@@ -21,6 +22,8 @@ import numpy as np
 import torch
 
 from hessdiag.digests._code import feed_class, feed_function, holds_only_attributes, name_of
+from hessdiag.digests._outside import is_outside
+from hessdiag.digests._reads import feed_module_object
 
 
 class NotDigestibleError(ValueError):
@@ -71,6 +74,8 @@ _BUILT_IN = (
     types.MemberDescriptorType,
     np.ufunc,
 )
+# Contexts that remember what was before them.
+_SWITCHES = (torch.autocast, torch.utils._contextlib._DecoratorContextManager)
 _BY_REDUCTION = (operator.itemgetter, operator.attrgetter, operator.methodcaller)
 
 # What is kept on a module for saving and loading alone, or by running and compiling it.
@@ -88,6 +93,8 @@ _FLAGS_OF_HOOKS = (
     "_forward_hooks_always_called",
     "_forward_pre_hooks_with_kwargs",
 )
+# Methods that have been called when a module is there, or that only people read.
+_NOT_CALLED = ("__init__", "__repr__", "extra_repr")
 # Of a traced module its code says all.
 _OF_TRACING = {"_graph", "_code", "meta", "_tracer_cls", "_tracer_extras", "_lineno_map"}
 
@@ -108,6 +115,8 @@ class Digester:
         # The objects themselves are held: an id is one object's as long as that exists.
         self._seen = {} if seen is None else dict(seen)
         self._path = []
+        # Modules that were searched for what was put there.
+        self.scanned = set()
 
     def hexdigest(self):
         """Return the digest of all that was taken in."""
@@ -130,6 +139,36 @@ class Digester:
             "out about this network is kept for the next time."
         )
 
+    def refuse_reading(self, name):
+        """Raise where code reads what is not part of the network, by the name that it has there."""
+        place = ".".join(map(str, self._path)) or "the network"
+        raise NotDigestibleError(
+            "Expected a network whose code reads only what it holds and what its modules define, "
+            f"so that its content can be digested, found that {place} reads {name!r}, by which it "
+            "can come to depend on files, on the environment or on variables that cannot be seen. "
+            "Read that where the network is made, and keep plain values on it; until then nothing "
+            "that is found out about this network is kept for the next time."
+        )
+
+    def feed_uncalled(self, function, name):
+        """Take in a function that examining a network does not call."""
+        if id(function) in self._seen:
+            self.feed(function, name)
+            return
+        self._path.append(name)
+        self._seen[id(function)] = len(self._seen), function
+        feed_function(self, function, is_called=False)
+        self._path.pop()
+
+    def feed_class_of(self, thing, not_called):
+        """Take in the class of an object that is made already, and functions that nobody calls."""
+        kind = type(thing)
+        if id(kind) in self._seen:
+            self.feed(kind)
+            return
+        self._seen[id(kind)] = len(self._seen), kind
+        feed_class(self, kind, not_called)
+
     def feed(self, thing, name=None):
         """Take in an object of any kind."""
         if name is not None:
@@ -141,6 +180,8 @@ class Digester:
             self.put(kind.__name__, thing)
         elif kind in (tuple, torch.Size):
             self._feed_all(kind.__name__, thing)
+        elif kind.__module__ == "torch._ops" and not _is_of_torch(thing):
+            self.refuse(thing)
         elif isinstance(thing, _TEXTS) or kind.__module__ in _MODULES_OF_TEXTS:
             self.put(name_of(kind), repr(thing))
         elif isinstance(thing, np.generic):
@@ -155,6 +196,8 @@ class Digester:
 
     def _feed_new(self, thing):
         """Take in an object that was not met before."""
+        if is_outside(thing):
+            self.refuse_reading(getattr(thing, "__name__", type(thing).__name__))
         if isinstance(thing, torch.Tensor):
             self._feed_tensor(thing)
         elif isinstance(thing, np.ndarray):
@@ -170,6 +213,8 @@ class Digester:
         elif isinstance(thing, _BUILT_IN):
             owner = getattr(thing, "__self__", None)
             home = getattr(thing, "__objclass__", None)
+            if isinstance(thing, np.ufunc) and not _is_shipped(thing):
+                self.refuse(thing)
             self.put("built in", f"{getattr(thing, '__module__', '')}.{thing.__name__}")
             self.feed(None if isinstance(owner, types.ModuleType) else owner)
             self.put("of", "" if home is None else name_of(home))
@@ -218,7 +263,7 @@ class Digester:
         elif isinstance(thing, logging.Logger):
             self.put("logger", thing.name)
         elif isinstance(thing, types.ModuleType):
-            self.put("module", thing.__name__)
+            feed_module_object(self, thing)
         elif isinstance(thing, weakref.ref):
             self._feed_all("weak", (thing(),))
         elif isinstance(thing, (np.random.Generator, np.random.RandomState)):
@@ -269,6 +314,8 @@ class Digester:
                     name = f"_{kind.__name__.lstrip('_')}{slot}"
                 if name not in ("__dict__", "__weakref__") and hasattr(thing, name):
                     found[name] = getattr(thing, name)
+        if isinstance(thing, _SWITCHES):
+            found = {key: value for key, value in found.items() if not key.startswith("prev")}
         self.feed_pairs(sorted(found.items()))
 
     def _feed_tensor(self, tensor):
@@ -313,7 +360,7 @@ class Digester:
             self.feed(wrapped)
             return
         self.put("nn.Module")
-        self.feed(type(module))
+        self.feed_class_of(module, _NOT_CALLED)
         skipped = _OF_NO_EFFECT
         if isinstance(module, torch.fx.GraphModule):
             self.put("traced", module.code)
@@ -332,3 +379,15 @@ class Digester:
             ]
             self.feed(name)
             self._feed_all("hooks", called)
+
+
+def _is_shipped(function):
+    """Say whether a universal function is one that numpy or scipy brings."""
+    places = (sys.modules.get(name) for name in ("numpy", "scipy.special"))
+    return any(getattr(place, function.__name__, None) is function for place in places)
+
+
+def _is_of_torch(operator):
+    """Say whether an operator is one that torch brings."""
+    name = getattr(operator, "_qualified_op_name", None) or getattr(operator, "_name", "")
+    return name.partition("::")[0] in ("aten", "prim", "prims", "quantized", "mkldnn")

@@ -112,13 +112,17 @@ class LayerSpectra(  # type: ignore[call-arg]
         "device": [str, None],
         "random_state": [Interval(Integral, 0, None, closed="left")],
         "memory": [str, HasMethods(["cache"]), None],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
         "on_error": [StrOptions({"raise", "warn"})],
         "verbose": [Interval(Real, 0, None, closed="left"), "boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "tolerance": [Interval(Real, 0, None, closed="neither"), None],
         "max_memory": [Interval(Real, 0, None, closed="neither"), None],
-        "max_time": [Interval(Real, 0, None, closed="neither"), None],
+        "max_time": [Interval(Real, 0, None, closed="right"), None],
     }
 
     def __init__(
