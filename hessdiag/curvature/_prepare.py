@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from skorch import NeuralNet, NeuralNetClassifier
 
+from hessdiag.curvature._checked_samples import LEAST_SAMPLES
 from hessdiag.curvature._chunk_size import chosen_chunk_size, first_chunk_size
 from hessdiag.curvature._derivative_check import with_checked_derivatives
 from hessdiag.curvature._local_curvature import LocalCurvature
@@ -276,6 +277,7 @@ def _function_of_outputs(working_copy, scalar, blocks, samples, collected, why_s
     if value.requires_grad and _reaches_parameters(value, blocks):
         raise NotSeparableError("the loss depends on parameters directly")
     _check_uncoupled_net(working_copy, samples.chunks[0], collected[0])
+    _check_taken_of_few(scalar, samples, outputs)
     return _linked(working_copy, scalar, samples, outputs)
 
 
@@ -330,6 +332,17 @@ def _check_uncoupled_net(working_copy, chunk, outputs):
         tolerance = 1e-8 if outputs.dtype == torch.float64 else 1e-3
         if (alone - expected).norm() > tolerance * (1e-30 + expected.norm()):
             raise NotSeparableError("the outputs of one sample depend on the others")
+
+
+def _check_taken_of_few(scalar, samples, outputs):
+    """Check that the scalar can be taken of a few samples, as those are that work is done on."""
+    few = slice(0, min(LEAST_SAMPLES, samples.n_samples))
+    try:
+        X = None if samples.X is None else take(samples.X, few)
+        with torch.no_grad():
+            scalar(outputs[few].detach(), take(samples.y, few), X)
+    except Exception:
+        raise NotSeparableError("the loss cannot be taken of a few samples alone") from None
 
 
 def _check_whole(working_copy, scalar, samples, reason):

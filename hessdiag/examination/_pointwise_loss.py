@@ -19,12 +19,13 @@ class PointwiseLoss:
         z = flatten_outputs(problem.output_values)
         nudge = torch.linspace(-0.1, 0.1, z.numel(), dtype=z.dtype, device=z.device).view_as(z)
         probes = [z, z + nudge]
-        wholes = [float(problem.output_function(probe)) for probe in probes]
+        with torch.no_grad():  # a loss may have parameters of its own
+            wholes = [float(problem.output_function(probe)) for probe in probes]
         self._raw, self._factor, self.scale = None, 1.0, float(n_samples)
         # Not bound to this object, which would then hold itself, and the problem with it.
         for way in (PointwiseLoss._unreduced, PointwiseLoss._mapped, PointwiseLoss._looped):
             try:
-                means = [float(way(self, probe).mean()) for probe in probes]
+                means = [float(way(self, probe).mean().detach()) for probe in probes]
             except Exception:
                 continue
             found = _proportional(means, wholes, n_samples)

@@ -9,6 +9,8 @@ from skorch import NeuralNetBinaryClassifier
 from torch import nn
 from torch.nn import functional
 
+from hessdiag.examination._loss_reading import LossReading
+
 # Torch's own losses of each kind, and the functions that they call, as one's own may do.
 BINARY = {
     nn.BCEWithLogitsLoss: "binary_cross_entropy_with_logits",
@@ -29,8 +31,17 @@ NUMBERS = {
     nn.PoissonNLLLoss: "poisson_nll_loss",
 }
 
-# How little targets are moved, in standard deviations, to see whether the loss is least there.
-NUDGE = 1e-3
+# Where inputs and targets of losses of yes and no turn from the one to the other.
+TURNS = {
+    "binary_cross_entropy_with_logits": (0.0, 0.5),
+    "binary_cross_entropy": (0.5, 0.5),
+    "soft_margin_loss": (0.0, 0.0),
+    "multilabel_soft_margin_loss": (0.0, 0.5),
+}
+# Losses that compare numbers as they are.
+PLAIN_NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+# How far the sums of shares may be from 1.
+OF_SUMS = 0.01
 
 
 class Task:
@@ -55,8 +66,8 @@ class Task:
         self.values = self._numeric_targets()
         if self.values is None:
             self.kind = "unknown"
-        elif not self._fits(problem.scalar.is_loss):
-            self.kind = "binary" if self._separates_targets() else "unknown"
+        elif problem.scalar.is_loss:
+            self.kind = self._as_read(LossReading(self.function, self.y))
 
     def _criterion_in_use(self, criterion):
         """Return the criterion if it is one of torch's own, and the net's loss does call it."""
@@ -78,8 +89,7 @@ class Task:
         if not isinstance(y, torch.Tensor) or y.numel() == 0:
             return None
         if y.is_floating_point():
-            mixed = isinstance(self.criterion, nn.CrossEntropyLoss) and y.ndim > 1
-            counted = y.sum(dim=1) > 0 if mixed and y.shape == self.shape else None
+            counted = y.sum(dim=1) > 0 if y.ndim > 1 and y.shape == self.shape else None
         elif y.is_complex() or y.dtype == torch.bool:
             counted = None
         else:
@@ -130,66 +140,62 @@ class Task:
             return None
         return values.reshape(self.shape[0], n_outputs)
 
-    def _fits(self, is_loss):
-        """Say whether a loss that is not known by name takes targets for what they seem to be."""
-        if not is_loss or self.kind == "binary" or self.criterion is not None:
-            return True
-        if self.kind == "classification":
-            return self._calls_only(CLASSES) or self._falls_towards_targets()
-        return self._is_least_at_targets()
-
     def _calls_only(self, losses):
         """Say whether the loss calls some of torch's own losses, and no others."""
         return bool(self._functions) and self._functions <= set(losses.values())
 
-    def _falls_towards_targets(self):
-        """Say whether equal outputs are best changed in the output of each sample's class."""
-        zeros = torch.zeros(self.shape, dtype=torch.float64, device=self.values.device)
-        zeros = zeros.reshape(self.shape[0], -1).requires_grad_(True)
-        try:
-            (gradient,) = torch.autograd.grad(self.function(zeros), zeros, allow_unused=True)
-        except Exception:
-            return True
-        if gradient is None or not gradient.any():
-            return True
-        steepest = gradient.reshape(self.shape).argmin(dim=1)
-        agrees = (steepest == self.y) | ~gradient.reshape(self.shape).any(dim=1)
-        if self.counted is not None:
-            agrees = agrees[self.counted]
-        return bool(agrees.double().mean() > 0.99)
+    def _as_read(self, reading):
+        """Return the kind that a loss does take outputs and targets for; "unknown" if none."""
+        if self.kind == "classification":
+            return self._classes_as_read(reading)
+        values, yes = self.values, self._is_yes()
+        if self.kind == "binary":
+            if reading.takes_switches(yes, values, self.threshold, TURNS):
+                return "binary"
+        else:
+            losses = PLAIN_NUMBERS
+            if isinstance(self.criterion, nn.PoissonNLLLoss):
+                losses = ("poisson_nll_loss",)
+            if reading.takes_numbers(values, losses):
+                return "regression"
+        switches = set(torch.unique(values).tolist())
+        if switches in ({0.0, 1.0}, {-1.0, 1.0}):
+            threshold = reading.threshold_of_switches(yes)
+            if threshold is not None:
+                self.threshold = threshold
+                return "binary"
+        y = self.y
+        if y.is_floating_point() and y.shape == self.shape and len(self.shape) > 1:
+            return self._classes_as_read(reading)
+        return "unknown"
 
-    def _separates_targets(self):
-        """Say whether two kinds of targets, a no and a yes, pull outputs of zero apart."""
-        kinds = set(torch.unique(self.values).tolist())
-        if self.kind != "regression" or kinds not in ({0.0, 1.0}, {-1.0, 1.0}):
-            return False
-        zeros = torch.zeros_like(self.values).requires_grad_(True)
-        try:
-            (gradient,) = torch.autograd.grad(self.function(zeros), zeros, allow_unused=True)
-        except Exception:
-            return False
-        if gradient is None:
-            return False
-        return bool(((gradient < 0) == (self.values > 0)).all() and (gradient != 0).all())
+    def _classes_as_read(self, reading):
+        """Return "classification" if a loss means the largest output; else "unknown"."""
+        shares = self.values.reshape(self.shape)
+        if self.y.is_floating_point():
+            sums = shares.sum(dim=1)
+            fit = (bool((shares >= 0).all()), ((sums - 1).abs() <= OF_SUMS) | (sums == 0))
+            if self.shape[1] < 2 or not (fit[0] and bool(fit[1].all())):
+                return "unknown"
+        if not reading.takes_classes(shares, tuple(CLASSES.values())):
+            return "unknown"
+        if self.criterion is None and not self.y.is_floating_point():
+            self._leave_out(reading.silent())
+        return "classification"
 
-    def _is_least_at_targets(self):
-        """Say whether a loss is least where the outputs are the targets."""
-        values = self.values
-        spread = float(values.std(correction=0)) or float(values.abs().max()) or 1.0
-        signs = torch.ones_like(values)
-        signs.reshape(-1)[::2] = -1.0
-        try:
-            with torch.no_grad():
-                here, *around = (
-                    float(self.function(values + sign * NUDGE * spread * direction))
-                    for sign, direction in (
-                        (0, signs),
-                        *((s, d) for s in (1, -1) for d in (signs, torch.ones_like(values))),
-                    )
-                )
-        except Exception:
-            return False
-        return all(math.isfinite(value) and value >= here for value in (here, *around))
+    def _leave_out(self, silent):
+        """Count no targets of classes that a loss of one's own takes no notice of."""
+        if silent is None or not silent.any():
+            return
+        classes = [c for c in torch.unique(self.y[silent]).tolist() if silent[self.y == c].all()]
+        noticed = ~torch.isin(self.y, torch.tensor(classes, device=self.y.device))
+        if classes and noticed.any():
+            self.counted = noticed if self.counted is None else self.counted & noticed
+            self.values = self._numeric_targets()
+
+    def _is_yes(self):
+        """Say which of the numbers (N, D) are a yes: above half, or above zero where no is -1."""
+        return self.values > (0.0 if bool((self.values < 0).any()) else 0.5)
 
     @property
     def varies(self):
@@ -235,7 +241,7 @@ class Task:
         if self.kind == "classification":
             return self._shares_wrong(outputs.reshape(self.shape))
         if self.kind == "binary":
-            wrong = (outputs > self.threshold) != (self.values > 0.5 * self.values.max())
+            wrong = (outputs > self.threshold) != self._is_yes()
             return wrong.to(torch.float64).mean(dim=1)
         predicted = self._counts(outputs)
         total = ((self.values - self.values.mean(dim=0)) ** 2).sum(dim=1).mean()
@@ -263,7 +269,7 @@ class Task:
         """Return targets and predictions (N, D), probabilities for classes, at outputs (N, D)."""
         predictions, mask = self.predictions(outputs), self._mask()
         if self.kind == "binary":
-            return (self.values > 0.5 * self.values.max()).double(), predictions
+            return self._is_yes().double(), predictions
         return self.values, predictions if mask is None else predictions * mask
 
     def predictions(self, outputs):

@@ -264,9 +264,8 @@ def test_targets_and_predictions_as_numbers():
 @pytest.mark.parametrize(
     ("shape", "y", "criterion", "kind"),
     [
-        # Whole numbers beside several outputs are classes, whatever the criterion.
-        ((N, 3), CLASSES, "own", "classification"),
         # Nothing tells that this loss is about the targets.
+        ((N, 3), CLASSES, "own", "unknown"),
         ((N, 1), CLASSES, "own", "unknown"),
         ((N, 3), torch.zeros(N, 3, dtype=torch.int64), "own", "regression"),
         ((N, 3), torch.zeros(N, 3), nn.MultiLabelSoftMarginLoss, "binary"),

@@ -39,6 +39,7 @@ from hessdiag.curvature.network._links import (
     Link,
     find_link,
 )
+from hessdiag.curvature.network._loss_inputs import LossCalls
 from hessdiag.curvature.network._memory import (
     available_memory,
     first_graph_bytes,
@@ -76,6 +77,7 @@ __all__ = [
     "Block",
     "Chunk",
     "Link",
+    "LossCalls",
     "NotSeparableError",
     "OutputCurvature",
     "OutputHessiansTooLargeError",

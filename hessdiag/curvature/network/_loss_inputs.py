@@ -184,6 +184,28 @@ class LossInputs(TorchFunctionMode):
         )
 
 
+class LossCalls(TorchFunctionMode):
+    """Note what torch's own losses are given while a loss is evaluated.
+
+    `seen` lists their names, inputs and targets.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Note one call, then let it go on."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in KNOWN and func is getattr(functional, name, None):
+            given = inspect.signature(func).bind(*args, **kwargs).arguments
+            found, target = given.get("input"), given.get("target")
+            if isinstance(found, torch.Tensor) and isinstance(target, torch.Tensor):
+                self.seen.append((name, found.detach(), target.detach()))
+        return func(*args, **kwargs)
+
+
 def _check_shapes(label, outputs, target):
     """Refuse targets of another shape than the outputs, which would be stretched in silence."""
     if not isinstance(target, torch.Tensor) or outputs.shape == target.shape:
