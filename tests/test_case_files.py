@@ -160,7 +160,12 @@ def test_parameters_of_another_network(tmp_path):
 def test_pickled_data_is_refused(tmp_path):
     folder = saved(tmp_path)
     np.savez(folder / "data.npz", X=np.array([{"a": 1}], dtype=object), y=np.zeros(1))
-    with pytest.raises(ValueError, match="allow_pickle"):
+    description = json.loads((folder / "case.json").read_text())
+    with pytest.raises(ValueError, match=r"data\.npz.*save_case"):
+        hd.load_case(folder)
+    del description["files"]  # as of a case that says nothing of its files
+    (folder / "case.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="no archive of plain arrays"):
         hd.load_case(folder)
 
 

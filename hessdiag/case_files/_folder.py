@@ -17,6 +17,63 @@ DESCRIPTION = "case.json"
 CONTENTS = ("parameters.safetensors", "data.npz")
 
 
+def folder_of_case(folder: Any) -> Path:
+    """Return a folder as a path, if it can be one.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        As the user gave it.
+
+    Returns
+    -------
+    path : pathlib.Path
+        The same.
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    ValueError
+        If no folder can be called so.
+    """
+    if not isinstance(folder, (str, os.PathLike)) or not isinstance(os.fspath(folder), str):
+        raise TypeError(
+            f"Expected the path of a folder, found {folder!r}. Name it by a word or a pathlib.Path."
+        )
+    path = Path(folder)
+    if "\0" in str(path) or any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise ValueError(
+            f"Expected the path of a folder, found {str(path)[:40]!r} ({len(str(path))} letters), "
+            "which no folder can be called. Give it a shorter name of plain letters."
+        )
+    return path
+
+
+_LONGEST_NAME = 255
+
+
+def is_explained(error: Exception) -> bool:
+    """Say whether an error tells the user what was expected, what was found, and what to do.
+
+    Parameters
+    ----------
+    error : Exception
+        The error.
+
+    Returns
+    -------
+    bool
+        False for those of other packages.
+    """
+    text = str(error)
+    return (
+        isinstance(error, (ValueError, TypeError, ImportError))
+        and text.startswith("Expected ")
+        and ", found " in text
+    )
+
+
 def write_folder(folder: Path, description: dict[str, Any], contents: dict[str, bytes]) -> None:
     """Write the files of a case, in place of another one's if there is one.
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from hessdiag.case_files._folder import write_folder
+from hessdiag.case_files._folder import folder_of_case, write_folder
 from hessdiag.case_files._nets import build_net, describe_net, state_of
 from hessdiag.case_files._trust import import_class
 from hessdiag.case_files._values import Describer
@@ -71,6 +70,7 @@ def save_case(case: NetworkCase, folder: str | os.PathLike[str]) -> None:
             f"Expected a word or None as the name of the case, found {case.name!r}. Name it by "
             "a word."
         )
+    path = folder_of_case(folder)
     X, y = _array(case.X, "X"), _array(case.y, "y")
     description, tensors, arrays = _described(case, X, y)
     description = {"format": FORMAT, "name": case.name, "output": case.output} | description
@@ -81,7 +81,7 @@ def save_case(case: NetworkCase, folder: str | os.PathLike[str]) -> None:
         "parameters.safetensors": torch_files.save(tensors),
         "data.npz": stream.getvalue(),
     }
-    write_folder(Path(folder), description, contents)
+    write_folder(path, description, contents)
 
 
 def _described(case, X, y):

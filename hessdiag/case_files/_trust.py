@@ -6,10 +6,11 @@ import importlib
 import json
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 import skorch
 import torch
+
+from hessdiag.case_files._folder import folder_of_case
 
 # Modules, with all below them, whose classes compute and do nothing else, whatever plain arguments
 # they are called with. Only what is defined there counts, not what it has imported.
@@ -72,7 +73,7 @@ def untrusted_classes(folder: str | os.PathLike[str]) -> list[str]:
     ...     untrusted_classes(folder)
     []
     """
-    path = Path(folder) / "case.json"
+    path = folder_of_case(folder) / "case.json"
     if not path.is_file():
         raise FileNotFoundError(
             f"Expected a saved case in {folder}, found no case.json. "
@@ -80,7 +81,7 @@ def untrusted_classes(folder: str | os.PathLike[str]) -> list[str]:
         )
     try:
         paths = classes_in(json.loads(path.read_text()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"Expected the description of a case in {path}, found something else "
             f"({type(error).__name__}: {error}). Write the case again with hessdiag.save_case."

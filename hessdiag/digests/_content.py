@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import skorch
@@ -121,18 +122,10 @@ def content_digest(
     """
     forget_files()
     digester = Digester()
-    try:
+    with _read_to_its_end("a network"):
         _feed_net(digester, net)
         _feed_global_hooks(digester)
         feed_patches_of_all(digester)
-    except NotDigestibleError:
-        raise
-    except Exception as error:
-        raise NotDigestibleError(
-            "Expected a network whose content can be digested, found one that cannot be read to "
-            f"its end ({type(error).__name__}: {error}). Keep plain values on it; until then "
-            "nothing that is found out about this network is kept for the next time."
-        ) from error
     data = Digester()
     with untouched_surroundings():  # data sets may draw random numbers
         for part in (X, y):
@@ -169,8 +162,24 @@ def value_digest(value: Any) -> str:
     """
     forget_files()
     digester = Digester()
-    digester.feed(value)
+    with _read_to_its_end("a value"):
+        digester.feed(value)
     return digester.hexdigest()
+
+
+@contextlib.contextmanager
+def _read_to_its_end(what):
+    """Say of whatever goes wrong in reading something that it has no digest."""
+    try:
+        yield
+    except NotDigestibleError:
+        raise
+    except Exception as error:
+        raise NotDigestibleError(
+            f"Expected {what} whose content can be digested, found one that cannot be read to "
+            f"its end ({type(error).__name__}: {error}). Keep plain values on it; until then "
+            "nothing that is found out about it is kept for the next time."
+        ) from error
 
 
 def _feed_net(digester, net):

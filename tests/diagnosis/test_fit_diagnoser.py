@@ -52,6 +52,8 @@ def test_any_classifier(estimator, nine_cases):
         expected = diagnoser.estimator_.predict_proba(table)
         np.testing.assert_array_equal(diagnoser.predict_proba(cases), expected)
         assert diagnoser.explain(cases[0]).diagnosis in diagnoser.classes_
+        with pytest.raises(TypeError, match=r"one case, found a list of 2.*predict"):
+            diagnoser.explain(cases[:2])
     else:
         with pytest.raises(AttributeError, match="predict_proba"):
             diagnoser.explain(cases[0])

@@ -360,3 +360,16 @@ def test_networks_of_all_kinds_of_sickness_stand_in_one_list():
     assert set(answers[len(sound) :]) == {"not examined"}
     assert answers[: len(sound) - 1].tolist() == ["undecided"] * (len(sound) - 1)
     assert answers[len(sound) - 1] in diagnoser.classes_
+
+
+def test_settings_at_their_ends():
+    case = make_case(n_samples=12, width=2)
+    (bounded,), (endless,) = (
+        hd.LayerSpectra(max_time=seconds).transform([case]) for seconds in (60.0, float("inf"))
+    )
+    assert endless.network.spectrum.trace == bounded.network.spectrum.trace
+    assert hd.examine(case.net, case.X, case.y, max_time=float("inf")).settings["max_time"] > 60
+    for setting in ({"max_time": 0.0}, {"max_time": float("nan")}, {"n_jobs": 0}):
+        (name,) = setting
+        with pytest.raises(ValueError, match=name):
+            hd.LayerSpectra(**setting).transform([case])
