@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import platform
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -25,7 +25,7 @@ from hessdiag.exit_codes import (
     run_guarded,
     say,
 )
-from hessdiag.output_paths import check_output_file, check_output_folder
+from hessdiag.output_paths import check_output_file, check_output_folder, check_outputs
 from hessdiag.resumable import write_atomically
 
 _EXIT_CODES = """\
@@ -240,10 +240,7 @@ def _diagnose(arguments):
     _check_diagnose(arguments, (*DIAGNOSES, UNDECIDED))
     to_stdout = arguments.json == "-"
     skip = arguments.on_error == "warn"
-
-    def unless_it_fails(name, function, *values, **keywords):
-        return _unless_it_fails(name, skip, to_stdout, function, *values, **keywords)
-
+    unless_it_fails = partial(_unless_it_fails, skip, to_stdout)
     loaded = [
         unless_it_fails(folder, load_case, folder, trusted=arguments.trust)
         for folder in arguments.cases
@@ -272,9 +269,8 @@ def _diagnose(arguments):
     if arguments.figures:
         for path in write_figures(reports, arguments.figures):
             print(f"Spectra: {Path(path).resolve()}", file=notes)
-    if not arguments.fail_on:
-        return PASSED
-    return _gate(reports, len(arguments.cases), arguments.fail_on)
+    n_cases, fail_on = len(arguments.cases), arguments.fail_on
+    return _gate(reports, n_cases, fail_on) if fail_on else PASSED
 
 
 def _check_diagnose(arguments, answers):
@@ -295,21 +291,10 @@ def _check_diagnose(arguments, answers):
             f"Expected --max-time from 0 on, found {arguments.max_time:g}. Give seconds, "
             "or 0 for no bound."
         )
-    places = {}
-    for option in ("html", "json", "figures"):
-        path = getattr(arguments, option)
-        if not path or (option, path) == ("json", "-"):
-            continue
-        check = check_output_folder if option == "figures" else check_output_file
-        check(path, f"--{option}")
-        place = os.path.realpath(path)
-        if place in places:
-            raise ValueError(
-                f"Expected a place of its own for --{option}, found {path}, which is that of "
-                f"--{places[place]}. Name another one."
-            )
-        places[place] = option
-        setattr(arguments, option, os.path.abspath(path))
+    asked = {option: getattr(arguments, option) for option in ("html", "json", "figures")}
+    if arguments.json == "-":
+        del asked["json"]
+    vars(arguments).update(check_outputs(asked, folders=("figures",)))
 
 
 def _gate(reports, n_cases, fail_on):
@@ -334,7 +319,7 @@ def _gate(reports, n_cases, fail_on):
     return PASSED
 
 
-def _unless_it_fails(name, skip, apart, function, *arguments, **keywords):
+def _unless_it_fails(skip, apart, name, function, *arguments, **keywords):
     """Call a function on one network; None, with a line that says why, where it is skipped."""
     try:
         with own_outputs(apart):

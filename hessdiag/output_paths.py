@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 
@@ -69,6 +70,52 @@ def check_output_folder(path: str | os.PathLike[str], option: str) -> None:
         )
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise _not_allowed(nearest, option)
+
+
+def check_outputs(
+    paths: Mapping[str, str | None], folders: Collection[str] = ()
+) -> dict[str, str | None]:
+    """Check all places that a command writes to, and that no two are one.
+
+    Parameters
+    ----------
+    paths : mapping of str to (str or None)
+        By the names of their options, without dashes.
+    folders : collection of str
+        Options that name folders.
+
+    Returns
+    -------
+    paths : dict of str to (str or None)
+        The same, from the root of the file system on.
+
+    Raises
+    ------
+    ValueError
+        If something cannot be written to, or two options name one place.
+
+    Examples
+    --------
+    >>> from hessdiag.output_paths import check_outputs
+    >>> check_outputs({"html": None})
+    {'html': None}
+    """
+    places: dict[str, str] = {}
+    found: dict[str, str | None] = {}
+    for option, path in paths.items():
+        found[option] = path
+        if not path:
+            continue
+        (check_output_folder if option in folders else check_output_file)(path, f"--{option}")
+        place = os.path.realpath(path)
+        if place in places:
+            raise ValueError(
+                f"Expected a place of its own for --{option}, found {path}, which is that of "
+                f"--{places[place]}. Name another one."
+            )
+        places[place] = option
+        found[option] = os.path.abspath(path)
+    return found
 
 
 def _check_name(path, option):

@@ -147,9 +147,9 @@ class Scalar:
             rows = ~torch.isfinite(spoiled[0].reshape(len(spoiled[0]), -1)).all(dim=1)
             return (
                 f"Expected finite outputs, found NaN or infinite ones for {int(rows.sum())} of "
-                f"{len(rows)} samples, and a loss of {float(value.detach())} from {self.name}. The training "
-                "has probably diverged, or a logarithm is taken of zero: mend the net, or leave "
-                "these samples out."
+                f"{len(rows)} samples, and a loss of {float(value.detach())} from {self.name}. The "
+                "training has probably diverged, or a logarithm is taken of zero: mend the net, or "
+                "leave these samples out."
             )
         return (
             f"Expected a finite loss on the given data, found {float(value)} from {self.name}. "
