@@ -32,6 +32,7 @@ from hessdiag.curvature.network._forward_pass import (
 )
 from hessdiag.curvature.network._hooks import (
     hooked,
+    is_transformed,
     received_by,
 )
 from hessdiag.curvature.network._links import (
@@ -103,6 +104,7 @@ __all__ = [
     "flatten_outputs",
     "give_back_freed",
     "hooked",
+    "is_transformed",
     "load_chunks",
     "match_floats",
     "matches",
