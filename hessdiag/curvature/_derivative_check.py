@@ -20,7 +20,13 @@ import torch
 
 from hessdiag.curvature._checked_samples import n_checked
 from hessdiag.curvature._derivatives import Derivatives
-from hessdiag.curvature.network import Chunk, Samples, bring_module, match_floats
+from hessdiag.curvature.network import (
+    Chunk,
+    Samples,
+    bring_module,
+    lacks_second_derivatives,
+    match_floats,
+)
 
 if TYPE_CHECKING:
     from hessdiag.curvature._local_curvature import LocalCurvature
@@ -50,7 +56,7 @@ def with_checked_derivatives(problem: LocalCurvature) -> LocalCurvature:
     except RuntimeError as error:
         # Without second derivatives there are Gauss-Newton matrices all the same; whoever asks for
         # a Hessian is told.
-        if "is not implemented" not in str(error):
+        if not lacks_second_derivatives(error):
             raise
         return problem
     return problem if agree else replace(problem, keeps_derivatives=False)

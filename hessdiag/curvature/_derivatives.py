@@ -258,8 +258,9 @@ class Derivatives:
         raise ValueError(
             f"Expected the derivative of {self.name}, found that autograd's gradient is not "
             f"one: along a random direction {expected:.3g} where differences give {found[0]:.3g}. "
-            "A straight-through estimator, a reversed or clipped gradient or a custom backward is "
-            "at work: there is no Hessian. Replace it by the function whose curvature is wanted."
+            "A straight-through estimator, torch.no_grad() or detach() on the way, a reversed or "
+            "clipped gradient or a custom backward is at work: there is no Hessian. Replace it by "
+            "the function whose curvature is wanted."
         )
 
     def _evened(self, v):

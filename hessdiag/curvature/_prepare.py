@@ -24,14 +24,19 @@ from hessdiag.curvature.network import (
     check_copy,
     check_data,
     check_deterministic,
+    check_differentiable,
+    check_left_alone,
     check_net,
     check_parameters,
     check_uncoupled_scalar,
     concatenate,
     draw_seed,
+    explain_autocast,
+    explain_failure,
     find_link,
     load_chunks,
     match_floats,
+    original_runs,
     run_and_note,
     sample_indices,
     second_derivatives_named,
@@ -145,7 +150,7 @@ def _prepared(
         _check_runs_as_it_is(net, copy, samples.chunks[0], error)
         raise
     check_deterministic(copy, samples.chunks[0], collected[0])
-    _check_copy_on_few(net, copy, samples.chunks[0])
+    _check_copy_on_few(net, copy, samples.chunks[0], not isinstance(scalar, LayerScalars))
     collected, why_several = _collected_of_one(copy, scalar, samples, collected, output)
     blocks = select_blocks(copy, order, layers)
     if isinstance(scalar, LayerScalars):
@@ -198,28 +203,39 @@ def _run_turned(working_copy, samples):
 
 def _check_runs_as_it_is(net, working_copy, chunk, error):
     """Say so where a net does not run in another precision than its own."""
+    cause = error.__cause__
     plain = WorkingCopy(net, device=working_copy.device)
-    if plain.dtype == working_copy.dtype:
-        return
     X = match_floats(chunk.X, plain.dtype)
+    runs = plain.dtype != working_copy.dtype
     try:
         plain(X)
     except Exception:
-        return
-    check_copy(net, plain, X)
-    raise ValueError(
-        f"Expected a net that computes in {working_copy.dtype}, found that it runs in "
-        f"{plain.dtype} alone: {error.__cause__}. Pass dtype=None to follow the net."
-    ) from error
+        runs = False
+    if not runs:
+        message = explain_failure(net, working_copy, chunk.X, cause)
+        if message is None or not original_runs(net, chunk.X):
+            return
+        raise ValueError(message) from error
+    message = explain_autocast(plain, X)
+    if message is None:
+        check_copy(net, plain, X)
+        message = (
+            f"Expected a net that computes in {working_copy.dtype}, found that it runs in "
+            f"{plain.dtype} alone: {cause}. Pass dtype=None to follow the net."
+        )
+    raise ValueError(message) from error
 
 
-def _check_copy_on_few(net, working_copy, chunk):
+def _check_copy_on_few(net, working_copy, chunk, whole):
     """Compare the copy with its original on the first samples, where these can be run alone."""
+    X = take(chunk.X, slice(0, min(2, chunk.n_samples)))
     try:
-        X = take(chunk.X, slice(0, min(2, chunk.n_samples)))
-        working_copy(X)
+        with torch.no_grad():
+            working_copy(X)
     except (TypeError, RuntimeError, ValueError, IndexError):
         X = chunk.X
+    check_left_alone(net, working_copy, X)
+    check_differentiable(working_copy, X, whole)
     check_copy(net, working_copy, X)
 
 

@@ -21,6 +21,7 @@ from hessdiag.curvature.network import (
     WorkingCopy,
     available_memory,
     hooked,
+    is_transformed,
     received_by,
 )
 
@@ -57,6 +58,9 @@ def watching(
     recurrent = {} if recurrent is None else recurrent
 
     def record(module, args, kwargs, output):
+        if is_transformed((args, output)):
+            records[id(module)].append(None)
+            return None
         if id(module) in recurrent:
             call = RecurrentCall(module, recurrent[id(module)])
             stepwise = call.run(args, kwargs, output)

@@ -6,6 +6,12 @@ from hessdiag.curvature.network._blocks import (
     owner_of,
     select_blocks,
 )
+from hessdiag.curvature.network._causes import (
+    check_differentiable,
+    check_left_alone,
+    explain_autocast,
+    explain_failure,
+)
 from hessdiag.curvature.network._checks import (
     UnfittedNetworkError,
     check_data,
@@ -15,7 +21,7 @@ from hessdiag.curvature.network._checks import (
     module_attributes,
     tensors_of,
 )
-from hessdiag.curvature.network._copy_check import check_copy
+from hessdiag.curvature.network._copy_check import check_copy, original_runs
 from hessdiag.curvature.network._data import (
     Chunk,
     concatenate,
@@ -32,6 +38,7 @@ from hessdiag.curvature.network._forward_pass import (
 )
 from hessdiag.curvature.network._hooks import (
     hooked,
+    is_transformed,
     received_by,
 )
 from hessdiag.curvature.network._links import (
@@ -67,6 +74,7 @@ from hessdiag.curvature.network._seed import (
 )
 from hessdiag.curvature.network._sent_outputs import send_one
 from hessdiag.curvature.network._surroundings import (
+    lacks_second_derivatives,
     second_derivatives_named,
     untouched_surroundings,
 )
@@ -92,21 +100,28 @@ __all__ = [
     "check_data",
     "check_deterministic",
     "check_device",
+    "check_differentiable",
+    "check_left_alone",
     "check_net",
     "check_parameters",
     "check_uncoupled_scalar",
     "concatenate",
     "draw_seed",
     "entries_of_graph",
+    "explain_autocast",
+    "explain_failure",
     "find_link",
     "first_graph_bytes",
     "flatten_outputs",
     "give_back_freed",
     "hooked",
+    "is_transformed",
+    "lacks_second_derivatives",
     "load_chunks",
     "match_floats",
     "matches",
     "module_attributes",
+    "original_runs",
     "output_curvature",
     "output_hessians_fit",
     "owner_of",

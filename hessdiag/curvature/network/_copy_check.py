@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hessdiag.curvature.network._causes import explain_difference
 from hessdiag.curvature.network._checks import module_attributes, tensors_of
 from hessdiag.curvature.network._functions import OF_MODULES, containers_of
 from hessdiag.curvature.network._precision import casts, in_precision, match_floats
@@ -56,12 +57,32 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
         half = any(p.dtype in (torch.float16, torch.bfloat16) for p in _parameters(net).values())
         tolerance = 0.1 if half or imposes else 1e-3
         if (own - other).norm() > tolerance * (1e-30 + other.norm()):
-            raise ValueError(
-                "Expected a copy of the net to give the net's own outputs in evaluation mode, "
-                f"found ones that differ by {float((own - other).norm() / other.norm()):.2g} of "
-                "their size. Keep all that the forward pass needs in parameters, buffers or plain "
-                "attributes, which copy.deepcopy copies."
-            )
+            size = float((own - other).norm() / other.norm())
+            raise ValueError(explain_difference(net, working_copy, X, size))
+
+
+def original_runs(net: NeuralNet, X: Any) -> bool:
+    """Say whether a net runs as it is; it is left as it was.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The net.
+    X : tree of tensors
+        Inputs.
+
+    Returns
+    -------
+    bool
+        Whether it does; False, too, where what it would leave cannot be put back.
+    """
+    if not all(_can_be_put_back(part) for part in _parts(net)):
+        return False
+    try:
+        _run_original(net, X)
+    except Exception:
+        return False
+    return True
 
 
 def _parts(net):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
 
 @contextlib.contextmanager
@@ -66,3 +65,25 @@ def received_by(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         The first positional argument, or the one called ``input`` or ``x``.
     """
     return args[0] if args else kwargs.get("input", kwargs.get("x"))
+
+
+def is_transformed(tree: Any) -> bool:
+    """Say whether a tensor is one within torch.func: of one sample, or of one derivative, alone.
+
+    Such a tensor means nothing once the function that was transformed has ended.
+
+    Parameters
+    ----------
+    tree : object
+        A tensor, or a tuple, list or dict of these.
+
+    Returns
+    -------
+    bool
+        Whether any is one.
+    """
+    if isinstance(tree, torch.Tensor):
+        return torch._C._functorch.is_functorch_wrapped_tensor(tree)
+    if isinstance(tree, dict):
+        return any(is_transformed(value) for value in tree.values())
+    return isinstance(tree, (list, tuple)) and any(is_transformed(value) for value in tree)

@@ -29,13 +29,30 @@ def second_derivatives_named() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "is not implemented" not in str(error):
+        if not lacks_second_derivatives(error):
             raise
         raise ValueError(
             "Expected a net and a loss whose operations have second derivatives, found that torch "
             f"has none: {str(error).splitlines()[0].rstrip('.')}. Replace the operation, or leave "
             "out with layers=[...] what depends on it."
         ) from error
+
+
+def lacks_second_derivatives(error: RuntimeError) -> bool:
+    """Say whether an error of torch is that an operation has no second derivative.
+
+    Parameters
+    ----------
+    error : RuntimeError
+        What torch ended with.
+
+    Returns
+    -------
+    bool
+        Whether it says so.
+    """
+    said = str(error)
+    return "is not implemented" in said or "is not differentiable with respect to" in said
 
 
 # Random states and torch's switches are the process's own: one thread at a time sets them.

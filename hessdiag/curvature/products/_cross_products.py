@@ -54,6 +54,10 @@ class CrossProducts(HessianProducts):
         dict of str to Tensor of shape (k, p_other)
             Products ``H_(other, name) v`` by block.
         """
+        return self._or_plainly(self._columns, name, vectors, among)
+
+    def _columns(self, name, vectors, among):
+        """Take the products by what is recorded."""
         k, weights = len(vectors), split_by_parameter(self.blocks[name], vectors)
         others = [self.blocks[other] for other in among]
         inputs = [p for other in others for p in other.parameters]

@@ -16,6 +16,7 @@ from hessdiag.curvature.network import (
     Block,
     WorkingCopy,
     hooked,
+    is_transformed,
     match_floats,
     matches,
     owner_of,
@@ -348,6 +349,12 @@ def _record_calls(working_copy, modules, X):
     calls = {}
 
     def record(module, args, kwargs):
+        if is_transformed((args, kwargs)):
+            raise ValueError(
+                "Expected layers that are called with whole batches, found that a "
+                f"{type(module).__name__} is called within torch.func (vmap, grad, jvp). Pass as "
+                "scalar one function of the net's output instead of a mapping."
+            )
         # Copies: what was received may be worked on in place later.
         calls.setdefault(id(module), []).append((_copied(args), _copied(kwargs)))
 

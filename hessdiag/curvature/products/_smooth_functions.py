@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from hessdiag.curvature.network import is_transformed
 from hessdiag.curvature.products._kept_derivatives import (
     CrossEntropy,
     LogSoftmax,
@@ -46,7 +47,9 @@ def _is_traced(args):
     """Say whether the first argument is a plain tensor of real numbers that is differentiated."""
     first = args[0] if args else None
     plain = type(first) in (torch.Tensor, torch.nn.Parameter) and not first.is_nested
-    return plain and first.requires_grad and first.is_floating_point() and torch.is_grad_enabled()
+    if not (plain and first.is_floating_point() and torch.is_grad_enabled()):
+        return False
+    return first.requires_grad and not is_transformed(args)
 
 
 def _record_pointwise(function, z, *args, inplace=False, **kwargs):
