@@ -60,7 +60,7 @@ def load_case(
     except Exception as error:
         if is_explained(error):
             raise
-        reason = (str(error).splitlines() or [""])[0] if type(error) is RecursionError else error
+        reason = " ".join(str(error).split())
         raise ValueError(
             f"Expected a saved case in {path}, found damaged or foreign files "
             f"({type(error).__name__}: {reason}). Write the case again with hessdiag.save_case."

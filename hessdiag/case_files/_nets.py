@@ -179,7 +179,10 @@ def build_net(description, tensors, arrays, import_class):
         parameter = _owner(net, first).get_parameter(first.rpartition(":")[2])
         for name in others:
             place, _, key = name.rpartition(":")[2].rpartition(".")
-            _owner(net, name).get_submodule(place)._parameters[key] = parameter
+            owner = _owner(net, name).get_submodule(place)
+            if not torch.equal(owner.get_parameter(key), parameter):
+                raise RuntimeError(f"{first} and {name} are said to be one and differ")
+            owner._parameters[key] = parameter
     for name in description["frozen"]:
         _owner(net, name).get_parameter(name.rpartition(":")[2]).requires_grad_(False)
     return net

@@ -119,6 +119,7 @@ BAD = {
     "files: list": entries(("damaged",), files=[]),
     "tied: nothing": entries(("damaged",), tied=[[]]),
     "tied: one that is not there": entries(("damaged",), tied=[["nowhere.weight", "head.weight"]]),
+    "tied: what differs": entries(("differ",), tied=[["head.bias", "head.weight"]]),
     "frozen: one that is not there": entries(("damaged",), frozen=["nowhere.weight"]),
     "arguments: unknown to the net": entries(("foo",), net_arguments={"foo": 3}),
     "arguments: list": entries(("damaged",), module_arguments=[1, 2]),
