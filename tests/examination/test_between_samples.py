@@ -1,5 +1,7 @@
 """What nets say between their samples: by brute force, by laws, on nets of several kinds."""
 
+from collections import deque
+
 import numpy as np
 import pytest
 import torch
@@ -45,7 +47,8 @@ class Noting(nn.Module):
         return self.body(X)
 
 
-NOTED = []
+# No list: those that a net names are left as they were found.
+NOTED = deque()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def asked():
     NOTED.clear()
     found = ask(net, X, Y)
     # The last runs are those between samples, in order.
-    runs = NOTED[-N_DRAWS * len(PLACES_BETWEEN) :]
+    runs = list(NOTED)[-N_DRAWS * len(PLACES_BETWEEN) :]
     places = {
         place: np.concatenate(runs[N_DRAWS * index : N_DRAWS * (index + 1)])
         for index, place in enumerate(PLACES_BETWEEN)
@@ -220,11 +223,11 @@ class OfADict(nn.Module):
         self.numbers, self.tokens = nn.Linear(4, 3), nn.Embedding(5, 3)
 
     def forward(self, numbers, tokens):
-        TYPES.add((numbers.dtype, tokens.dtype))
+        TYPES.append((numbers.dtype, tokens.dtype))
         return self.numbers(numbers) + self.tokens(tokens)
 
 
-TYPES = set()
+TYPES = deque()
 
 
 def test_inputs_of_several_kinds():
@@ -235,7 +238,7 @@ def test_inputs_of_several_kinds():
     assert set(found) == set(BETWEEN_STATISTICS)
     assert np.isfinite(list(found.values())).all()
     # The copy runs in float64; the original is run once, as it is, to compare.
-    assert {(torch.float64, torch.int64), (torch.float32, torch.int64)} == TYPES
+    assert set(TYPES) == {(torch.float64, torch.int64), (torch.float32, torch.int64)}
     tokens = RNG.integers(4, size=(30, 2))
     module = nn.Sequential(nn.Embedding(4, 3), nn.Flatten(), nn.Linear(6, 1))
     net = fit(NeuralNetRegressor, module, tokens, X[:, :1], nn.MSELoss)

@@ -293,9 +293,7 @@ LOSSES = {
     "some are left out": (
         Z3,
         MANY,
-        lambda o, t: (
-            functional.binary_cross_entropy_with_logits(o[:, 1:], t[:, 1:]) + 0 * o.sum()
-        ),
+        lambda o, t: functional.binary_cross_entropy_with_logits(o[:, 1:], t[:, 1:]) + 0 * o.sum(),
         UNKNOWN,
     ),
     # Numbers.
@@ -350,9 +348,7 @@ LOSSES = {
     "logarithms of shares": (
         Z3,
         SHARES.log(),
-        lambda o, t: functional.kl_div(
-            o.log_softmax(1), t, log_target=True, reduction="batchmean"
-        ),
+        lambda o, t: functional.kl_div(o.log_softmax(1), t, log_target=True, reduction="batchmean"),
         UNKNOWN,
     ),
     "does not read numbers": (Z2, R2, lambda o, t: o.square().mean(), UNKNOWN),

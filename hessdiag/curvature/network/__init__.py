@@ -34,12 +34,10 @@ from hessdiag.curvature.network._determinism import (
 )
 from hessdiag.curvature.network._forward_pass import (
     entries_of_graph,
-    run_and_note,
-)
-from hessdiag.curvature.network._hooks import (
     hooked,
     is_transformed,
     received_by,
+    run_and_note,
 )
 from hessdiag.curvature.network._links import (
     IDENTITY,

@@ -8,7 +8,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from hessdiag.curvature.network._checks import module_attributes, tensors_of
-from hessdiag.curvature.network._hooks import hooked
+from hessdiag.curvature.network._forward_pass import hooked
 from hessdiag.curvature.network._precision import in_precision
 from hessdiag.curvature.network._working_copy import WorkingCopy
 
@@ -218,8 +218,8 @@ def _of_autocast(autocast, working_copy):
     return (
         f"Expected a forward pass in one precision, here {working_copy.dtype}, found that it has a "
         f"precision of its own: {autocast.name} runs under torch.autocast in {autocast.dtype}, in "
-        "which derivatives have next to no digits. Take torch.autocast out of forward, and write "
-        "it around the steps of training."
+        "which derivatives have next to no digits. Pass dtype='float64', which autocast leaves as "
+        "it is, or write torch.autocast around the steps of training instead."
     )
 
 

@@ -1,17 +1,98 @@
-"""One forward pass, noting what every module sends and in which order modules are called."""
+"""Forward passes that are watched: by hooks for a while, noting what modules receive and send."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from hessdiag.curvature.network._checks import tensors_of
-from hessdiag.curvature.network._hooks import hooked
 
 if TYPE_CHECKING:
     from hessdiag.curvature.network._data import Chunk
     from hessdiag.curvature.network._working_copy import WorkingCopy
+
+
+@contextlib.contextmanager
+def hooked(
+    modules: Iterable[torch.nn.Module],
+    before: Callable[..., Any] | None = None,
+    after: Callable[..., Any] | None = None,
+) -> Iterator[None]:
+    """Call before(module, args, kwargs) and after(module, args, kwargs, output) with every call.
+
+    Hooks that modules have already come second; those put here are gone at the end.
+
+    Parameters
+    ----------
+    modules : iterable of torch.nn.Module
+        What to watch.
+    before : callable or None, default=None
+        Called as ``before(module, args, kwargs)``.
+    after : callable or None, default=None
+        Called as ``after(module, args, kwargs, output)``; what it returns, if anything, replaces
+        the output.
+
+    Yields
+    ------
+    None
+        Hooks are there as long as the context is open.
+    """
+    handles = []
+    try:
+        for module in {id(module): module for module in modules}.values():
+            if before is not None:
+                handle = module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
+                handles.append(handle)
+            if after is not None:
+                handle = module.register_forward_hook(after, prepend=True, with_kwargs=True)
+                handles.append(handle)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def received_by(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return the first thing that a module was called with; None where there is none.
+
+    Parameters
+    ----------
+    args : tuple
+        Positional arguments of a call.
+    kwargs : dict
+        Its keyword arguments.
+
+    Returns
+    -------
+    object or None
+        The first positional argument, or the one called ``input`` or ``x``.
+    """
+    return args[0] if args else kwargs.get("input", kwargs.get("x"))
+
+
+def is_transformed(tree: Any) -> bool:
+    """Say whether a tensor is one within torch.func: of one sample, or of one derivative, alone.
+
+    Such a tensor means nothing once the function that was transformed has ended.
+
+    Parameters
+    ----------
+    tree : object
+        A tensor, or a tuple, list or dict of these.
+
+    Returns
+    -------
+    bool
+        Whether any is one.
+    """
+    if isinstance(tree, torch.Tensor):
+        return torch._C._functorch.is_functorch_wrapped_tensor(tree)
+    if isinstance(tree, dict):
+        return any(is_transformed(value) for value in tree.values())
+    return isinstance(tree, (list, tuple)) and any(is_transformed(value) for value in tree)
 
 
 def run_and_note(
