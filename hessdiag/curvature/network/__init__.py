@@ -9,8 +9,8 @@ from hessdiag.curvature.network._blocks import (
 from hessdiag.curvature.network._causes import (
     check_differentiable,
     check_left_alone,
-    explain_autocast,
     explain_failure,
+    under_autocast,
 )
 from hessdiag.curvature.network._checks import (
     UnfittedNetworkError,
@@ -38,7 +38,7 @@ from hessdiag.curvature.network._forward_pass import (
 )
 from hessdiag.curvature.network._hooks import (
     hooked,
-    is_transformed,
+    is_irregular,
     received_by,
 )
 from hessdiag.curvature.network._links import (
@@ -108,14 +108,13 @@ __all__ = [
     "concatenate",
     "draw_seed",
     "entries_of_graph",
-    "explain_autocast",
     "explain_failure",
     "find_link",
     "first_graph_bytes",
     "flatten_outputs",
     "give_back_freed",
     "hooked",
-    "is_transformed",
+    "is_irregular",
     "lacks_second_derivatives",
     "load_chunks",
     "match_floats",
@@ -134,5 +133,6 @@ __all__ = [
     "send_one",
     "take",
     "tensors_of",
+    "under_autocast",
     "untouched_surroundings",
 ]

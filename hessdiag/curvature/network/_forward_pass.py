@@ -53,7 +53,7 @@ def run_and_note(
         if tensors and tensors[0].ndim:
             axis = 1 if tensors[0].ndim > 2 and _is_channelled(module) else -1
             name = names[id(module)]
-            widths[name] = tensors[0].shape[axis]
+            widths[name] = tensors[0].size(axis)
             entries[name] = entries.get(name, 0) + tensors[0].numel() / max(1, chunk.n_samples)
 
     modules = [module for module in working_copy.modules() if module is not working_copy]

@@ -67,10 +67,11 @@ def received_by(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     return args[0] if args else kwargs.get("input", kwargs.get("x"))
 
 
-def is_transformed(tree: Any) -> bool:
-    """Say whether a tensor is one within torch.func: of one sample, or of one derivative, alone.
+def is_irregular(tree: Any) -> bool:
+    """Say whether a tensor is no array by itself: one within torch.func, or a nested one.
 
-    Such a tensor means nothing once the function that was transformed has ended.
+    The first kind, of one sample or of one derivative alone, means nothing once the function that
+    was transformed has ended.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def is_transformed(tree: Any) -> bool:
         Whether any is one.
     """
     if isinstance(tree, torch.Tensor):
-        return torch._C._functorch.is_functorch_wrapped_tensor(tree)
+        return tree.is_nested or torch._C._functorch.is_functorch_wrapped_tensor(tree)
     if isinstance(tree, dict):
-        return any(is_transformed(value) for value in tree.values())
-    return isinstance(tree, (list, tuple)) and any(is_transformed(value) for value in tree)
+        return any(is_irregular(value) for value in tree.values())
+    return isinstance(tree, (list, tuple)) and any(is_irregular(value) for value in tree)
