@@ -34,26 +34,22 @@ def check_differentiable(working_copy: WorkingCopy, X: Any, whole: bool = True) 
     Raises
     ------
     ValueError
-        If it fails, its outputs have no derivatives, or autocast is at work within it.
+        If it fails, or its outputs have no derivatives.
     """
-    device = working_copy.device.type
-    with _Autocast(device) as autocast:
-        try:
-            outputs = working_copy(X)
-        except Exception as error:
-            remedy = "Let forward do the same whether derivatives are recorded or not."
-            if "nference" in str(error):
-                remedy = (
-                    "Write torch.no_grad() instead of torch.inference_mode() where nothing is "
-                    "trained, and neither where something is."
-                )
-            raise ValueError(
-                "Expected a forward pass that derivatives can be taken of, found that it fails in "
-                f"{_failing_module(working_copy, X)} where they are recorded: "
-                f"{_first_line(error)}. {remedy}"
-            ) from error
-    if autocast.dtype is not None and working_copy.dtype != torch.float64:
-        raise ValueError(_of_autocast(autocast, working_copy))
+    try:
+        outputs = working_copy(X)
+    except Exception as error:
+        remedy = "Let forward do the same whether derivatives are recorded or not."
+        if "nference" in str(error):
+            remedy = (
+                "Write torch.no_grad() instead of torch.inference_mode() where nothing is "
+                "trained, and neither where something is."
+            )
+        raise ValueError(
+            "Expected a forward pass that derivatives can be taken of, found that it fails in "
+            f"{_failing_module(working_copy, X)} where they are recorded: "
+            f"{_first_line(error)}. {remedy}"
+        ) from error
     sent = [t for t in tensors_of(outputs) if t.is_floating_point() or t.is_complex()]
     if whole and sent and not any(t.requires_grad for t in sent):
         raise ValueError(
@@ -137,8 +133,8 @@ def explain_failure(
     )
 
 
-def explain_autocast(working_copy: WorkingCopy, X: Any) -> str | None:
-    """Say that autocast is at work in a copy's forward pass.
+def under_autocast(working_copy: WorkingCopy, X: Any) -> torch.dtype | None:
+    """Find out whether a forward pass switches to another precision by itself.
 
     Parameters
     ----------
@@ -149,12 +145,12 @@ def explain_autocast(working_copy: WorkingCopy, X: Any) -> str | None:
 
     Returns
     -------
-    str or None
-        A message; None where it is not.
+    torch.dtype or None
+        The precision of torch.autocast within it; None where there is none.
     """
     with _Autocast(working_copy.device.type) as autocast, torch.no_grad():
         working_copy(X)
-    return None if autocast.dtype is None else _of_autocast(autocast, working_copy)
+    return autocast.dtype
 
 
 def explain_difference(net: NeuralNet, working_copy: WorkingCopy, X: Any, size: float) -> str:
@@ -193,34 +189,16 @@ def explain_difference(net: NeuralNet, working_copy: WorkingCopy, X: Any, size: 
 
 
 class _Autocast(TorchFunctionMode):
-    """Note the first function that is called under autocast, and its precision."""
+    """Note whether functions are called under autocast, and its precision."""
 
     def __init__(self, device):
         super().__init__()
-        self.device, self.name, self.dtype = device, "", None
+        self.device, self.dtype = device, None
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        if self.dtype is None and torch.is_autocast_enabled(self.device):
-            dtype = torch.get_autocast_dtype(self.device)
-            if any(t.dtype == dtype for t in tensors_of(result)) or _has_double(args):
-                self.name, self.dtype = getattr(func, "__name__", ""), dtype
-        return result
-
-
-def _has_double(args):
-    """Say whether a function was given numbers in float64, which autocast leaves as they are."""
-    return any(t.dtype == torch.float64 for t in tensors_of(args))
-
-
-def _of_autocast(autocast, working_copy):
-    """Say that autocast is at work."""
-    return (
-        f"Expected a forward pass in one precision, here {working_copy.dtype}, found that it has a "
-        f"precision of its own: {autocast.name} runs under torch.autocast in {autocast.dtype}, in "
-        "which derivatives have next to no digits. Pass dtype='float64', which autocast leaves as "
-        "it is, or write torch.autocast around the steps of training instead."
-    )
+        if torch.is_autocast_enabled(self.device):
+            self.dtype = torch.get_autocast_dtype(self.device)
+        return func(*args, **(kwargs or {}))
 
 
 def _failing_module(working_copy, X):
