@@ -148,7 +148,7 @@ def under_autocast(working_copy: WorkingCopy, X: Any) -> torch.dtype | None:
     torch.dtype or None
         The precision of torch.autocast within it; None where there is none.
     """
-    with _Autocast(working_copy.device.type) as autocast, torch.no_grad():
+    with Autocast(working_copy.device.type) as autocast, torch.no_grad():
         working_copy(X)
     return autocast.dtype
 
@@ -188,14 +188,22 @@ def explain_difference(net: NeuralNet, working_copy: WorkingCopy, X: Any, size: 
     )
 
 
-class _Autocast(TorchFunctionMode):
-    """Note whether functions are called under autocast, and its precision."""
+class Autocast(TorchFunctionMode):
+    """Note whether functions are called under autocast, and its precision.
 
-    def __init__(self, device):
+    Parameters
+    ----------
+    device : str
+        Type of the device that autocast is for.
+    """
+
+    def __init__(self, device: str) -> None:
         super().__init__()
-        self.device, self.dtype = device, None
+        self.device = device
+        self.dtype: torch.dtype | None = None
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Look at one call, then let it go on."""
         if torch.is_autocast_enabled(self.device):
             self.dtype = torch.get_autocast_dtype(self.device)
         return func(*args, **(kwargs or {}))
