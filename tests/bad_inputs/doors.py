@@ -291,7 +291,7 @@ BAD = {
         ("Pad",), lambda: [(torch.ones(2, 3), torch.zeros(2).long()), (torch.ones(2, 4), Y[:2])]
     ),
     "loader without a row per sample": loader(
-        ("few", "other batches"), lambda: DataLoader(DATA, 12, collate_fn=few)
+        ("one row per sample", "36"), lambda: DataLoader(DATA, 12, collate_fn=few)
     ),
     # Data sets of nets
     "data set of three parts": net(("3 parts", "from_loader"), entropy, Triples(), None),

@@ -207,12 +207,13 @@ BAD = {
     for door, dtype in ((hd.layer_spectra, "float64"), (hd.examine, None))
 } | {
     "cast under autocast": of(
-        CastUnderAutocast, ("precision of its own", "autocast", "bfloat16"), dtype="float64"
+        CastUnderAutocast, ("torch.float32 alone", "autocast", "bfloat16"), dtype="float64"
     ),
     **{
-        f"deep autocast, {door.__name__}": of(
-            DeepAutocast, ("one precision", "torch.autocast", "float64"), door
+        f"{module.__name__}, {door.__name__}": of(
+            module, ("one precision", "torch.autocast", "torch.bfloat16", "float64"), door
         )
-        for door in (hd.layer_spectra, hd.layer_traces)
+        for module in (CastUnderAutocast, DeepAutocast)
+        for door in (hd.layer_spectra, hd.layer_traces, hd.examine)
     },
 }

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 WRITTEN = 1e-2
 
 
+class OwnPrecisionError(ValueError):
+    """A forward pass does not compute in the precision that it is to compute in."""
+
+
 def check_differentiable(working_copy: WorkingCopy, X: Any, whole: bool = True) -> None:
     """Check that a forward pass runs where derivatives are recorded, and that they reach outputs.
 
@@ -35,9 +39,12 @@ def check_differentiable(working_copy: WorkingCopy, X: Any, whole: bool = True) 
     ------
     ValueError
         If it fails, or its outputs have no derivatives.
+    OwnPrecisionError
+        If autocast is at work within it, which leaves float64 alone as it is.
     """
     try:
-        outputs = working_copy(X)
+        with Autocast(working_copy.device.type) as autocast:
+            outputs = working_copy(X)
     except Exception as error:
         remedy = "Let forward do the same whether derivatives are recorded or not."
         if "nference" in str(error):
@@ -50,6 +57,8 @@ def check_differentiable(working_copy: WorkingCopy, X: Any, whole: bool = True) 
             f"{_failing_module(working_copy, X)} where they are recorded: "
             f"{_first_line(error)}. {remedy}"
         ) from error
+    if autocast.dtype is not None and working_copy.dtype != torch.float64:
+        raise OwnPrecisionError(_of_autocast(autocast, working_copy))
     sent = [t for t in tensors_of(outputs) if t.is_floating_point() or t.is_complex()]
     if whole and sent and not any(t.requires_grad for t in sent):
         raise ValueError(
@@ -189,7 +198,7 @@ def explain_difference(net: NeuralNet, working_copy: WorkingCopy, X: Any, size: 
 
 
 class Autocast(TorchFunctionMode):
-    """Note whether functions are called under autocast, and its precision.
+    """Note the first function that is called under autocast, and its precision.
 
     Parameters
     ----------
@@ -199,14 +208,25 @@ class Autocast(TorchFunctionMode):
 
     def __init__(self, device: str) -> None:
         super().__init__()
-        self.device = device
+        self.device, self.name = device, ""
         self.dtype: torch.dtype | None = None
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         """Look at one call, then let it go on."""
-        if torch.is_autocast_enabled(self.device):
+        if self.dtype is None and torch.is_autocast_enabled(self.device):
+            self.name = getattr(func, "__name__", "")
             self.dtype = torch.get_autocast_dtype(self.device)
         return func(*args, **(kwargs or {}))
+
+
+def _of_autocast(autocast, working_copy):
+    """Say that autocast is at work."""
+    return (
+        f"Expected a forward pass in one precision, here {working_copy.dtype}, found that it has a "
+        f"precision of its own: {autocast.name} runs under torch.autocast in {autocast.dtype}, in "
+        "which derivatives have next to no digits. Pass dtype='float64', which autocast leaves as "
+        "it is, or write torch.autocast around the steps of training instead."
+    )
 
 
 def _failing_module(working_copy, X):
