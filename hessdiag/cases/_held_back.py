@@ -41,6 +41,12 @@ def part_trained_on(net, X, y, held_back):
     """
     n_trained, n_validated = _recorded_sizes(net)
     n_samples = _length(X, y)
+    if not n_trained and not n_validated and held_back == "drop" and _splits(net):
+        note = (
+            "The net has no record of its training, and a train_split: whether samples among these "
+            "were held back from training cannot be known, and all are examined."
+        )
+        return X, y, 0, (note,)
     if not n_validated or n_samples is None or _is_training_part(net, n_samples, n_trained):
         return X, y, 0, ()
     if held_back == "keep":
@@ -81,6 +87,12 @@ def _recorded_sizes(net):
     return tuple(
         sum(batch.get(f"{part}_batch_size", 0) for batch in batches) for part in ("train", "valid")
     )
+
+
+def _splits(net):
+    """Say whether a net would hold back a part of what it is fitted on."""
+    split = getattr(net, "train_split", None)
+    return bool(split) and not (isinstance(split, partial) and "valid_ds" in split.keywords)
 
 
 def _is_training_part(net, n_samples, n_trained):

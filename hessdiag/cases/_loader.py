@@ -94,8 +94,10 @@ def collected(module, loader, unpack=None):
 
 def _batches(loader):
     """Draw batches of all samples; what is known of a DataLoader is made use of."""
-    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+    if not isinstance(loader, DataLoader):
         return _drawn_twice(loader), ()
+    if isinstance(loader.dataset, IterableDataset):
+        return _drawn_of_iterable(loader), ()
     if loader.batch_sampler is None:  # no batches are made: each item is one already
         return _drawn_twice(loader), ()
     places, notes = _places(loader)
@@ -109,13 +111,74 @@ def _batches(loader):
 
     parts = [places[start : start + size] for start in range(0, len(places), size)]
     batches = [batch(part) for part in parts]
-    for part, before in zip(parts, batches):
-        if fingerprint(batch(part)) != fingerprint(before):
-            raise DrawError(varying(type(dataset).__name__))
-    if len({_shapes(drawn) for drawn in batches}) > 1:
+    others = _other_parts(len(places), size)
+    again = [batch([places[i] for i in part]) for part in others]
+    pads = len({_shapes(drawn) for drawn in batches + again}) > 1
+    if not _same_samples(batches, again, others):
+        for part, before in zip(parts, batches):
+            if fingerprint(batch(part)) != fingerprint(before):
+                raise DrawError(varying(type(dataset).__name__))
+        # Samples may come in another order, and padded to other lengths.
+        whole = [[batch(places)], [batch(places[::-1])]]
+        if not pads or _samples_of(whole[0]) != _samples_of(whole[1]):
+            raise DrawError(_mixing(join))
+    if pads:
         # A collate function that pads does so to the longest sample of what it gets.
         batches = [batch(places)]
     return batches, notes
+
+
+def _other_parts(n_samples, size):
+    """Deal out places among samples anew: in batches of as many, or in two where one holds all."""
+    order = np.random.default_rng(0).permutation(n_samples)
+    if n_samples <= size:
+        size = max(1, -(-n_samples // 2))
+    return [order[start : start + size].tolist() for start in range(0, n_samples, size)]
+
+
+def _same_samples(batches, again, others):
+    """Say whether samples are the same, up to rounding, in batches of others beside them."""
+    if _samples_of(batches) == _samples_of(again):
+        return True
+    rows = [row for batch in batches for row in _rows(batch)]
+    drawn = [row for batch in again for row in _rows(batch)]
+    order = [place for part in others for place in part]
+    if not len(rows) == len(drawn) == len(order):
+        return False
+    return all(_agree(rows[place], row) for place, row in zip(order, drawn))
+
+
+def _rows(batch):
+    """List the samples of a batch, each a list of tensors; none where it has no rows."""
+    parts = [tensor for tensor in tensors_of(_tensors(batch)) if tensor.ndim]
+    if len({len(part) for part in parts}) != 1:
+        return []
+    return [[part[place] for part in parts] for place in range(len(parts[0]))]
+
+
+def _agree(first, second):
+    """Compare two samples up to rounding, as far as both reach where they are padded."""
+    for one, other in zip(first, second, strict=True):
+        both = tuple(slice(min(sizes)) for sizes in zip(one.shape, other.shape))
+        one, other = one[both], other[both]
+        if one.is_floating_point() and other.is_floating_point():
+            rounding = 1e-5 * float(one.abs().nan_to_num(0.0, 0.0, 0.0).max()) if len(both) else 0.0
+            same = torch.allclose(one, other, rtol=1e-5, atol=rounding, equal_nan=True)
+        else:
+            same = torch.equal(one, other)
+        if not same:
+            return False
+    return True
+
+
+def _mixing(join):
+    """Say that a collate function lets samples depend on those beside them."""
+    name = getattr(join, "__name__", type(join).__name__)
+    return (
+        "Expected samples that are what they are whatever batch they are in, found others in other "
+        f"batches: {name} mixes samples, or takes of each what is common to the batch (mixup, "
+        "means). Pass a loader without it, and what belongs to the net as a part of the module."
+    )
 
 
 def _shapes(batch):
@@ -129,8 +192,14 @@ def _places(loader):
     batch_sampler = loader.batch_sampler
     sampler = batch_sampler.sampler if type(batch_sampler) is BatchSampler else None
     if isinstance(sampler, WeightedRandomSampler):
+        drawn = np.flatnonzero(np.asarray(sampler.weights) > 0).tolist()
         note = "The loader draws samples by weights; each is examined once."
-        return np.flatnonzero(np.asarray(sampler.weights) > 0).tolist(), (note,)
+        if len(drawn) < len(sampler.weights):
+            note = (
+                f"The loader draws samples by weights; {len(drawn)} of {len(sampler.weights)} have "
+                "some, and each of these is examined once."
+            )
+        return drawn, (note,)
     if type(sampler) in (SequentialSampler, RandomSampler):
         # Whether a last, short batch is dropped is of no interest here.
         n_samples = len(sampler.data_source)
@@ -139,6 +208,11 @@ def _places(loader):
             getattr(sampler, "num_samples", n_samples) != n_samples
         ):
             notes = ("The loader draws some samples at random; each of all is examined once.",)
+        elif n_samples < len(loader.dataset):
+            notes = (
+                f"The loader goes through {n_samples} of {len(loader.dataset)} samples, which are "
+                "examined.",
+            )
         return list(range(n_samples)), notes
     first, again = (_drawn_places(batch_sampler, sampler, len(loader.dataset)) for _ in range(2))
     if again and first != again:
@@ -148,7 +222,14 @@ def _places(loader):
             "chooses others the second time. Pass DataLoader(dataset, batch_size=...) without it, "
             "or with a Subset of the data set."
         )
-    return first, ()
+    name, n_samples = type(batch_sampler if sampler is None else sampler).__name__, len(first)
+    notes = ()
+    if n_samples < len(loader.dataset):
+        notes = (
+            f"The loader's {name} goes through {n_samples} of {len(loader.dataset)} samples, which "
+            "are examined; in another epoch or process it may take others.",
+        )
+    return first, notes
 
 
 def _drawn_places(batch_sampler, sampler, n_samples):
@@ -173,6 +254,26 @@ def _drawn_twice(loader):
     again = list(islice(iter(loader), len(first) + 1))
     if again and _samples_of(again) != _samples_of(first):
         raise DrawError(varying(name))
+    return first
+
+
+def _drawn_of_iterable(loader):
+    """Draw all batches of a data set without places, and its items in other batches."""
+    first = _drawn_twice(loader)
+    if loader.batch_size is None or loader.num_workers or not first:
+        return first
+    items = list(islice(iter(loader.dataset), len(first) * loader.batch_size + 1))
+    parts = _other_parts(len(items), loader.batch_size)
+    again = [loader.collate_fn([items[place] for place in part]) for part in parts]
+    pads = len({_shapes(drawn) for drawn in first + again}) > 1
+    whole = not loader.drop_last or len(items) % loader.batch_size == 0
+    if whole and not pads and _samples_of(first) != _samples_of(again):
+        rows, drawn = ([row for b in batches for row in _rows(b)] for batches in (first, again))
+        order = [place for part in parts for place in part]
+        if len(rows) != len(drawn) or not all(
+            _agree(rows[place], row) for place, row in zip(order, drawn)
+        ):
+            raise DrawError(_mixing(loader.collate_fn))
     return first
 
 

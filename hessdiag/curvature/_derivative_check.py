@@ -56,9 +56,16 @@ def with_checked_derivatives(problem: LocalCurvature) -> LocalCurvature:
     except RuntimeError as error:
         # Without second derivatives there are Gauss-Newton matrices all the same; whoever asks for
         # a Hessian is told.
-        if not lacks_second_derivatives(error):
+        if lacks_second_derivatives(error):
+            return problem
+        if isinstance(error, torch.OutOfMemoryError):
             raise
-        return problem
+        said = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise ValueError(
+            "Expected a net and a loss that can be differentiated twice, found that autograd fails "
+            f"to: {said}. Write what is unusual in forward or in the loss (work in place, views, "
+            "nested tensors, functions of one's own) with plain functions of torch."
+        ) from error
     return problem if agree else replace(problem, keeps_derivatives=False)
 
 

@@ -31,7 +31,6 @@ from hessdiag.curvature.network import (
     check_uncoupled_scalar,
     concatenate,
     draw_seed,
-    explain_autocast,
     explain_failure,
     find_link,
     load_chunks,
@@ -44,6 +43,7 @@ from hessdiag.curvature.network import (
     send_one,
     take,
     tensors_of,
+    under_autocast,
 )
 from hessdiag.curvature.products import LayerScalars
 
@@ -216,14 +216,15 @@ def _check_runs_as_it_is(net, working_copy, chunk, error):
         if message is None or not original_runs(net, chunk.X):
             return
         raise ValueError(message) from error
-    message = explain_autocast(plain, X)
-    if message is None:
-        check_copy(net, plain, X)
-        message = (
-            f"Expected a net that computes in {working_copy.dtype}, found that it runs in "
-            f"{plain.dtype} alone: {cause}. Pass dtype=None to follow the net."
-        )
-    raise ValueError(message) from error
+    check_copy(net, plain, X)
+    imposed, remedy = under_autocast(plain, X), "Pass dtype=None to follow the net"
+    if imposed is not None:
+        cause = f"{cause}; it has a precision of its own, {imposed} under torch.autocast"
+        remedy = f"Take torch.autocast and casts out of forward, or p{remedy[1:]}"
+    raise ValueError(
+        f"Expected a net that computes in {working_copy.dtype}, found that it runs in "
+        f"{plain.dtype} alone: {cause}. {remedy}."
+    ) from error
 
 
 def _check_copy_on_few(net, working_copy, chunk, whole):

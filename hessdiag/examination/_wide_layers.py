@@ -7,7 +7,7 @@ import contextlib
 import numpy as np
 import torch
 
-from hessdiag.curvature.network import hooked, is_transformed, received_by, sample_indices
+from hessdiag.curvature.network import hooked, is_irregular, received_by, sample_indices
 from hessdiag.examination._task import Task
 from hessdiag.examination._wide_kernel import wide_kernel_statistics
 
@@ -65,7 +65,7 @@ def received_by_layers(problem):
 
     def note(module, args, kwargs, output):
         tensor = received_by(args, kwargs)
-        if isinstance(tensor, torch.Tensor) and not is_transformed(tensor):
+        if isinstance(tensor, torch.Tensor) and not is_irregular(tensor):
             for name in names[id(module)][1]:
                 found.setdefault(name, tensor.detach())
 

@@ -21,7 +21,7 @@ from hessdiag.curvature.network import (
     WorkingCopy,
     available_memory,
     hooked,
-    is_transformed,
+    is_irregular,
     received_by,
 )
 
@@ -58,7 +58,7 @@ def watching(
     recurrent = {} if recurrent is None else recurrent
 
     def record(module, args, kwargs, output):
-        if is_transformed((args, output)):
+        if is_irregular((args, output)):
             records[id(module)].append(None)
             return None
         if id(module) in recurrent:

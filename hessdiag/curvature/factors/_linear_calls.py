@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from hessdiag.curvature.factors._factor import Factor
 from hessdiag.curvature.factors._outer_factor import OuterFactor
-from hessdiag.curvature.network import is_transformed
+from hessdiag.curvature.network import is_irregular
 
 if TYPE_CHECKING:
     from hessdiag.curvature.network import Block
@@ -35,7 +35,7 @@ class LinearCalls:
     ----------
     calls : dict of str to list
         What every layer's weight was multiplied with, and what it gave, call by call; None for a
-        call with another bias, or within torch.func.
+        call with another bias, or of what is no array by itself.
     """
 
     def __init__(self, blocks: Sequence[Block]) -> None:
@@ -60,7 +60,7 @@ class LinearCalls:
             name, own_bias = self._names.get(id(weight), (None, None))
             if name is not None:
                 fits = own_bias is None or id(bias) == own_bias
-                fits = fits and not is_transformed((input, output))
+                fits = fits and not is_irregular((input, output))
                 self.calls[name].append((input.detach(), output) if fits else None)
             return output
 

@@ -9,8 +9,8 @@ from hessdiag.curvature.network._blocks import (
 from hessdiag.curvature.network._causes import (
     check_differentiable,
     check_left_alone,
-    explain_autocast,
     explain_failure,
+    under_autocast,
 )
 from hessdiag.curvature.network._checks import (
     UnfittedNetworkError,
@@ -35,7 +35,7 @@ from hessdiag.curvature.network._determinism import (
 from hessdiag.curvature.network._forward_pass import (
     entries_of_graph,
     hooked,
-    is_transformed,
+    is_irregular,
     received_by,
     run_and_note,
 )
@@ -106,14 +106,13 @@ __all__ = [
     "concatenate",
     "draw_seed",
     "entries_of_graph",
-    "explain_autocast",
     "explain_failure",
     "find_link",
     "first_graph_bytes",
     "flatten_outputs",
     "give_back_freed",
     "hooked",
-    "is_transformed",
+    "is_irregular",
     "lacks_second_derivatives",
     "load_chunks",
     "match_floats",
@@ -132,5 +131,6 @@ __all__ = [
     "send_one",
     "take",
     "tensors_of",
+    "under_autocast",
     "untouched_surroundings",
 ]

@@ -36,22 +36,21 @@ def check_differentiable(working_copy: WorkingCopy, X: Any, whole: bool = True) 
     ValueError
         If it fails, its outputs have no derivatives, or autocast is at work within it.
     """
-    device = working_copy.device.type
-    with _Autocast(device) as autocast:
-        try:
+    try:
+        with _Autocast(working_copy.device.type) as autocast:
             outputs = working_copy(X)
-        except Exception as error:
-            remedy = "Let forward do the same whether derivatives are recorded or not."
-            if "nference" in str(error):
-                remedy = (
-                    "Write torch.no_grad() instead of torch.inference_mode() where nothing is "
-                    "trained, and neither where something is."
-                )
-            raise ValueError(
-                "Expected a forward pass that derivatives can be taken of, found that it fails in "
-                f"{_failing_module(working_copy, X)} where they are recorded: "
-                f"{_first_line(error)}. {remedy}"
-            ) from error
+    except Exception as error:
+        remedy = "Let forward do the same whether derivatives are recorded or not."
+        if "nference" in str(error):
+            remedy = (
+                "Write torch.no_grad() instead of torch.inference_mode() where nothing is "
+                "trained, and neither where something is."
+            )
+        raise ValueError(
+            "Expected a forward pass that derivatives can be taken of, found that it fails in "
+            f"{_failing_module(working_copy, X)} where they are recorded: "
+            f"{_first_line(error)}. {remedy}"
+        ) from error
     if autocast.dtype is not None and working_copy.dtype != torch.float64:
         raise ValueError(_of_autocast(autocast, working_copy))
     sent = [t for t in tensors_of(outputs) if t.is_floating_point() or t.is_complex()]
@@ -137,8 +136,8 @@ def explain_failure(
     )
 
 
-def explain_autocast(working_copy: WorkingCopy, X: Any) -> str | None:
-    """Say that autocast is at work in a copy's forward pass.
+def under_autocast(working_copy: WorkingCopy, X: Any) -> torch.dtype | None:
+    """Find out whether a forward pass switches to another precision by itself.
 
     Parameters
     ----------
@@ -149,12 +148,12 @@ def explain_autocast(working_copy: WorkingCopy, X: Any) -> str | None:
 
     Returns
     -------
-    str or None
-        A message; None where it is not.
+    torch.dtype or None
+        The precision of torch.autocast within it; None where there is none.
     """
     with _Autocast(working_copy.device.type) as autocast, torch.no_grad():
         working_copy(X)
-    return None if autocast.dtype is None else _of_autocast(autocast, working_copy)
+    return autocast.dtype
 
 
 def explain_difference(net: NeuralNet, working_copy: WorkingCopy, X: Any, size: float) -> str:
@@ -200,17 +199,10 @@ class _Autocast(TorchFunctionMode):
         self.device, self.name, self.dtype = device, "", None
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
         if self.dtype is None and torch.is_autocast_enabled(self.device):
-            dtype = torch.get_autocast_dtype(self.device)
-            if any(t.dtype == dtype for t in tensors_of(result)) or _has_double(args):
-                self.name, self.dtype = getattr(func, "__name__", ""), dtype
-        return result
-
-
-def _has_double(args):
-    """Say whether a function was given numbers in float64, which autocast leaves as they are."""
-    return any(t.dtype == torch.float64 for t in tensors_of(args))
+            self.name = getattr(func, "__name__", "")
+            self.dtype = torch.get_autocast_dtype(self.device)
+        return func(*args, **(kwargs or {}))
 
 
 def _of_autocast(autocast, working_copy):

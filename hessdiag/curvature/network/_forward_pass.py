@@ -73,10 +73,11 @@ def received_by(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     return args[0] if args else kwargs.get("input", kwargs.get("x"))
 
 
-def is_transformed(tree: Any) -> bool:
-    """Say whether a tensor is one within torch.func: of one sample, or of one derivative, alone.
+def is_irregular(tree: Any) -> bool:
+    """Say whether a tensor is no array by itself: one within torch.func, or a nested one.
 
-    Such a tensor means nothing once the function that was transformed has ended.
+    The first kind, of one sample or of one derivative alone, means nothing once the function that
+    was transformed has ended.
 
     Parameters
     ----------
@@ -89,10 +90,10 @@ def is_transformed(tree: Any) -> bool:
         Whether any is one.
     """
     if isinstance(tree, torch.Tensor):
-        return torch._C._functorch.is_functorch_wrapped_tensor(tree)
+        return tree.is_nested or torch._C._functorch.is_functorch_wrapped_tensor(tree)
     if isinstance(tree, dict):
-        return any(is_transformed(value) for value in tree.values())
-    return isinstance(tree, (list, tuple)) and any(is_transformed(value) for value in tree)
+        return any(is_irregular(value) for value in tree.values())
+    return isinstance(tree, (list, tuple)) and any(is_irregular(value) for value in tree)
 
 
 def run_and_note(
@@ -134,7 +135,7 @@ def run_and_note(
         if tensors and tensors[0].ndim:
             axis = 1 if tensors[0].ndim > 2 and _is_channelled(module) else -1
             name = names[id(module)]
-            widths[name] = tensors[0].shape[axis]
+            widths[name] = tensors[0].size(axis)
             entries[name] = entries.get(name, 0) + tensors[0].numel() / max(1, chunk.n_samples)
 
     modules = [module for module in working_copy.modules() if module is not working_copy]

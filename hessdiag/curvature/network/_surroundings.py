@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 @contextlib.contextmanager
 def second_derivatives_named() -> Iterator[None]:
-    """Say so where torch has no second derivative of an operation.
+    """Say so where torch has no second derivative of an operation, or is given two precisions.
 
     Yields
     ------
@@ -24,18 +24,30 @@ def second_derivatives_named() -> Iterator[None]:
     Raises
     ------
     ValueError
-        With the operation that torch names.
+        With what torch says.
     """
     try:
         yield
     except RuntimeError as error:
-        if not lacks_second_derivatives(error):
-            raise
-        raise ValueError(
-            "Expected a net and a loss whose operations have second derivatives, found that torch "
-            f"has none: {str(error).splitlines()[0].rstrip('.')}. Replace the operation, or leave "
-            "out with layers=[...] what depends on it."
-        ) from error
+        said = str(error).splitlines()[0].rstrip(".") if str(error) else ""
+        if lacks_second_derivatives(error):
+            raise ValueError(
+                "Expected a net and a loss whose operations have second derivatives, found that "
+                f"torch has none: {said}. Replace the operation, or leave out with layers=[...] "
+                "what depends on it."
+            ) from error
+        if any(words in said for words in _OF_PRECISIONS):
+            raise ValueError(
+                "Expected a forward pass in one precision, found that it imposes one of its own on "
+                f"a part, by torch.autocast or by casts: {said}. Take these out of forward, and "
+                "write autocast around the steps of training; or pass dtype='float64', in which "
+                "autocast does nothing."
+            ) from error
+        raise
+
+
+# What torch says where precisions are mixed.
+_OF_PRECISIONS = ("the same dtype", "expected scalar type", "same data type")
 
 
 def lacks_second_derivatives(error: RuntimeError) -> bool:

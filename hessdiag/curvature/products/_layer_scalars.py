@@ -16,7 +16,7 @@ from hessdiag.curvature.network import (
     Block,
     WorkingCopy,
     hooked,
-    is_transformed,
+    is_irregular,
     match_floats,
     matches,
     owner_of,
@@ -349,11 +349,11 @@ def _record_calls(working_copy, modules, X):
     calls = {}
 
     def record(module, args, kwargs):
-        if is_transformed((args, kwargs)):
+        if is_irregular((args, kwargs)):
             raise ValueError(
                 "Expected layers that are called with whole batches, found that a "
-                f"{type(module).__name__} is called within torch.func (vmap, grad, jvp). Pass as "
-                "scalar one function of the net's output instead of a mapping."
+                f"{type(module).__name__} is called within torch.func (vmap, grad, jvp), or with a "
+                "nested tensor. Pass as scalar one function of the net's output, not a mapping."
             )
         # Copies: what was received may be worked on in place later.
         calls.setdefault(id(module), []).append((_copied(args), _copied(kwargs)))

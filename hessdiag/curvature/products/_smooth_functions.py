@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from hessdiag.curvature.network import is_transformed
+from hessdiag.curvature.network import is_irregular
 from hessdiag.curvature.products._kept_derivatives import (
     CrossEntropy,
     LogSoftmax,
@@ -49,7 +49,7 @@ def _is_traced(args):
     plain = type(first) in (torch.Tensor, torch.nn.Parameter) and not first.is_nested
     if not (plain and first.is_floating_point() and torch.is_grad_enabled()):
         return False
-    return first.requires_grad and not is_transformed(args)
+    return first.requires_grad and not is_irregular(args)
 
 
 def _record_pointwise(function, z, *args, inplace=False, **kwargs):
