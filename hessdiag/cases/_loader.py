@@ -137,8 +137,13 @@ def _other_parts(n_samples, size):
 
 
 def _same_samples(batches, again, others):
-    """Say whether samples are the same, up to rounding, in batches of others beside them."""
+    """Say whether samples are the same, up to rounding, in batches of others beside them.
+
+    Batches that do not have one row per sample cannot be compared, nor joined.
+    """
     if _samples_of(batches) == _samples_of(again):
+        return True
+    if not all(_rows(batch) for batch in batches + again):
         return True
     rows = [row for batch in batches for row in _rows(batch)]
     drawn = [row for batch in again for row in _rows(batch)]
@@ -267,13 +272,8 @@ def _drawn_of_iterable(loader):
     again = [loader.collate_fn([items[place] for place in part]) for part in parts]
     pads = len({_shapes(drawn) for drawn in first + again}) > 1
     whole = not loader.drop_last or len(items) % loader.batch_size == 0
-    if whole and not pads and _samples_of(first) != _samples_of(again):
-        rows, drawn = ([row for b in batches for row in _rows(b)] for batches in (first, again))
-        order = [place for part in parts for place in part]
-        if len(rows) != len(drawn) or not all(
-            _agree(rows[place], row) for place, row in zip(order, drawn)
-        ):
-            raise DrawError(_mixing(loader.collate_fn))
+    if whole and not pads and not _same_samples(first, again, parts):
+        raise DrawError(_mixing(loader.collate_fn))
     return first
 
 

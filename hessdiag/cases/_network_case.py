@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -15,6 +16,7 @@ from hessdiag.cases._module_net import inputs_of, net_around, targets_for
 from hessdiag.curvature import prepare
 from hessdiag.curvature.containers import plain_containers
 from hessdiag.curvature.network import (
+    OwnPrecisionError,
     check_data,
     check_net,
     module_attributes,
@@ -370,7 +372,8 @@ def check_case(
             "Wrap the net with its data: NetworkCase(net, X, y)."
         )
     with untouched_surroundings(None):
-        problem = prepare(
+        prepared = partial(
+            prepare,
             case.net,
             case.X,
             case.y,
@@ -379,5 +382,9 @@ def check_case(
             max_memory=max_memory,
             output=case.output,
         )
+        try:
+            problem = prepared()
+        except OwnPrecisionError:
+            problem = prepared(dtype="float64")
         problem.working_copy.reset()
     return case

@@ -99,6 +99,31 @@ def jittered(samples):
     return inputs + 0.1 * torch.rand(len(inputs), 1), targets
 
 
+def centred(samples):
+    """Take the batch's mean of every sample."""
+    inputs, targets = torch.utils.data.default_collate(samples)
+    return inputs - inputs.mean(0), targets
+
+
+def mixed(samples):
+    """Mix every sample with the one that follows it in the batch."""
+    inputs, targets = torch.utils.data.default_collate(samples)
+    return 0.7 * inputs + 0.3 * inputs.roll(1, 0), targets
+
+
+def of_next(samples):
+    """Give every sample the target of the one that follows it."""
+    inputs, targets = torch.utils.data.default_collate(samples)
+    return inputs, targets.roll(1, 0)
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Samples one after the other."""
+
+    def __iter__(self):
+        return iter(DATA)
+
+
 def few(samples):
     inputs, targets = zip(*samples)
     return torch.tensor(np.concatenate(inputs)), torch.tensor(targets)
@@ -229,6 +254,19 @@ BAD = {
     "loader, augmented": loader(("Augmented",), lambda: DataLoader(Augmented(), 5, shuffle=True)),
     "loader, augmented by collating": loader(
         ("second time",), lambda: DataLoader(DATA, 5, collate_fn=jittered)
+    ),
+    **{
+        f"loader that lets samples mix, {collate.__name__}, {len_} at once": loader(
+            (collate.__name__, "batches"),
+            lambda collate=collate, len_=len_: DataLoader(
+                DATA, len_, shuffle=True, collate_fn=collate
+            ),
+        )
+        for collate in (centred, mixed, of_next)
+        for len_ in (4, 99)
+    },
+    "stream that lets samples mix": loader(
+        ("centred", "batches"), lambda: DataLoader(Stream(), 4, collate_fn=centred)
     ),
     "loader, augmented stream": loader(("NoisyStream",), lambda: DataLoader(NoisyStream(), 5)),
     "loader that chooses samples": loader(

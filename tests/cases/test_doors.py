@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    default_collate,
+)
 
 import hessdiag as hd
 from hessdiag.testing import state_changes, surroundings_state
@@ -98,6 +107,60 @@ def test_what_a_loader_does_to_samples_is_noted():
     assert case.notes == ("The loader draws samples by weights; each is examined once.",)
     report = hd.load_reference_diagnoser().explain(case)
     assert report.notes[0] == case.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "words"),
+    [
+        (DistributedSampler(DATA, 2, 0), ("DistributedSampler", "10 of 20 samples", "epoch")),
+        (SubsetRandomSampler([3, 4, 11]), ("SubsetRandomSampler", "3 of 20 samples")),
+        (SequentialSampler(range(7)), ("7 of 20 samples",)),
+        (WeightedRandomSampler(np.arange(20) % 2, 9), ("by weights", "10 of 20")),
+    ],
+)
+def test_parts_of_a_data_set_are_noted(sampler, words):
+    case = hd.NetworkCase.from_loader(
+        make_module(), DataLoader(DATA, 7, sampler=sampler), loss=nn.CrossEntropyLoss()
+    )
+    (note,) = case.notes
+    assert all(word in note for word in words)
+    assert len(case.X) == int(note.partition(" of ")[0].rpartition(" ")[2])
+
+
+def collated(change):
+    def collate(samples):
+        x, y = default_collate(samples)
+        return change(x), y
+
+    return collate
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: 2 * x,
+        lambda x: x / x.norm(dim=1, keepdim=True),
+        # Rounds in another way, batch by batch.
+        lambda x: x @ torch.linalg.qr(torch.ones(4, 4) + torch.eye(4))[0],
+    ],
+)
+def test_what_is_done_to_each_sample_by_itself_is_no_fault(change):
+    collate = collated(change)
+    for size in (7, 64):
+        loader = DataLoader(DATA, size, shuffle=True, collate_fn=collate)
+        case = hd.NetworkCase.from_loader(make_module(), loader, loss=nn.CrossEntropyLoss())
+        torch.testing.assert_close(case.X, change(DATA.tensors[0]))
+        assert torch.equal(case.y, DATA.tensors[1])
+
+
+def test_samples_may_be_sorted_within_their_batches():
+    def collate(samples):
+        return default_collate(sorted(samples, key=lambda sample: float(sample[0][0])))
+
+    case = hd.NetworkCase.from_loader(
+        make_module(), DataLoader(DATA, 7, collate_fn=collate), loss=nn.CrossEntropyLoss()
+    )
+    assert sorted(case.X[:, 0].tolist()) == sorted(DATA.tensors[0][:, 0].tolist())
 
 
 class Augmented(Dataset):

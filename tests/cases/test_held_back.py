@@ -10,6 +10,8 @@ import torch
 from scipy import sparse
 from skorch import NeuralNetClassifier
 from skorch.dataset import Dataset, ValidSplit
+from skorch.helper import predefined_split
+from skorch.history import History
 from torch import nn
 
 import hessdiag as hd
@@ -67,11 +69,40 @@ def test_all_can_be_kept():
     assert "none was left out of the 30" in case.notes[0]
 
 
-@pytest.mark.parametrize("net", [fitted(train_split=None), fitted(max_epochs=0)])
-def test_nothing_is_left_out_where_nothing_was_held_back(net):
-    case = hd.NetworkCase(net, X, Y)
+def reloaded(tmp_path, **settings):
+    """A net that was saved and loaded, which has no history but by a file of its own."""
+    fitted().save_params(f_params=tmp_path / "params.pt", f_history=tmp_path / "history.json")
+    settings = {"train_split": ValidSplit(5), "verbose": 0} | settings
+    net = NeuralNetClassifier(Wide(), criterion=nn.CrossEntropyLoss, **settings).initialize()
+    net.load_params(f_params=tmp_path / "params.pt")
+    return net
+
+
+def test_nothing_is_left_out_where_nothing_was_held_back():
+    case = hd.NetworkCase(fitted(train_split=None), X, Y)
     assert case.X is X
     assert case.notes == ()
+
+
+def test_what_cannot_be_known_is_said(tmp_path):
+    for net in (reloaded(tmp_path), fitted(max_epochs=0)):
+        case = hd.NetworkCase(net, X, Y)
+        assert case.X is X
+        assert case.n_held_back == 0
+        assert "cannot be known" in case.notes[0]
+        assert hd.NetworkCase(net, X, Y, held_back="keep").notes == ()
+    other = Dataset(X[:5], Y[:5])
+    for split in (None, predefined_split(other)):
+        assert hd.NetworkCase(reloaded(tmp_path, train_split=split), X, Y).notes == ()
+    # With its history, it is known again.
+    net = reloaded(tmp_path)
+    net.load_params(f_history=tmp_path / "history.json")
+    assert hd.NetworkCase(net, X, Y).n_held_back == 6
+    # As of a history whose batches were left out.
+    net.history_ = History({k: v for k, v in row.items() if k != "batches"} for row in net.history_)
+    for row in net.history_:
+        row["batches"] = []
+    assert "cannot be known" in hd.NetworkCase(net, X, Y).notes[0]
 
 
 def test_the_part_that_was_trained_on_stays_whole():

@@ -7,6 +7,7 @@ from hessdiag.curvature.network._blocks import (
     select_blocks,
 )
 from hessdiag.curvature.network._causes import (
+    OwnPrecisionError,
     check_differentiable,
     check_left_alone,
     explain_failure,
@@ -87,6 +88,7 @@ __all__ = [
     "NotSeparableError",
     "OutputCurvature",
     "OutputHessiansTooLargeError",
+    "OwnPrecisionError",
     "Samples",
     "Scalar",
     "UnfittedNetworkError",

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 WRITTEN = 1e-2
 
 
+class OwnPrecisionError(ValueError):
+    """A forward pass does not compute in the precision that it is to compute in."""
+
+
 def check_differentiable(working_copy: WorkingCopy, X: Any, whole: bool = True) -> None:
     """Check that a forward pass runs where derivatives are recorded, and that they reach outputs.
 
@@ -34,10 +38,12 @@ def check_differentiable(working_copy: WorkingCopy, X: Any, whole: bool = True) 
     Raises
     ------
     ValueError
-        If it fails, its outputs have no derivatives, or autocast is at work within it.
+        If it fails, or its outputs have no derivatives.
+    OwnPrecisionError
+        If autocast is at work within it, which leaves float64 alone as it is.
     """
     try:
-        with _Autocast(working_copy.device.type) as autocast:
+        with Autocast(working_copy.device.type) as autocast:
             outputs = working_copy(X)
     except Exception as error:
         remedy = "Let forward do the same whether derivatives are recorded or not."
@@ -52,7 +58,7 @@ def check_differentiable(working_copy: WorkingCopy, X: Any, whole: bool = True) 
             f"{_first_line(error)}. {remedy}"
         ) from error
     if autocast.dtype is not None and working_copy.dtype != torch.float64:
-        raise ValueError(_of_autocast(autocast, working_copy))
+        raise OwnPrecisionError(_of_autocast(autocast, working_copy))
     sent = [t for t in tensors_of(outputs) if t.is_floating_point() or t.is_complex()]
     if whole and sent and not any(t.requires_grad for t in sent):
         raise ValueError(
@@ -151,7 +157,7 @@ def under_autocast(working_copy: WorkingCopy, X: Any) -> torch.dtype | None:
     torch.dtype or None
         The precision of torch.autocast within it; None where there is none.
     """
-    with _Autocast(working_copy.device.type) as autocast, torch.no_grad():
+    with Autocast(working_copy.device.type) as autocast, torch.no_grad():
         working_copy(X)
     return autocast.dtype
 
@@ -191,14 +197,22 @@ def explain_difference(net: NeuralNet, working_copy: WorkingCopy, X: Any, size: 
     )
 
 
-class _Autocast(TorchFunctionMode):
-    """Note the first function that is called under autocast, and its precision."""
+class Autocast(TorchFunctionMode):
+    """Note the first function that is called under autocast, and its precision.
 
-    def __init__(self, device):
+    Parameters
+    ----------
+    device : str
+        Type of the device that autocast is for.
+    """
+
+    def __init__(self, device: str) -> None:
         super().__init__()
-        self.device, self.name, self.dtype = device, "", None
+        self.device, self.name = device, ""
+        self.dtype: torch.dtype | None = None
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Look at one call, then let it go on."""
         if self.dtype is None and torch.is_autocast_enabled(self.device):
             self.name = getattr(func, "__name__", "")
             self.dtype = torch.get_autocast_dtype(self.device)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hessdiag.curvature.network._causes import explain_difference, under_autocast
+from hessdiag.curvature.network._causes import Autocast, explain_difference
 from hessdiag.curvature.network._checks import module_attributes, tensors_of
 from hessdiag.curvature.network._functions import OF_MODULES, containers_of
 from hessdiag.curvature.network._precision import casts, in_precision, match_floats
@@ -41,12 +41,15 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
     if not all(_can_be_put_back(part) for part in _parts(net)):
         # What a pass may leave there could not be undone: the original is not run.
         return
+    first = next(iter(_parameters(net).values()))
     try:
-        expected = _run_original(net, X)
+        with Autocast(first.device.type) as autocast:
+            expected = _run_original(net, X)
     except Exception:
         # As where the original lies on a device that is not there; the copy has run.
         return
-    imposes = any(casts(tensor) for tensor in tensors_of(outputs))
+    # Of its own accord, which the copy may do without.
+    imposes = any(casts(tensor) for tensor in tensors_of(outputs)) or autocast.dtype is not None
     for own, other in zip(tensors_of(outputs), tensors_of(expected)):
         own = own.detach().to(device=other.device)
         if own.shape != other.shape or not (own.is_floating_point() or own.is_complex()):
@@ -58,8 +61,6 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
         tolerance = 0.1 if half or imposes else 1e-3
         if (own - other).norm() > tolerance * (1e-30 + other.norm()):
             size = float((own - other).norm() / other.norm())
-            if size < 0.1 and under_autocast(working_copy, X):
-                continue  # the copy does without
             raise ValueError(explain_difference(net, working_copy, X, size))
 
 
