@@ -214,6 +214,6 @@ BAD = {
             module, ("one precision", "torch.autocast", "torch.bfloat16", "float64"), door
         )
         for module in (CastUnderAutocast, DeepAutocast)
-        for door in (hd.layer_spectra, hd.layer_traces, hd.examine)
+        for door in (hd.layer_spectra, hd.layer_traces)
     },
 }
