@@ -220,7 +220,7 @@ def _check_runs_as_it_is(net, working_copy, chunk, error):
     imposed, remedy = under_autocast(plain, X), "Pass dtype=None to follow the net"
     if imposed is not None:
         cause = f"{cause}; it has a precision of its own, {imposed} under torch.autocast"
-        remedy = f"Take torch.autocast and casts out of forward, or p{remedy[1:]}"
+        remedy = "Take torch.autocast and casts out of forward"
     raise ValueError(
         f"Expected a net that computes in {working_copy.dtype}, found that it runs in "
         f"{plain.dtype} alone: {cause}. {remedy}."

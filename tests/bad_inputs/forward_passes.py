@@ -211,7 +211,10 @@ BAD = {
     ),
     **{
         f"{module.__name__}, {door.__name__}": of(
-            module, ("one precision", "torch.autocast", "torch.bfloat16", "float64"), door
+            module,
+            ("one precision", "torch.autocast", "torch.bfloat16", "dtype='float64'"),
+            door,
+            dtype="float32",
         )
         for module in (CastUnderAutocast, DeepAutocast)
         for door in (hd.layer_spectra, hd.layer_traces)
