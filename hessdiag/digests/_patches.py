@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
+from pathlib import Path
 
 import torch
 
@@ -27,6 +28,8 @@ _CALLED_BY_ALL = (
     "torch._C._linalg",
     "torch._C._fft",
 )
+# Where torch's compiler wraps functions of torch, when it is first used.
+_COMPILER = (("torch", "_compile.py"), ("_dynamo", "eval_frame.py"), ("_dynamo", "decorators.py"))
 _BUILT_IN = (
     types.BuiltinFunctionType,
     types.MethodDescriptorType,
@@ -77,6 +80,7 @@ def _by_path(name):
 def _feed_others(digester, place, content):
     """Take in what in a namespace is the user's, or has another name than its place."""
     for name, value in sorted(content.items()):
+        value = _as_written(value)
         if isinstance(value, types.FunctionType):
             if origin_of_file(value.__code__.co_filename) is None:
                 digester.put("patch", f"{place}.{name}")
@@ -89,6 +93,18 @@ def _feed_others(digester, place, content):
         elif _is_foreign(value):
             digester.put("patch", f"{place}.{name}")
             digester.feed(value, name)
+
+
+def _as_written(value):
+    """Return a function without what torch's compiler puts around it when it is first used."""
+    while (
+        isinstance(value, types.FunctionType)
+        and Path(value.__code__.co_filename).parts[-2:] in _COMPILER
+        and hasattr(value, "__wrapped__")
+        and origin_of_file(value.__code__.co_filename) is not None
+    ):
+        value = value.__wrapped__
+    return value
 
 
 def _is_foreign(value):

@@ -63,3 +63,10 @@ def test_mocks_have_no_digest(case, monkeypatch):
     monkeypatch.setattr(torch, "relu", mock.MagicMock())
     with pytest.raises(NotDigestibleError):
         case.digest()
+
+
+def test_what_the_compiler_wraps_is_no_patch():
+    before = make_case().digest()
+    module = torch.compile(torch.nn.Linear(2, 2), backend="eager")
+    module(torch.ones(1, 2))
+    assert make_case().digest() == before
