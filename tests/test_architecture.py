@@ -70,6 +70,7 @@ def files_entered(call):
     return list(entered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("walk", WALKS)
 def test_a_call_passes_through_the_rooms_in_order(walk):
     if walk == "layer_spectra":

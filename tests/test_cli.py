@@ -93,6 +93,7 @@ def test_mistake_in_a_process_of_its_own(tmp_path):
     assert_explained(hessdiag("diagnose", tmp_path / "nowhere"), "nowhere", "save_case")
 
 
+@pytest.mark.slow
 def test_diagnose_writes_everything(folders, small_diagnoser, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     page, figures, content = tmp_path / "r.html", tmp_path / "figures", tmp_path / "r.json"
@@ -210,6 +211,7 @@ def test_folder_that_is_no_case(folders, tmp_path, small_diagnoser, capsys):
     assert "parameters.safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REFERENCE.is_file(), reason="the reference table is not built yet")
 def test_diagnose_with_the_shipped_table(folders, tmp_path):
     content = tmp_path / "r.json"

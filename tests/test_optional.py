@@ -33,6 +33,7 @@ assert not EXTRAS & set(sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_all_packages_are_imported_without_extras():
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", BARE], capture_output=True, text=True, check=False

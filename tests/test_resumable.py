@@ -20,6 +20,7 @@ def save(item, folder):
     write_atomically(folder / "done" / f"{item}.txt", str(item).encode())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_every_item_is_saved(tmp_path, n_jobs):
     pytest.importorskip("tqdm")

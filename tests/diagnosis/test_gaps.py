@@ -79,6 +79,7 @@ def test_the_reference_keeps_its_answers():
     np.testing.assert_array_equal(owners, np.arange(300))
 
 
+@pytest.mark.slow
 def test_the_less_is_measured_the_less_is_known(diagnoser, table):
     families = ["loo", "noise", "alignment", "attainable", "between", "scale"]
     tables = [without(table, *families[:n]) for n in range(len(families) + 1)]
@@ -103,6 +104,7 @@ def test_the_less_is_measured_the_less_is_known(diagnoser, table):
     assert (np.ptp(intervals[1], axis=-1) >= 0).all()
 
 
+@pytest.mark.slow
 def test_a_report_says_what_is_missing_and_advises_nothing(diagnoser, table, examination):
     gapped = without(table, "between", "loo", "context")
     report = explain_table(diagnoser, gapped, examination)
@@ -125,6 +127,7 @@ def test_a_report_says_what_is_missing_and_advises_nothing(diagnoser, table, exa
     assert not set(shown) & set(report.missing)
 
 
+@pytest.mark.slow
 def test_little_that_is_missing_is_said_beside_a_diagnosis(diagnoser, table, examination):
     report = explain_table(diagnoser, without(table, "noise"), examination)
     assert report.answer in diagnoser.classes_

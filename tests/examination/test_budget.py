@@ -91,6 +91,7 @@ def test_a_case_over_budget_ends_in_time_and_says_what_is_less():
         assert less[name].ggn_spectrum.trace == pytest.approx(expected, rel=0.5)
 
 
+@pytest.mark.slow
 def test_outputs_that_are_many(monkeypatch):
     X = RNG.normal(size=(48, 1, 40, 40)).astype("float32")
     net = NeuralNet(Pixels(), criterion=nn.MSELoss, train_split=None, verbose=0).initialize()
@@ -119,6 +120,7 @@ def test_what_is_no_time_is_refused(max_time):
         hd.examine(case.net, case.X, case.y, max_time=max_time)
 
 
+@pytest.mark.slow
 def test_a_report_says_what_is_less():
     case = hd.NetworkCase(*encoder(), name="slow")
     spectra = hd.LayerSpectra(method="lanczos", max_time=1e-3)

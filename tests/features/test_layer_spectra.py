@@ -28,6 +28,7 @@ from hessdiag.features import (
 from hessdiag.testing import make_case
 
 
+@pytest.mark.slow
 def test_grid_search_examines_each_network_once(nine_cases):
     cases, y = nine_cases
     pipeline = make_pipeline(
@@ -329,6 +330,7 @@ def test_keys_of_kept_examinations_stay_as_they_were():
     assert list(_kept_examinations._KEPT) == [expected]
 
 
+@pytest.mark.slow
 def test_networks_of_all_kinds_of_sickness_stand_in_one_list():
     def case_of(n_outputs, y, criterion, net_class=NeuralNet, n_samples=None, ending=None):
         torch.manual_seed(0)

@@ -123,6 +123,7 @@ def html(reports, report_factory):
     return render_html([*reports, deep], title="Four networks")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "scheme"), [(1280, "light"), (1280, "dark"), (400, "light")], ids=str
 )
@@ -143,6 +144,7 @@ def test_page_is_legible(html, tmp_path, width, scheme):
         assert found["wide"] == 0
 
 
+@pytest.mark.slow
 def test_browser_draws_the_page(html, tmp_path):
     path = tmp_path / "report.html"
     path.write_text(html, encoding="utf-8")

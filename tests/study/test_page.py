@@ -440,6 +440,7 @@ def test_numbers_in_words():
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium on the PATH")
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (400, "light")])
 def test_page_is_legible(study_html, browser, tmp_path, width, scheme):

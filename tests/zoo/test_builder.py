@@ -68,6 +68,7 @@ def test_killed_build_resumes(tmp_path):
         assert path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_resumed_network_equals_the_uninterrupted_one(small_zoo, small_recipes):
     recipe = small_recipes[3]
     net, record = train_recipe(recipe)
