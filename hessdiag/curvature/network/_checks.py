@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -294,6 +295,30 @@ def tensors_of(tree: object) -> list[torch.Tensor]:
     if isinstance(tree, (list, tuple)):
         return [t for value in tree for t in tensors_of(value)]
     return []
+
+
+def graph_nodes(tree: object) -> Iterator[Any]:
+    """Go through the graph that recorded how tensors came about.
+
+    Parameters
+    ----------
+    tree : object
+        Tensors, in dicts, lists and tuples.
+
+    Yields
+    ------
+    Node
+        Each of the graph's nodes once, from the tensors on.
+    """
+    pending = [t.grad_fn for t in tensors_of(tree) if t.grad_fn is not None]
+    seen = set(pending)
+    while pending:
+        node = pending.pop()
+        yield node
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                pending.append(following)
 
 
 def _finite(tensor):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hessdiag.curvature.network._causes import Autocast, explain_difference
-from hessdiag.curvature.network._checks import module_attributes, tensors_of
+from hessdiag.curvature.network._checks import graph_nodes, module_attributes, tensors_of
 from hessdiag.curvature.network._functions import OF_MODULES, containers_of
 from hessdiag.curvature.network._precision import casts, in_precision, match_floats
 
@@ -144,8 +144,8 @@ def check_leaves(working_copy: WorkingCopy, outputs: Any, what: str) -> None:
     ValueError
         If a parameter of the original was taken.
     """
-    for leaf in _leaves(outputs):
-        name = working_copy.originals.get(id(leaf))
+    for node in graph_nodes(outputs):
+        name = working_copy.originals.get(id(getattr(node, "variable", None)))
         if name is not None:
             raise ValueError(
                 f"Expected a net that a copy can stand for, found that {what} takes {name!r} of "
@@ -153,21 +153,6 @@ def check_leaves(working_copy: WorkingCopy, outputs: Any, what: str) -> None:
                 "holds a module or a parameter. Write it as a method that reaches them through "
                 "self."
             )
-
-
-def _leaves(outputs):
-    """Yield the leaves that outputs depend on, by their graph."""
-    pending = [t.grad_fn for t in tensors_of(outputs) if t.grad_fn is not None]
-    seen = set(pending)
-    while pending:
-        node = pending.pop()
-        leaf = getattr(node, "variable", None)
-        if leaf is not None:
-            yield leaf
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                seen.add(following)
-                pending.append(following)
 
 
 def _run_original(net, X):

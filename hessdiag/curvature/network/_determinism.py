@@ -45,10 +45,12 @@ def check_deterministic(working_copy: WorkingCopy, chunk: Chunk, outputs: Any) -
     ValueError
         If what it sends now is different; the error names the first layer where it is.
     """
+    before = generator_states()
     with torch.no_grad():
         again = working_copy(chunk.X)
+    moved = generator_states() != before
     if all(_are_same(a, b) for a, b in zip(tensors_of(outputs), tensors_of(again))):
-        if not draws(lambda: working_copy(chunk.X)):
+        if not (moved and draws(lambda: working_copy(chunk.X))):
             return
         raise ValueError(
             "Expected a net that draws no random numbers in evaluation mode, found that its "
@@ -74,11 +76,11 @@ def draws(run: Callable[[], Any]) -> bool:
     bool
         Whether generators move, and to other states from other seeds.
     """
-    start = _states()
+    start = generator_states()
     try:
         with torch.no_grad():
             run()
-            if _states() == start:
+            if generator_states() == start:
                 return False
             ends = []
             for seed in (1, 2):
@@ -86,7 +88,7 @@ def draws(run: Callable[[], Any]) -> bool:
                 np.random.seed(seed)  # noqa: NPY002
                 random.seed(seed)
                 run()
-                ends.append(_states())
+                ends.append(generator_states())
         return ends[0] != ends[1]
     except Exception:
         return False
@@ -96,10 +98,16 @@ def draws(run: Callable[[], Any]) -> bool:
         random.setstate(start[2])
 
 
-def _states():
-    """Read the states of the generators of torch, numpy and Python, as what can be compared."""
+def generator_states() -> tuple[Any, ...]:
+    """Read the states of the generators of torch, numpy and Python, as what can be compared.
+
+    Returns
+    -------
+    tuple
+        Another one once one of them has moved.
+    """
     kind, keys, *others = np.random.get_state()  # noqa: NPY002
-    numpy_state = (kind, tuple(keys.tolist()), *others)
+    numpy_state = (kind, tuple(np.asarray(keys).tolist()), *others)
     return torch.get_rng_state().numpy().tobytes(), numpy_state, random.getstate()
 
 

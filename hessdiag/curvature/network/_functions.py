@@ -94,11 +94,11 @@ def _bound_function(function, memo, made):
     if id(function) in made:
         return made[id(function)]
     globals_, named = function.__globals__, {}
-    if str(globals_.get("__name__")).partition(".")[0] not in _LIBRARIES:
+    if not _is_of_library(function):
         named = {
-            name: globals_[name]
-            for name in _names_in(function.__code__)
-            if name in globals_ and _leads_to_copied(globals_[name], memo, globals_, {id(function)})
+            name: value
+            for name, value in _globals_read(function).items()
+            if _leads_to_copied(value, memo, globals_, {id(function)})
         }
     held = function.__closure__ or function.__defaults__ or function.__kwdefaults__
     if not (held or named):
@@ -143,6 +143,17 @@ def bound_value(value: Any, memo: dict[int, Any], made: dict[int, Any]) -> Any:
     return _counterpart(value, memo, made) if _reaches(value, memo, set()) else value
 
 
+def _is_of_library(function):
+    """Say whether a function is one of those libraries that read nothing of a user's."""
+    return str(function.__globals__.get("__name__")).partition(".")[0] in _LIBRARIES
+
+
+def _globals_read(function):
+    """Map the names that a function may look up among its globals to what stands there."""
+    globals_ = function.__globals__
+    return {name: globals_[name] for name in _names_in(function.__code__) if name in globals_}
+
+
 def _names_in(code):
     """Collect the names that code, and functions within it, may look up among its globals."""
     names = set(code.co_names)
@@ -178,9 +189,8 @@ def _reaches(value, memo, seen):
         return True
     globals_ = value.__globals__
     return any(
-        _leads_to_copied(globals_[name], memo, globals_, {id(value)})
-        for name in _names_in(value.__code__)
-        if name in globals_
+        _leads_to_copied(named, memo, globals_, {id(value)})
+        for named in _globals_read(value).values()
     )
 
 
@@ -197,9 +207,7 @@ def _leads_to_copied(value, memo, globals_, seen):
         return False
     seen.add(id(value))
     return any(
-        _leads_to_copied(globals_[name], memo, globals_, seen)
-        for name in _names_in(value.__code__)
-        if name in globals_
+        _leads_to_copied(named, memo, globals_, seen) for named in _globals_read(value).values()
     )
 
 
@@ -238,11 +246,9 @@ def _collect(value, found, seen):
         for cell in value.__closure__ or ():
             with contextlib.suppress(ValueError):
                 _collect(cell.cell_contents, found, seen)
-        globals_ = value.__globals__
-        if str(globals_.get("__name__")).partition(".")[0] in _LIBRARIES:
+        if _is_of_library(value):
             return
-        for name in _names_in(value.__code__) & globals_.keys():
-            named = globals_[name]
+        for named in _globals_read(value).values():
             if type(named) in _CONTAINERS and len(named) <= MOST_ITEMS:
                 found[id(named)] = named
     elif isinstance(value, functools.partial):

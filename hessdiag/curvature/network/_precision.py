@@ -8,6 +8,8 @@ import torch
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
+from hessdiag.curvature.network._checks import graph_nodes
+
 
 def in_precision(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Bring a tensor to a precision: real numbers, or complex ones of two such; others stay.
@@ -88,17 +90,7 @@ def casts(value: torch.Tensor) -> bool:
     bool
         Whether something on the way was brought to another type.
     """
-    pending = [] if value.grad_fn is None else [value.grad_fn]
-    seen = set(pending)
-    while pending:
-        node = pending.pop()
-        if node.name() == "ToCopyBackward0":
-            return True
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                seen.add(following)
-                pending.append(following)
-    return False
+    return any(node.name() == "ToCopyBackward0" for node in graph_nodes(value))
 
 
 def make_parameters_real(module: torch.nn.Module) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from hessdiag.curvature.network._checks import tensors_of
 from hessdiag.curvature.network._copy_check import check_leaves
-from hessdiag.curvature.network._determinism import draws
+from hessdiag.curvature.network._determinism import draws, generator_states
 from hessdiag.curvature.network._loss_inputs import LossInputError, LossInputs
 from hessdiag.curvature.network._precision import match_floats
 from hessdiag.curvature.network._sent_outputs import leaves_of
@@ -102,11 +102,12 @@ class Scalar:
             is given, or if one of torch's own losses is given what does not suit it.
         """
         leaves = leaves_of(outputs)
-        given = LossInputs(leaves, y)
+        given, before = LossInputs(leaves, y), generator_states()
         with warnings.catch_warnings(), torch.enable_grad(), given:
             # A loss that leaves torch is refused below.
             warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
             value = self(leaves, y, X)
+        moved = generator_states() != before
         self.functions, self.ignore_index = tuple(given.functions), given.ignore_index
         if not isinstance(value, torch.Tensor) or value.ndim:
             found = (
@@ -132,7 +133,7 @@ class Scalar:
         if not torch.isfinite(value):
             raise ValueError(self._why_not_finite(outputs, value))
         check_leaves(self.working_copy, value, f"the loss {self.name}")
-        if draws(lambda: self(outputs, y, X)):
+        if moved and draws(lambda: self(outputs, y, X)):
             raise ValueError(
                 f"Expected a loss that draws no random numbers, found that {self.name} does. Take "
                 "them out, or draw them once, as part of the data."
