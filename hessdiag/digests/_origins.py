@@ -44,6 +44,11 @@ def origin_of_file(path):
     return place if place is None or place == STANDARD else _signature(place)
 
 
+def is_installed(path):
+    """Say whether a file has an origin, without asking which."""
+    return _place(path) is not None
+
+
 def origin_of_module(module):
     """Where a module was installed from, or None for one of the user's."""
     path = getattr(module, "__file__", None)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from hessdiag.digests._origins import (
+    is_installed,
     origin_of_class,
     origin_of_file,
     package_of,
@@ -35,6 +36,8 @@ _BUILT_IN = (
     types.MethodDescriptorType,
     types.WrapperDescriptorType,
 )
+# What is most of a namespace besides functions, and is nobody's patch.
+_PLAIN = {types.ModuleType, types.NoneType, bool, int, float, str, tuple, list, dict, set}
 
 
 def feed_patches_of_all(digester):
@@ -82,9 +85,11 @@ def _by_path(name):
 def _feed_others(digester, place, content):
     """Take in what in a namespace is the user's, or has another name than its place."""
     for name, value in sorted(content.items()):
+        if type(value) in _PLAIN:
+            continue
         value = _as_written(value)
         if isinstance(value, types.FunctionType):
-            if origin_of_file(value.__code__.co_filename) is None:
+            if not is_installed(value.__code__.co_filename):
                 digester.put("patch", f"{place}.{name}")
                 digester.feed(value, name)
             elif (code := value.__code__).co_name != name:
@@ -101,8 +106,8 @@ def _as_written(value):
     """Return a function without what torch's compiler puts around it when it is first used."""
     while (
         isinstance(value, types.FunctionType)
-        and Path(value.__code__.co_filename).parts[-2:] in _COMPILER
         and hasattr(value, "__wrapped__")
+        and Path(value.__code__.co_filename).parts[-2:] in _COMPILER
         and origin_of_file(value.__code__.co_filename) is not None
     ):
         value = value.__wrapped__
