@@ -142,12 +142,16 @@ def _values_at(evolution, order, time):
 
 def _rank_correlations(matrix, y, given, codes, scope, random_state):
     """Correlations of each column with y, plain and given the third, as two dicts a column."""
-    results = []
+    results, others = [], {}
     for column in matrix.T:
         kept = np.isfinite(column) & np.isfinite(y) & np.isfinite(given)
         whole = np.isin(codes, np.setdiff1d(codes, codes[~kept]))
         groups = np.unique(codes[whole], return_inverse=True)[1]
-        ranks = [centred_ranks(v[whole], groups, scope) for v in (column, y, given)]
+        # Most columns are whole where the others are: these two are ranked once.
+        key = whole.tobytes()
+        if key not in others:
+            others[key] = [centred_ranks(v[whole], groups, scope) for v in (y, given)]
+        ranks = [centred_ranks(column[whole], groups, scope), *others[key]]
         sizes = {"n_experiments": int(whole.sum()), "n_data_sets": len(np.unique(groups))}
         sums = sums_by_group(*ranks, groups)
         results.append(
