@@ -122,7 +122,7 @@ def main(network, activation, several):
     for warm in ({}, {"method": "lanczos", "n_lanczos_steps": 3}):
         layer_spectra(net, X[few], y[few], **warm)
     if any("max_gram_size" in settings for settings in several):
-        examine(net, X, y, max_gram_size=50)
+        examine(net, X[few], y[few], max_gram_size=50)
     print(json.dumps([measure(net, X, y, settings) for settings in several]))
 
 
