@@ -93,7 +93,16 @@ class Trial:
         X : list
             The same cases, or their examinations.
         """
-        return list(cases) if self.takes == "cases" else LayerSpectra().transform(list(cases))
+        if self.takes == "cases":
+            return list(cases)
+        return [
+            self._examined.get(id(case)) or LayerSpectra().transform([case])[0] for case in cases
+        ]
+
+    @functools.cached_property
+    def _examined(self):
+        """Examinations of all cases, by the identity of the case: they never change."""
+        return dict(zip(map(id, self.cases), LayerSpectra().transform(self.cases), strict=True))
 
     @property
     def X(self):

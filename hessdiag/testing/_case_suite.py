@@ -112,9 +112,9 @@ def check_case_estimator(
 
     Examples
     --------
-    >>> from hessdiag import LayerSpectra
+    >>> from hessdiag import SpectralFeatures
     >>> from hessdiag.testing import check_case_estimator
-    >>> results = check_case_estimator(LayerSpectra())
+    >>> results = check_case_estimator(SpectralFeatures(), takes="examinations")
     >>> sorted({result.status for result in results})
     ['not applicable', 'passed']
     """
