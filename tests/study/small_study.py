@@ -8,15 +8,15 @@ from hessdiag.study import StudyDesign
 
 _quick = StudyDesign.quick()
 
-#: A regression on a table and classes of images, with a third of the steps and of the samples.
+#: A regression on a table and classes of images, with few steps and samples.
 SMALL = replace(
     _quick,
     data_sets=("vehicle", "optdigits"),
-    n_train=100,
-    n_steps=64,
-    max_gram_size=100,
-    dense_limit=60,
-    n_coupling_probes=10,
+    n_train=40,
+    n_steps=16,
+    max_gram_size=40,
+    dense_limit=30,
+    n_coupling_probes=5,
 )
 
 
