@@ -80,3 +80,19 @@ def small_zoo(tmp_path_factory, small_recipes):
     table = folder / "table.npz"
     summary = build_zoo(small_recipes, folder, table, {"command": "test"}, n_jobs=1, progress=False)
     return SimpleNamespace(folder=folder, table=table, summary=summary, store=ZooStore(folder))
+
+
+@pytest.fixture(scope="session")
+def reference_zoo():
+    """The reference zoo: read only."""
+    from hessdiag.zoo import load_reference_zoo
+
+    return load_reference_zoo()
+
+
+@pytest.fixture(scope="session")
+def reference_diagnoser():
+    """The diagnoser that is fitted on the reference zoo, which takes seconds: read only."""
+    from hessdiag.zoo import load_reference_diagnoser
+
+    return load_reference_diagnoser()

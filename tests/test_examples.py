@@ -50,9 +50,8 @@ def test_demo_keeps_its_promises(tmp_path):
     assert all(float(after) < float(before) for before, after in losses)
 
 
-def test_demo_data_set_is_in_no_reference():
-    import hessdiag as hd
+def test_demo_data_set_is_in_no_reference(reference_zoo):
     from hessdiag.zoo import DEMO_DATASET, list_datasets
 
-    assert DEMO_DATASET not in hd.load_reference_zoo().groups
+    assert DEMO_DATASET not in reference_zoo.groups
     assert DEMO_DATASET not in list_datasets()

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from hessdiag.moved import moved_names, renamed_keyword
-from hessdiag.zoo import load_reference_zoo, make_recipes
+from hessdiag.zoo import make_recipes
 
 MOVED = {
     "hessdiag.curvature": (
@@ -84,8 +84,8 @@ def test_grids_of_networks_are_known_by_their_old_name():
     assert {warning.filename for warning in caught} == {__file__}
 
 
-def test_grids_of_the_reference_are_known_by_their_old_name():
-    columns = load_reference_zoo().columns
+def test_grids_of_the_reference_are_known_by_their_old_name(reference_zoo):
+    columns = reference_zoo.columns
     assert "group" not in columns
     with pytest.warns(FutureWarning, match="Expected grid as column of the table") as caught:
         assert columns["group"] is columns["grid"]

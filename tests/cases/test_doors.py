@@ -101,11 +101,11 @@ def test_a_loader_does_not_draw_from_the_global_generators():
 
 
 @pytest.mark.slow
-def test_what_a_loader_does_to_samples_is_noted():
+def test_what_a_loader_does_to_samples_is_noted(reference_diagnoser):
     loader = DataLoader(DATA, 7, sampler=WeightedRandomSampler(np.ones(20), 9))
     case = hd.NetworkCase.from_loader(make_module(), loader, loss=nn.CrossEntropyLoss())
     assert case.notes == ("The loader draws samples by weights; each is examined once.",)
-    report = hd.load_reference_diagnoser().explain(case)
+    report = reference_diagnoser.explain(case)
     assert report.notes[0] == case.notes[0]
 
 

@@ -41,13 +41,13 @@ def fitted(X=X, y=Y, **settings):
 
 
 @pytest.mark.slow
-def test_it_is_left_out_and_said():
+def test_it_is_left_out_and_said(reference_diagnoser):
     case = hd.NetworkCase(fitted(), X, Y, name="mine")
     np.testing.assert_array_equal(case.X, X[~HELD])
     np.testing.assert_array_equal(case.y, Y[~HELD])
     assert case.n_held_back == 6
     assert "24 samples and 6 held back" in repr(case)
-    report = hd.load_reference_diagnoser().explain(case)
+    report = reference_diagnoser.explain(case)
     assert "6 of 30 samples" in report.notes[0]
     assert report.examination.context["n_samples"] == 24
 

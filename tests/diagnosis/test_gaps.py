@@ -37,8 +37,8 @@ def without(table, *families):
 
 
 @pytest.fixture(scope="module")
-def diagnoser():
-    return hd.load_reference_diagnoser()
+def diagnoser(reference_diagnoser):
+    return reference_diagnoser
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,8 @@ def test_gaps_are_filled_by_the_nearest_network_of_each_group():
     assert means.tolist() == [[1.0], [3.0]]
 
 
-def test_the_reference_keeps_its_answers():
-    zoo = hd.load_reference_zoo()
+def test_the_reference_keeps_its_answers(reference_zoo):
+    zoo = reference_zoo
     model = TableDiagnoser().fit(zoo.data[:300], zoo.target[:300], groups=zoo.groups[:300])
     assert np.isnan(zoo.data[:300]).any()
     assert not model.missing_share(zoo.data[:300]).any()
@@ -173,9 +173,10 @@ def test_a_few_statistics_that_are_not_defined_are_no_news():
 
 
 @pytest.mark.slow
-def test_the_command_says_what_is_missing(tmp_path, capsys):
+def test_the_command_says_what_is_missing(diagnoser, tmp_path, capsys, monkeypatch):
     import json
 
+    monkeypatch.setattr("hessdiag.zoo.load_reference_diagnoser", lambda: diagnoser)
     case = make_case(n_samples=6, name="few")
     hd.save_case(case, tmp_path / "few")
     found = tmp_path / "found.json"

@@ -121,12 +121,11 @@ def test_what_is_no_time_is_refused(max_time):
 
 
 @pytest.mark.slow
-def test_a_report_says_what_is_less():
+def test_a_report_says_what_is_less(reference_diagnoser):
     case = hd.NetworkCase(*encoder(), name="slow")
     spectra = hd.LayerSpectra(method="lanczos", max_time=1e-3)
-    diagnoser = hd.load_reference_diagnoser()
     (examination,) = spectra.fit_transform([case])
-    report = diagnoser.explain(examination)
+    report = reference_diagnoser.explain(examination)
     (note,) = [note for note in report.notes if "max_time" in note]
     left_out = examination.context["left_out"]
     assert note.startswith(f"To keep within the time of 0.001 seconds: {left_out}. ")

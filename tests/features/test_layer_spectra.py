@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -331,7 +332,7 @@ def test_keys_of_kept_examinations_stay_as_they_were():
 
 
 @pytest.mark.slow
-def test_networks_of_all_kinds_of_sickness_stand_in_one_list():
+def test_networks_of_all_kinds_of_sickness_stand_in_one_list(reference_diagnoser):
     def case_of(n_outputs, y, criterion, net_class=NeuralNet, n_samples=None, ending=None):
         torch.manual_seed(0)
         parts = [nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, n_outputs)]
@@ -355,8 +356,8 @@ def test_networks_of_all_kinds_of_sickness_stand_in_one_list():
         case_of(1, numbers.ravel(), nn.MSELoss),
         case_of(1, np.sign(numbers), nn.BCEWithLogitsLoss),
     ]
-    diagnoser = hd.load_reference_diagnoser()
-    diagnoser.spectra_.set_params(on_error="warn")
+    diagnoser = copy.copy(reference_diagnoser)
+    diagnoser.spectra_ = clone(diagnoser.spectra_).set_params(on_error="warn")
     with np.errstate(all="raise"), pytest.warns(SkippedCaseWarning, match="was skipped"):
         answers = diagnoser.predict([*sound, *sick])
     assert set(answers[len(sound) :]) == {"not examined"}

@@ -22,7 +22,6 @@ from hessdiag.cli import main
 from hessdiag.features import LayerTable
 from hessdiag.study import StudyDesign, StudyTables, run_study
 from hessdiag.study.tables import PLACES, REGIMES
-from hessdiag.zoo import load_reference_diagnoser
 
 TABLES = [field.name for field in fields(StudyTables) if field.name != "about"]
 COMMAND = ["study", "--quick", "--n-jobs", "2", "--out"]
@@ -204,13 +203,13 @@ def round_to(share):
 
 
 @pytest.mark.slow
-def test_the_diagnosis_is_that_of_the_shipped_diagnoser(studies, tables):
+def test_the_diagnosis_is_that_of_the_shipped_diagnoser(studies, tables, reference_diagnoser):
     examined = [
         json.loads((studies.whole / "parts" / "runs" / f"{recipe}.json").read_text())
         for recipe in tables.experiments["recipe"]
     ]
     measures = [LayerTable.from_json(found["reference_table"]) for found in examined]
-    diagnoser = load_reference_diagnoser()
+    diagnoser = reference_diagnoser
     assert diagnoser.predict(measures).tolist() == tables.experiments["diagnosis"].tolist()
     names = ["p_" + name.replace("-", "_") for name in diagnoser.classes_]
     np.testing.assert_allclose(

@@ -132,8 +132,8 @@ needs_reference = pytest.mark.skipif(
 
 
 @needs_reference
-def test_shipped_table():
-    zoo = hd.load_reference_zoo()
+def test_shipped_table(reference_zoo):
+    zoo = reference_zoo
     assert len(zoo.target) >= 400
     assert len(set(zoo.groups)) >= 12
     assert "texture" not in set(zoo.groups)
@@ -152,19 +152,19 @@ def shipped():
 
 @pytest.mark.slow
 @needs_reference
-def test_shipped_diagnoser(shipped, nine_cases):
+def test_shipped_diagnoser(shipped, reference_diagnoser, nine_cases):
     diagnoser, seconds = shipped
     assert seconds < 15
     cases, _ = nine_cases
     assert set(diagnoser.predict(cases)) <= set(diagnoser.classes_)
-    again = hd.load_reference_diagnoser()
-    np.testing.assert_array_equal(diagnoser.predict_proba(cases), again.predict_proba(cases))
+    again = reference_diagnoser.predict_proba(cases)
+    np.testing.assert_array_equal(diagnoser.predict_proba(cases), again)
 
 
 @pytest.mark.slow
 @needs_reference
-def test_shipped_diagnoser_without_some_data_sets(shipped):
-    zoo = hd.load_reference_zoo()
+def test_shipped_diagnoser_without_some_data_sets(reference_diagnoser, reference_zoo):
+    zoo = reference_zoo
     kept = ~np.isin(zoo.groups, ["wine", "parity"])
     tables = [table for table, keep in zip(zoo.tables, kept, strict=True) if keep]
     known = {name: values[kept] for name, values in zoo.columns.items()}
@@ -174,13 +174,13 @@ def test_shipped_diagnoser_without_some_data_sets(shipped):
     asked = [table for table, keep in zip(zoo.tables, kept, strict=True) if not keep]
     without = hd.load_reference_diagnoser(without=["wine", "parity"]).predict_proba(asked)
     np.testing.assert_array_equal(without, expected.predict_proba(asked))
-    everything = shipped[0].predict_proba(asked)
+    everything = reference_diagnoser.predict_proba(asked)
     assert np.abs(without - everything).max() > 0.01
 
 
 @needs_reference
-def test_one_name_needs_no_list(monkeypatch):
-    zoo = hd.load_reference_zoo()
+def test_one_name_needs_no_list(reference_zoo, monkeypatch):
+    zoo = reference_zoo
     learned_from = []
 
     def fit(self, X, y, gains=None, groups=None):
@@ -198,8 +198,8 @@ def test_one_name_needs_no_list(monkeypatch):
     ("without", "message"),
     [(["wine", "vine"], r"found \['vine'\]"), ("everything", "leaves no network")],
 )
-def test_what_cannot_be_left_out_is_said(without, message):
+def test_what_cannot_be_left_out_is_said(without, message, reference_zoo):
     if without == "everything":
-        without = set(hd.load_reference_zoo().groups.tolist())
+        without = set(reference_zoo.groups.tolist())
     with pytest.raises(ValueError, match=message):
         hd.load_reference_diagnoser(without=without)

@@ -13,8 +13,8 @@ N_ROWS = 5
 
 
 @pytest.fixture(scope="module")
-def zoo():
-    return hd.load_reference_zoo()
+def zoo(reference_zoo):
+    return reference_zoo
 
 
 def short_rows(zoo):
