@@ -25,7 +25,7 @@ test: lint  ## everything that must hold: lint, docstrings, tests
 test-kills: $(VENV)/.installed-tests  ## builds and studies killed at 20 random moments each: some minutes
 	HESSDIAG_KILLS=20 $(BIN)/python -m pytest tests/test_kills.py
 
-test-fast: $(VENV)/.installed-tests  ## the tests that take less than two seconds each
+test-fast: $(VENV)/.installed-tests  ## the tests that take less than a second or two each
 	$(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not slow"
 
 # torch of these two brings its CUDA libraries where pip finds no release for the CPU: 5 GB each.

@@ -365,6 +365,7 @@ def _linear_case(folder):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_code_of_a_network_does_not_open_the_gate(name, rogue, folders, small_diagnoser, capsys):
     folder = rogue(name)

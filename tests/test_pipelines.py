@@ -48,6 +48,7 @@ def test_fit_and_answer(nine_cases):
     assert "last__stable_rank_fraction" in names
 
 
+@pytest.mark.slow
 def test_cross_validation_with_groups(nine_cases):
     cases, y = nine_cases
     groups = np.arange(9) // 3

@@ -147,6 +147,7 @@ def test_explain_takes_an_examination(diagnoser, nine_cases):
     assert left.recommendation == right.recommendation
 
 
+@pytest.mark.slow
 def test_a_network_unlike_the_reference_is_called_out(diagnoser, nine_cases):
     report = diagnoser.explain(nine_cases[0][0])
     assert report.notes == ()

@@ -55,6 +55,7 @@ def zoo(small_zoo):
     return load_reference_zoo(path=small_zoo.table)
 
 
+@pytest.mark.slow
 def test_only_strangers_are_asked(zoo, monkeypatch):
     parent_of = dict(zip(zoo.columns["id"].tolist(), zoo.groups.tolist(), strict=True))
 

@@ -133,6 +133,7 @@ def test_the_family_that_leads_does_so_in_both_rows_that_know_it(made_up_zoo):
         assert not columns[len(families) :].any()
 
 
+@pytest.mark.slow
 def test_json_has_the_promised_shape(made_up_zoo):
     result = json.loads(json.dumps(evaluate(made_up_zoo(300, 18)), allow_nan=False))
     assert list(result["protocols"]) == [

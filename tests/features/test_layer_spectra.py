@@ -134,6 +134,7 @@ def sick(case):
     return case
 
 
+@pytest.mark.slow
 def test_sick_network_among_a_hundred():
     # One network under many names: examined by name, so that a hundred are cheap.
     healthy = make_case(n_samples=12, width=2)

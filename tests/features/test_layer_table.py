@@ -90,6 +90,7 @@ def test_network_is_not_a_layer(tables):
         assert all(len(values) == len(table.layers) for values in table.measures.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     scales=st.lists(st.floats(0.05, 20), min_size=2, max_size=2),

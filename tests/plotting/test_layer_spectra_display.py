@@ -99,6 +99,7 @@ def test_layers_share_one_scale_also_with_those_not_drawn():
     assert both.plot(share_y=False).axes_[0].get_ylim()[1] < 1
 
 
+@pytest.mark.slow
 def test_many_layers_are_cut_to_the_telling_ones_and_that_is_said():
     spectra = {f"layer{i}": Spectrum.from_eigenvalues([1.0 if i % 7 else 100.0]) for i in range(30)}
     display = LayerSpectraDisplay.from_spectra(spectra, max_layers=6)

@@ -59,6 +59,7 @@ def test_file_stems_are_safe_and_differ(names):
         assert not stem.endswith(".")
 
 
+@pytest.mark.slow
 def test_deep_networks_show_the_layers_of_largest_weight(report_factory, tmp_path):
     from hessdiag.reporting._figures import drawn_layers
 

@@ -234,6 +234,7 @@ def test_user_settings_of_matplotlib_are_left_alone(reports):
     assert html == render_html(reports[:1], title="t")
 
 
+@pytest.mark.slow
 def test_writes_the_page(reports, tmp_path):
     path = write_html(reports, tmp_path / "new" / "report.html", title="caf\xe9")
     assert path == tmp_path / "new" / "report.html"

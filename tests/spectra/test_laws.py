@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pytest
 import torch
 from dense_oracle import tabular_net
 from hypothesis import given, settings
@@ -110,6 +111,7 @@ def test_rescaled_relu_layers_scale_their_spectra_oppositely(seed, factor):
     assert_close({"4": first["4"]}, second)
 
 
+@pytest.mark.slow
 @few
 @given(seeds, st.floats(0.2, 5))
 def test_network_statistics_do_not_change_under_relu_rescaling(seed, factor):

@@ -43,6 +43,7 @@ def digest(dataset):
     return hashlib.sha256(dataset.frame.to_csv().encode() + dataset.target.tobytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_there_are_enough_of_each():
     datasets = [load_dataset(name) for name in list_tasks()]
     assert len(datasets) >= 130
