@@ -17,6 +17,9 @@ from hessdiag.curvature._footprint import (
 from hessdiag.curvature._local_curvature import (
     LocalCurvature,
 )
+from hessdiag.curvature._output_sketch import (
+    random_roots,
+)
 from hessdiag.curvature._prepare import (
     prepare,
 )
@@ -45,6 +48,7 @@ __all__ = [
     "pass_seconds",
     "prepare",
     "product_operations",
+    "random_roots",
     "sweep_bytes",
     "sweep_groups",
     "vectors_at_once",

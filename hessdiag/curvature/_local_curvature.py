@@ -219,6 +219,16 @@ class LocalCurvature:
         """
         return replace(self, blocks=list(blocks))
 
+    def without_output_hessians(self) -> LocalCurvature:
+        """Return the same problem, whose second derivatives in the outputs are never formed.
+
+        Returns
+        -------
+        LocalCurvature
+            The problem; products go through the net.
+        """
+        return replace(self, output_function=self._function().without_hessians())
+
     def outputs_of(self, X: Any) -> torch.Tensor:
         """Map inputs to outputs (n, D) in the coordinates examined.
 
@@ -235,7 +245,11 @@ class LocalCurvature:
         return flatten_outputs(self._function().link.forward(self.working_copy(X)))
 
     def factors(
-        self, weighted: bool = False, blocks: Sequence[Block] | None = None, lean: bool = False
+        self,
+        weighted: bool = False,
+        blocks: Sequence[Block] | None = None,
+        lean: bool = False,
+        columns: torch.Tensor | None = None,
     ) -> dict[str, Factor | None]:
         """Build the blocks' Jacobian factors.
 
@@ -247,6 +261,8 @@ class LocalCurvature:
             The layers; None takes all.
         lean : bool, default=False
             Whether every chunk's part is kept in the form that takes less memory, dense or not.
+        columns : Tensor of shape (N, D, q) or None, default=None
+            Columns to apply to each sample's outputs in place of the output factors.
 
         Returns
         -------
@@ -255,10 +271,10 @@ class LocalCurvature:
         """
         blocks = self.blocks if blocks is None else blocks
         parts: dict[str, list[Factor | None]] = {block.name: [] for block in blocks}
+        if weighted:
+            columns = self._known_outputs().factors
         for chunk, start in zip(self.chunks, self.offsets):
-            weights = None
-            if weighted:
-                weights = self._known_outputs().factors[start : start + chunk.n_samples]
+            weights = None if columns is None else columns[start : start + chunk.n_samples]
             built = capture_factors(
                 self.working_copy, chunk, blocks, self.outputs_of, self.n_samples, weights
             )
@@ -270,7 +286,11 @@ class LocalCurvature:
         return {name: join_factors(pieces) for name, pieces in parts.items()}
 
     def each_factor(
-        self, blocks: Sequence[Block], weighted: bool = False, max_memory: float | None = None
+        self,
+        blocks: Sequence[Block],
+        weighted: bool = False,
+        max_memory: float | None = None,
+        columns: torch.Tensor | None = None,
     ) -> Iterator[tuple[str, Factor | None]]:
         """Yield (name, factor) of one block after the other, none of them kept.
 
@@ -282,6 +302,8 @@ class LocalCurvature:
             Whether the output factors B' are applied to them.
         max_memory : float or None, default=None
             Bytes to keep within, as in `sweep_groups`.
+        columns : Tensor of shape (N, D, q) or None, default=None
+            Columns to apply to each sample's outputs in place of the output factors.
 
         Yields
         ------
@@ -292,14 +314,14 @@ class LocalCurvature:
         """
         if len(self.chunks) > 1:
             for block in blocks:
-                yield from self.factors(weighted=weighted, blocks=[block]).items()
+                yield from self.factors(weighted, [block], columns=columns).items()
             return
-        weights, n_columns = None, self.n_outputs
         if weighted:
-            weights, n_columns = self._known_outputs().factors, self._known_outputs().rank
+            columns = self._known_outputs().factors
+        n_columns = self.n_outputs if columns is None else columns.shape[2]
         for group in sweep_groups(self, blocks, n_columns, max_memory):
             yield from each_factor(
-                self.working_copy, self.chunks[0], group, self.outputs_of, self.n_samples, weights
+                self.working_copy, self.chunks[0], group, self.outputs_of, self.n_samples, columns
             )
 
     def products(

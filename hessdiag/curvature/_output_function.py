@@ -26,7 +26,8 @@ class OutputFunction:
 
     `values` (N, ...) are the outputs of the net, in the coordinates that are examined: `link` maps
     the net's own to these. `couples` says whether samples interact in the scalar; if not, it is a
-    sum of functions of each sample's outputs.
+    sum of functions of each sample's outputs. `forms_hessians` says whether second derivatives in
+    the outputs may be formed, where they are not too large.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class OutputFunction:
         values: torch.Tensor,
         samples: Samples,
         couples: bool = False,
+        forms_hessians: bool = True,
     ) -> None:
         self.working_copy = working_copy
         self.scalar = scalar
@@ -44,6 +46,7 @@ class OutputFunction:
         self.values = values
         self.samples = samples
         self.couples = couples
+        self.forms_hessians = forms_hessians
 
     def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
         """Evaluate at any outputs of all samples, in the coordinates examined."""
@@ -63,7 +66,7 @@ class OutputFunction:
     @property
     def hessians_fit(self) -> bool:
         """Say whether the second derivatives in the outputs can be formed."""
-        return output_hessians_fit(self.values)
+        return self.forms_hessians and output_hessians_fit(self.values)
 
     @functools.cached_property
     def curvature(self) -> OutputCurvature | None:
@@ -79,5 +82,23 @@ class OutputFunction:
     def take(self, samples: Samples, indices: torch.Tensor) -> OutputFunction:
         """Return the same function of some samples' outputs."""
         return OutputFunction(
-            self.working_copy, self.scalar, self.link, self.values[indices], samples, self.couples
+            self.working_copy,
+            self.scalar,
+            self.link,
+            self.values[indices],
+            samples,
+            self.couples,
+            self.forms_hessians,
+        )
+
+    def without_hessians(self) -> OutputFunction:
+        """Return the same function, whose second derivatives are never formed."""
+        return OutputFunction(
+            self.working_copy,
+            self.scalar,
+            self.link,
+            self.values,
+            self.samples,
+            self.couples,
+            forms_hessians=False,
         )

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from hessdiag.curvature import pass_seconds
+from hessdiag.examination._sketched_statistics import FIRST_ROOT
 from hessdiag.spectra import measure_gaps
 
 # Share of a budget that Hessians' spectra, and that factors may take; the rest is for forecasts.
@@ -63,7 +64,7 @@ class Budget:
         return replace(settings, n_probes=self.n_probes, n_lanczos_steps=self.n_lanczos_steps)
 
 
-def plan_budget(problem, settings, max_time):
+def plan_budget(problem, settings, max_time, n_columns=None):
     """Choose what of a problem is looked at within so many seconds.
 
     Parameters
@@ -74,6 +75,8 @@ def plan_budget(problem, settings, max_time):
         How.
     max_time : float or None
         Seconds; None sets no bound.
+    n_columns : int or None, default=None
+        Random columns that stand for each sample's output Hessian; None takes these as they are.
 
     Returns
     -------
@@ -82,13 +85,13 @@ def plan_budget(problem, settings, max_time):
     """
     n = problem.n_samples
     whole = Budget(
-        n, n, settings.n_probes, settings.n_lanczos_steps, _first_look(problem, settings)
+        n, n, settings.n_probes, settings.n_lanczos_steps, _first_look(problem, settings, n_columns)
     )
     if max_time is None or whole.seconds <= CLEARLY * max_time or not problem.is_separable:
         return whole
     if n < WORTH_A_PLAN:
         return whole
-    costs = _Costs(problem, settings)
+    costs = _Costs(problem, settings, n_columns)
     seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
     if seconds <= (OF_HESSIANS + OF_FACTORS) * max_time:
         return replace(whole, seconds=seconds)
@@ -153,9 +156,13 @@ def evenly(n, size):
     return np.linspace(0, n - 1, size).round().astype(int)
 
 
-def _first_look(problem, settings):
+def _first_look(problem, settings, n_columns):
     """Estimate seconds of all by one pass forward: next to nothing, and too much."""
-    n_blocks, rank = len(problem.blocks), problem.outputs.rank if problem.outputs else 1
+    n_blocks, rank = len(problem.blocks), 1
+    if n_columns is not None:
+        rank = FIRST_ROOT + n_columns
+    elif problem.outputs is not None:
+        rank = problem.outputs.rank
     products = n_blocks * settings.n_probes * settings.n_lanczos_steps
     passes = PASSES_OF_PRODUCT * products + PASSES_OF_SWEEP * (rank + 1) * n_blocks
     return pass_seconds(problem) * passes
@@ -183,8 +190,9 @@ def _hessians_within(costs, settings, n, limit):
 class _Costs:
     """Seconds of an examination's parts, measured on a few samples."""
 
-    def __init__(self, problem, settings):
-        self.settings, self.has_factors = settings, problem.outputs is not None
+    def __init__(self, problem, settings, n_columns):
+        self.settings, self.n_columns = settings, n_columns
+        self.has_factors = n_columns is not None or problem.outputs is not None
         generator = torch.Generator().manual_seed(settings.seed)
         order = torch.randperm(problem.n_samples, generator=generator)
         self.more = min(MOST_MEASURED, problem.n_samples // 2)
@@ -217,8 +225,13 @@ class _Costs:
         """Time the factors of all layers, and their Gram matrices."""
         if not self.has_factors:
             return 0.0
+        columns = None
+        if self.n_columns is not None:
+            shape = problem.n_samples, problem.n_outputs, FIRST_ROOT + self.n_columns
+            columns = torch.ones(shape, dtype=problem.working_copy.dtype)
+            columns = columns.to(problem.working_copy.device)
         start = time.perf_counter()
-        for _, factor in problem.each_factor(problem.blocks):
+        for _, factor in problem.each_factor(problem.blocks, columns=columns):
             if factor is not None:
                 factor.gram()
         return time.perf_counter() - start

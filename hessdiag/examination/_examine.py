@@ -10,14 +10,16 @@ import numpy as np
 import torch
 
 from hessdiag.curvature import fitting_chunks
-from hessdiag.curvature.network import sample_indices
+from hessdiag.curvature.network import NotSeparableError, sample_indices
 from hessdiag.examination._between_samples import between_samples_statistics
-from hessdiag.examination._budget import evenly, plan_budget
+from hessdiag.examination._budget import LEAST_SAMPLES, evenly, plan_budget
 from hessdiag.examination._context import context_of
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
 from hessdiag.examination._memory import within_bound
+from hessdiag.examination._sketched_statistics import SketchedStatistics
 from hessdiag.examination._task import Task
+from hessdiag.examination._view import choose_view
 from hessdiag.examination._wide_layers import wide_layer_statistics
 from hessdiag.progress import say
 from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spectra, measure_gaps
@@ -38,9 +40,12 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None, max
     context = context_of(problem)
     if n_ignored:
         context["n_samples_ignored"] = n_ignored
-    part = _restrict(problem, settings, max_samples, max_gram_size)
+    view = choose_view(problem, max_samples, max_gram_size)
+    part = _restrict(problem, settings, view.n_samples)
+    if view.n_columns is not None:
+        part = part.without_output_hessians()
     rest = None if max_time is None else max(1.0, max_time - (time.monotonic() - start))
-    budget = plan_budget(part, settings, rest)
+    budget = plan_budget(part, settings, rest, view.n_columns)
     say(f"about {budget.seconds:.0f} s")
     left_out = list(budget.left_out)
     if max_time is not None:
@@ -50,14 +55,17 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None, max
         if settings.max_memory is not None:
             part = fitting_chunks(part, settings.max_memory)
     context["n_samples_examined"] = part.n_samples
+    if view.n_columns is not None:
+        context["n_output_columns"] = view.n_columns
     if settings.max_memory is not None:
-        problem, part = within_bound(problem, part, settings)
+        problem, part = within_bound(problem, part, settings, view.n_columns)
     wide_layers, wide_network = wide_layer_statistics(problem, settings.seed)
     wide_network = wide_network | between_samples_statistics(problem, settings.seed)
-    if part.outputs is None:
+    statistics_of = _statistics_of(part, view.n_columns, settings, context)
+    if statistics_of is None:
         found = _examine_whole(part, settings, budget)
     else:
-        found = _examine_factored(part, settings, budget, wide_layers, wide_network)
+        found = _examine_factored(part, settings, budget, statistics_of, wide_layers, wide_network)
     if settings.deadline is not None and time.monotonic() > settings.deadline:
         left_out.append("Lanczos iterations that were not at their end then were stopped early")
     if left_out:
@@ -126,15 +134,10 @@ def _without_ignored(problem, settings):
     return part, problem.n_samples - len(kept)
 
 
-def _restrict(problem, settings, max_samples, max_gram_size):
+def _restrict(problem, settings, limit):
     """Draw as many samples as may be examined; their outputs are known already."""
     if problem.output_function is None:
         return problem
-    limit = problem.n_samples if max_samples is None else min(max_samples, problem.n_samples)
-    if max_gram_size is not None:
-        first = problem.restrict(np.arange(min(problem.n_samples, 50)))
-        if first.outputs is not None:
-            limit = min(limit, max(2, max_gram_size // max(1, first.outputs.rank)))
     indices = sample_indices(problem.n_samples, limit, settings.seed)
     if indices is None:
         if len(problem.chunks) == 1 or settings.max_memory is not None:
@@ -147,8 +150,9 @@ def _restrict(problem, settings, max_samples, max_gram_size):
 def _examine_whole(problem, settings, budget):
     """Examine a net whose loss has no Hessians at the outputs: by passes through the net only."""
     settings = budget.settings(settings)
-    if budget.n_hessian < problem.n_samples:
-        problem = problem.restrict(evenly(problem.n_samples, budget.n_hessian))
+    n_samples = max(budget.n_hessian, min(LEAST_SAMPLES, problem.n_samples))
+    if n_samples < problem.n_samples:
+        problem = problem.restrict(evenly(problem.n_samples, n_samples))
     spectra = compute_spectra(choose_policy(problem, settings))
     layers = tuple(
         _layer(problem, b, spectra[b.name], None, {"gn_gap": spectra[b.name].gn_gap})
@@ -160,7 +164,22 @@ def _examine_whole(problem, settings, budget):
     return layers, _layer(problem, block, spectrum, None, {"gn_gap": math.nan})
 
 
-def _examine_factored(problem, settings, budget, wide_layers, wide_network):
+def _statistics_of(problem, n_columns, settings, context):
+    """Return what computes a layer's statistics; None where the loss has no factors."""
+    if n_columns is not None:
+        generator = torch.Generator().manual_seed(settings.seed)
+        try:
+            found = SketchedStatistics(problem, n_columns, generator)
+        except NotSeparableError as error:
+            context["statistics_missing"] = str(error)
+            del context["n_output_columns"]
+            return None
+        context.pop("statistics_missing", None)
+        return found
+    return None if problem.outputs is None else LayerStatistics(problem)
+
+
+def _examine_factored(problem, settings, budget, statistics_of, wide_layers, wide_network):
     """Examine by factors: one decomposition per layer serves its spectrum and its statistics."""
     generator = torch.Generator().manual_seed(settings.seed)
     measured, network_gap = Measured({}), math.nan
@@ -171,29 +190,30 @@ def _examine_factored(problem, settings, budget, wide_layers, wide_network):
         if settings.max_memory is not None:
             # What was recorded is let go: layers are worked on one by one.
             measured = Measured(measured.gaps)
-    statistics_of = LayerStatistics(problem)
     blocks = {block.name: block for block in problem.blocks}
     keeps_factors = settings.max_memory is None and budget.n_hessian == problem.n_samples
     found, summed, rescaled = {}, 0.0, np.zeros(2 * [statistics_of.residuals.size])
-    for name, factor in _factors_in_turn(problem, settings):
+    for name, factor in _factors_in_turn(problem, settings, statistics_of.columns):
         check_factors(problem, {name: factor})
         block, norm = blocks[name], _weight_norm(blocks[name])
-        weighted, gap = factor.weighted(problem.outputs.factors), measured.gaps.get(name)
-        if gap is not None and gap.coincides and not weighted.is_finite:
+        weighted, gap = statistics_of.weighted(factor), measured.gaps.get(name)
+        overflows = weighted is not None and not weighted.is_finite
+        if gap is not None and gap.coincides and overflows:
             gap = gap.beside(weighted.gauss_newton(gap.vector, problem.outputs.signs))
         size = math.nan if gap is None else gap.size
         gram = factor.gram().cpu().numpy()
         eig = statistics_of.decompose(factor, gram)
-        ggn = statistics_of.ggn_spectrum(eig, weighted, settings.curvature, size)
+        seen = factor if weighted is None else weighted
+        ggn = statistics_of.ggn_spectrum(eig, gram, seen, settings.curvature, size)
         ridge = block.n_params / norm**2 if norm > 0 else math.inf
         statistics = statistics_of(gram, ridge, eig) | {"gn_gap": size}
         found[name] = ggn, statistics | wide_layers.get(name, {})
         summed = summed + gram
         if norm > 0:
             rescaled = rescaled + gram / ridge
-        if gap is not None and not gap.coincides and keeps_factors:
+        if gap is not None and not gap.coincides and keeps_factors and weighted is not None:
             measured.factors[name] = weighted
-        del factor, weighted
+        del factor, weighted, seen
     spectra = _hessian_spectra(problem, settings, budget, measured, generator)
     layers = [
         _layer(problem, blocks[name], spectra.get(name, ggn), ggn, statistics)
@@ -206,13 +226,13 @@ def _examine_factored(problem, settings, budget, wide_layers, wide_network):
     return tuple(layers), _layer(problem, block, spectrum, spectrum, statistics)
 
 
-def _factors_in_turn(problem, settings):
+def _factors_in_turn(problem, settings, columns):
     """Yield (name, factor) of one layer after the other: by shared sweeps, or each by its own."""
     if settings.max_memory is None:
-        yield from problem.each_factor(problem.blocks)
+        yield from problem.each_factor(problem.blocks, columns=columns)
         return
     for block in problem.blocks:
-        yield from problem.factors(blocks=[block], lean=True).items()
+        yield from problem.factors(blocks=[block], lean=True, columns=columns).items()
 
 
 def _hessian_spectra(problem, settings, budget, measured, generator):

@@ -162,10 +162,10 @@ def gram_statistics(
                 )
             eig = weighted_gram(gram, output_hessian_roots(output_hessian), n_params)
         losses, errors = _evaluate(pointwise_loss, outputs)
-        statistics = _ridge_statistics(
+        statistics = ridge_statistics(
             eig, gram, residuals, outputs, losses, errors, pointwise_loss, ridge_scale, multiples
         )
-        statistics.update(_gradient_statistics(gram, residuals, targets))
+        statistics.update(gradient_statistics(gram, residuals, targets))
         statistics.update(_alignments(gram, residuals, targets))
         statistics.update(_residual_energies(eig, residuals))
     return {
@@ -207,7 +207,7 @@ def _evaluate(pointwise_loss, outputs):
     return np.asarray(losses, dtype=np.float64), np.asarray(errors, dtype=np.float64)
 
 
-def _ridge_statistics(
+def ridge_statistics(
     eig, gram, residuals, outputs, losses, errors, pointwise_loss, ridge_scale, multiples
 ):
     """Effective dimension, leave-one-out, Takeuchi and leverage over the grid of ridges."""
@@ -263,7 +263,7 @@ def _ridge_statistics(
     }
 
 
-def _gradient_statistics(gram, residuals, targets):
+def gradient_statistics(gram, residuals, targets):
     """Signal, noise and coherence of the per-sample gradients, from `G_nm = r_n' K_nm r_m`."""
     n_samples, n_outputs = residuals.shape
     products = np.einsum("amc,mc->am", gram.reshape(-1, n_samples, n_outputs), residuals)
@@ -310,14 +310,14 @@ def _alignments(gram, residuals, targets):
     centred += row_means.mean(axis=2, keepdims=True)
     centred = centred.reshape(gram.shape)
     return {
-        "target_alignment": _alignment(gram, targets),
-        "residual_alignment": _alignment(gram, residuals),
-        "centred_target_alignment": _alignment(centred, targets - targets.mean(axis=0)),
-        "centred_residual_alignment": _alignment(centred, residuals - residuals.mean(axis=0)),
+        "target_alignment": alignment(gram, targets),
+        "residual_alignment": alignment(gram, residuals),
+        "centred_target_alignment": alignment(centred, targets - targets.mean(axis=0)),
+        "centred_residual_alignment": alignment(centred, residuals - residuals.mean(axis=0)),
     }
 
 
-def _alignment(gram, vectors):
+def alignment(gram, vectors):
     """Cosine of two matrices, K and the outer product of a vector with itself."""
     vector = vectors.ravel()
     return vector @ gram @ vector / (np.linalg.norm(gram) * (vector @ vector))

@@ -26,6 +26,7 @@ class LayerStatistics:
 
     def __init__(self, problem):
         outputs = problem.outputs
+        self.columns, self.factors = None, outputs.factors
         self.losses, self.task = PointwiseLoss(problem), Task(problem)
         self.scale = self.losses.scale
         self.device = outputs.outputs.device
@@ -48,14 +49,16 @@ class LayerStatistics:
             return weighted_gram_from_jacobian(jacobian, self.roots)
         return weighted_gram(gram, self.roots, factor.n_params)
 
-    def ggn_spectrum(self, eig, weighted_factor, curvature, gap):
-        """Turn a decomposition into the spectrum of the net's own loss."""
+    def weighted(self, factor):
+        """Return the factor of B' J."""
+        return factor.weighted(self.factors)
+
+    def ggn_spectrum(self, eig, gram, factor, curvature, gap):
+        """Turn a decomposition into the spectrum of the net's own loss; `factor` is weighted."""
         if self.signs is not None:
-            return ggn_spectrum(weighted_factor, self.signs, curvature, gap)
+            return ggn_spectrum(factor, self.signs, curvature, gap)
         values = eig.eigenvalues / self.scale
-        return Spectrum.from_eigenvalues(
-            values, weighted_factor.n_params, curvature, gap, weighted_factor.epsilon
-        )
+        return Spectrum.from_eigenvalues(values, factor.n_params, curvature, gap, factor.epsilon)
 
     def __call__(self, gram, ridge, eig, n_params=None):
         """Compute the statistics of one Gram matrix."""

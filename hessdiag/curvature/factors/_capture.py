@@ -12,7 +12,7 @@ from torch import nn
 from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.factors._join import add_factors
 from hessdiag.curvature.factors._linear_calls import LinearCall, LinearCalls
-from hessdiag.curvature.factors._per_sample import per_sample_factor
+from hessdiag.curvature.factors._per_sample import per_sample_factor, takes_columns_early
 from hessdiag.curvature.factors._recurrent import RecurrentCall, is_recurrent
 from hessdiag.curvature.factors._rules import find_rule
 from hessdiag.curvature.network import (
@@ -165,9 +165,10 @@ def each_factor(
     probe = torch.randn(len(outputs), len(columns), dtype=outputs.dtype, device=outputs.device)
     direct = _direct_products(outputs, columns, probe, blocks)
     available, itemsize = available_memory(outputs.device), outputs.dtype.itemsize
+    width = len(columns) if takes_columns_early(weights) else outputs.shape[1]
     for block in blocks:
         factor = _first_that_agrees(usable.pop(block.name), probe, direct[block.name])
-        needed = 2 * n_samples * outputs.shape[1] * block.n_params * itemsize
+        needed = 2 * n_samples * width * block.n_params * itemsize
         if factor is None and needed <= available:
             factor = per_sample_factor(working_copy, chunk, block, outputs_of, weights)
         yield block.name, factor

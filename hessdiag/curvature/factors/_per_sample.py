@@ -11,6 +11,9 @@ import torch
 from hessdiag.curvature.factors._dense_factor import DenseFactor
 from hessdiag.curvature.network import Block, Chunk, WorkingCopy, take
 
+# So many outputs for a column are far more than columns.
+MANY_MORE = 4
+
 
 def per_sample_factor(
     working_copy: WorkingCopy,
@@ -20,11 +23,13 @@ def per_sample_factor(
     weights: torch.Tensor | None = None,
 ) -> DenseFactor:
     """Compute the dense Jacobian (n, D, p) of a block, vectorized over samples where possible."""
-    jacobian = _vectorized(working_copy, chunk, block, outputs_of)
+    early = takes_columns_early(weights)
+    swept = weights if early else None
+    jacobian = _vectorized(working_copy, chunk, block, outputs_of, swept)
     if jacobian is None:
-        jacobian = _looped(chunk, block, outputs_of)
+        jacobian = _looped(chunk, block, outputs_of, swept)
         # A net may compute in another precision; it is mixed samples that are looked for.
-        if not _matches(jacobian, chunk, block, outputs_of, tolerance=0.1):
+        if not _matches(jacobian, chunk, block, outputs_of, swept, tolerance=0.1):
             raise ValueError(
                 "Expected outputs of one sample that do not depend on the others, found in layer "
                 f"{block.name!r} that those of samples alone are others. Let the net treat its "
@@ -32,21 +37,37 @@ def per_sample_factor(
                 "batch_first=True?), or ask for curvature='hessian'."
             )
     factor = DenseFactor(jacobian)
-    return factor if weights is None else factor.weighted(weights)
+    return factor if weights is None or early else factor.weighted(weights)
 
 
-def _vectorized(working_copy, chunk, block, outputs_of):
+def takes_columns_early(weights: torch.Tensor | None) -> bool:
+    """Say whether derivatives are taken of what columns (n, D, q) make of the outputs.
+
+    Where outputs are far more than columns, their own derivatives would be in vain.
+    """
+    return weights is not None and MANY_MORE * weights.shape[2] <= weights.shape[1]
+
+
+def _swept(outputs, weights):
+    """Apply columns (n, D, q) to outputs (n, D); None leaves them as they are."""
+    if weights is None:
+        return outputs
+    return (outputs[:, None, :] @ weights.to(outputs.dtype))[:, 0]
+
+
+def _vectorized(working_copy, chunk, block, outputs_of, weights):
     """Map over samples with vmap; None where an operation or the data does not allow it."""
     names = _internal_names(working_copy, block)
 
-    def outputs(parameters, x):
+    def outputs(parameters, x, columns):
         batch = take(x, None)
         swapped = {}
         for group, parameter in zip(names, parameters):
             swapped.update(dict.fromkeys(group, parameter))
-        return torch.func.functional_call(
+        found = torch.func.functional_call(
             _Call(working_copy, outputs_of), swapped, (batch,), tie_weights=False
-        )[0]
+        )
+        return _swept(found, None if columns is None else columns[None])[0]
 
     parameters = tuple(p.detach() for p in block.parameters)
     try:
@@ -54,12 +75,14 @@ def _vectorized(working_copy, chunk, block, outputs_of):
             # Where one operation has no batched rule, vmap loops over it alone, and says so.
             warnings.simplefilter("ignore")
             jacobians = torch.func.vmap(
-                torch.func.jacrev(outputs), in_dims=(None, 0), randomness="error"
-            )(parameters, chunk.X)
+                torch.func.jacrev(outputs),
+                in_dims=(None, 0, None if weights is None else 0),
+                randomness="error",
+            )(parameters, chunk.X, weights)
     except Exception:
         return None
     jacobian = torch.cat([j.reshape(*j.shape[:2], -1) for j in jacobians], dim=2).detach()
-    return jacobian if _matches(jacobian, chunk, block, outputs_of) else None
+    return jacobian if _matches(jacobian, chunk, block, outputs_of, weights) else None
 
 
 class _Call(torch.nn.Module):
@@ -83,9 +106,9 @@ def _internal_names(working_copy, block):
     return [names[id(parameter)] for parameter in block.parameters]
 
 
-def _matches(jacobian, chunk, block, outputs_of, tolerance=None):
+def _matches(jacobian, chunk, block, outputs_of, columns, tolerance=None):
     """Compare the Jacobian with one plain backward pass."""
-    outputs = outputs_of(chunk.X)
+    outputs = _swept(outputs_of(chunk.X), columns)
     probe = torch.randn_like(outputs)
     direct = _flat_gradient(outputs, block, probe)
     product = torch.einsum("ncp,nc->p", jacobian, probe.to(jacobian.dtype))
@@ -96,11 +119,13 @@ def _matches(jacobian, chunk, block, outputs_of, tolerance=None):
     return bool((product - direct).norm() <= tolerance * (direct.norm() + 1e-30))
 
 
-def _looped(chunk, block, outputs_of):
+def _looped(chunk, block, outputs_of, columns):
     """Take one sample and one output at a time."""
     rows = []
     for n in range(chunk.n_samples):
-        outputs = outputs_of(take(chunk.X, slice(n, n + 1)))
+        one = slice(n, n + 1)
+        own = None if columns is None else columns[one]
+        outputs = _swept(outputs_of(take(chunk.X, one)), own)
         for c in range(outputs.shape[1]):
             weights = torch.zeros_like(outputs)
             weights[0, c] = 1.0

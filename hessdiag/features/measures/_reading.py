@@ -50,5 +50,6 @@ def ggn(layer):
 
 
 def rank_bound(layer, context):
-    """Largest possible rank of the local GGN."""
-    return max(1, min(layer.n_params, context["n_samples_examined"] * context["n_outputs"]))
+    """Largest possible rank of the local GGN, or of what random columns show of it."""
+    n_columns = context.get("n_output_columns", context["n_outputs"])
+    return max(1, min(layer.n_params, context["n_samples_examined"] * n_columns))

@@ -1,0 +1,121 @@
+"""Random columns that stand for output Hessians, against these Hessians in closed form."""
+
+import numpy as np
+import pytest
+import torch
+from problems import problem_of
+from torch import nn
+
+from hessdiag.curvature import random_roots
+from hessdiag.curvature.network import NotSeparableError, untouched_surroundings
+
+N, C, T = 5, 4, 3
+RNG = np.random.default_rng(0)
+Z, Z_TOKENS = RNG.normal(size=(N, C)), 2 * RNG.normal(size=(N, C, T))
+
+
+def of_softmax(z):
+    p = np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
+    return p[..., None] * np.eye(z.shape[-1]) - p[..., None] * p[..., None, :]
+
+
+def of_tokens(z):
+    """Hessians (N, C T, C T) of cross-entropies at T places, each by itself."""
+    each = of_softmax(np.moveaxis(z, 1, 2))
+    found = np.zeros((N, C, T, C, T))
+    for t in range(T):
+        found[:, :, t, :, t] = each[:, t]
+    return found.reshape(N, C * T, C * T)
+
+
+#: Keywords of a problem, and its output Hessians.
+CASES = {
+    "squares": (
+        {"outputs": Z, "y": RNG.normal(size=(N, C)), "criterion": nn.MSELoss, "kind": "regressor"},
+        np.broadcast_to(2 * np.eye(C) / (N * C), (N, C, C)),
+    ),
+    "classes": (
+        {"outputs": Z, "y": RNG.integers(0, C, N), "criterion": nn.CrossEntropyLoss},
+        of_softmax(Z) / N,
+    ),
+    "tokens": (
+        {"outputs": Z_TOKENS, "y": RNG.integers(0, C, (N, T)), "criterion": nn.CrossEntropyLoss},
+        of_tokens(Z_TOKENS) / (N * T),
+    ),
+}
+
+
+def function_of(keywords, formed):
+    with untouched_surroundings():
+        function = problem_of(**keywords).output_function
+    return function if formed else function.without_hessians()
+
+
+def columns(function, n_columns, n_draws=1):
+    generator = torch.Generator().manual_seed(0)
+    return [random_roots(function, n_columns, generator).numpy() for _ in range(n_draws)]
+
+
+@pytest.mark.parametrize("formed", [True, False])
+@pytest.mark.parametrize("case", CASES)
+def test_their_squares_are_the_hessians_in_the_mean(case, formed):
+    keywords, expected = CASES[case]
+    n_draws = 3000 if formed else 1000
+    drawn = np.array(columns(function_of(keywords, formed), 2, n_draws))
+    assert drawn.shape[-1] == 2
+    squares = drawn @ drawn.transpose(0, 1, 3, 2)
+    errors = squares.std(axis=0) / np.sqrt(n_draws)
+    assert (np.abs(squares.mean(axis=0) - expected) <= 5 * errors + 1e-9).all()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_as_many_as_the_rank_are_exact(case):
+    keywords, expected = CASES[case]
+    (drawn,) = columns(function_of(keywords, True), C * T)
+    np.testing.assert_allclose(drawn @ drawn.transpose(0, 2, 1), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_iterations_give_the_square_root(case):
+    """A column is Lambda^(1/2) w for signs w, which are drawn here once more."""
+    keywords, expected = CASES[case]
+    (drawn,) = columns(function_of(keywords, False), 1)
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, expected.shape[:2], generator=generator, dtype=torch.int8)
+    values, vectors = np.linalg.eigh(expected)
+    roots = vectors * np.sqrt(np.maximum(values, 0))[:, None] @ vectors.transpose(0, 2, 1)
+    found = (roots @ (2.0 * signs.numpy() - 1)[..., None])[..., 0]
+    np.testing.assert_allclose(drawn[..., 0], found, atol=1e-7 * np.abs(found).max())
+
+
+def test_lengths_are_right_after_few_iterations():
+    """|S|^2 = w' Lambda w whatever the number of steps, but for lost orthogonality."""
+    n, c = 3, 60
+    z = 2 * RNG.normal(size=(n, c))
+    keywords = {"outputs": z, "y": RNG.integers(0, c, n), "criterion": nn.CrossEntropyLoss}
+    (drawn,) = columns(function_of(keywords, False), 1)
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, (n, c), generator=generator, dtype=torch.int8).numpy() * 2.0 - 1
+    expected = np.einsum("nc,ncd,nd->n", signs, of_softmax(z) / n, signs)
+    np.testing.assert_allclose((drawn[..., 0] ** 2).sum(axis=1), expected, rtol=1e-4)
+
+
+def test_the_same_seed_gives_the_same():
+    function = function_of(CASES["tokens"][0], False)
+    first, second = columns(function, 2)[0], columns(function, 2)[0]
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("formed", [True, False])
+def test_what_is_not_convex_has_none(formed):
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        return torch.cos(y_pred - y_true).mean()
+
+    keywords = {
+        "outputs": Z,
+        "y": Z + RNG.normal(size=Z.shape),
+        "criterion": nn.MSELoss,
+        "get_loss": get_loss,
+    }
+    with pytest.raises(NotSeparableError, match="not convex"):
+        columns(function_of(keywords, formed), 1)
