@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-__all__ = ["ACTIVATIONS", "exponent", "growth"]
+__all__ = ["ACTIVATIONS", "AXES", "BASE", "exponent", "growth"]
 
 BASE = {"n_samples": 1000, "depth": 3, "width": 64, "n_classes": 10}
 AXES = {
@@ -15,7 +15,7 @@ AXES = {
     "width": (32, 64, 128, 256, 512),
     "n_classes": (10, 100, 1000, 5000),
 }
-QUICK_BASE = {"n_samples": 20, "depth": 1, "width": 4, "n_classes": 3}
+QUICK_BASE = {"n_samples": 20, "depth": 2, "width": 4, "n_classes": 3}
 QUICK_AXES = {"n_samples": (20, 40)}
 ACTIVATIONS = ("relu", "gelu")
 

@@ -138,6 +138,8 @@ def _series_encoder(quick):
 
 
 def _bert(quick):
+    if importlib.util.find_spec("torchvision") is not None:
+        _torchvision()  # transformers imports it where it is installed
     from transformers import BertConfig, BertForSequenceClassification
 
     n_samples, length, vocabulary, width = (16, 6, 40, 8) if quick else (400, 32, 2000, 64)
