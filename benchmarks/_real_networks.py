@@ -66,6 +66,8 @@ class Network:
         Class of the loss.
     needs : tuple of str
         Packages that it comes from.
+    output : str or None
+        Name of the tensor that the loss is taken of, where there are several or an object of them.
     """
 
     title: str
@@ -74,6 +76,7 @@ class Network:
     n_epochs: int = 5
     loss: type[nn.Module] = nn.CrossEntropyLoss
     needs: tuple[str, ...] = ()
+    output: str | None = None
 
 
 def missing_packages(name):
@@ -88,7 +91,7 @@ def make_case(name, quick=False):
     module, X, y = network.build(quick)
     loss = network.loss()
     train(module, X, y, loss, 1 if quick else network.n_epochs)
-    return hd.NetworkCase.from_module(module, X, y, loss=loss, name=name)
+    return hd.NetworkCase.from_module(module, X, y, loss=loss, name=name, output=network.output)
 
 
 def train(module, X, y, loss, n_epochs, batch_size=32):
@@ -245,7 +248,11 @@ NETWORKS = {
     "series_gru": Network("GRU, 300 × 60 steps", _series_gru, _SMALL, 20),
     "series_encoder": Network("Transformer encoder, 300 × 60 steps", _series_encoder, _SMALL, 20),
     "bert": Network(
-        "BERT, 2 layers, 400 × 32 tokens", _bert, Bounds(30, 30, 2), needs=("transformers",)
+        "BERT, 2 layers, 400 × 32 tokens",
+        _bert,
+        Bounds(30, 30, 2),
+        needs=("transformers",),
+        output="logits",
     ),
     "resnet18": Network("ResNet-18, 200 of 32×32", _resnet18, _LARGE, 3, needs=("torchvision",)),
     "language_model": Network(
