@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Small matrices: one thread for each of the worker processes is fastest.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-fast test-kills test-oldest test-newest lint evaluate advise zoo study bench docs clean
+.PHONY: help demo test test-fast test-kills test-oldest test-newest lint evaluate advise zoo study bench bench-real docs clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -73,9 +73,19 @@ bench: $(VENV)-bench/.installed  ## time the spectra of all layers beside curvli
 		--json benchmarks/layer_spectra.json
 	$(VENV)-bench/bin/python benchmarks/self_check.py --json benchmarks/self_check.json
 
+$(VENV)-real/.installed: pyproject.toml constraints.txt benchmarks/requirements-real.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e . -r benchmarks/requirements-real.txt
+	touch $@
+
+bench-real: $(VENV)-real/.installed  ## time the diagnosis of networks from public libraries
+	$(VENV)-real/bin/python benchmarks/real_networks.py --growth \
+		--json benchmarks/real_networks.json
+
 docs: $(VENV)/.installed-docs  ## build the documentation
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 clean:  ## remove the virtual environment and what the targets made
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-oldest $(VENV)-newest demo-output docs/_build \
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-real $(VENV)-oldest $(VENV)-newest demo-output docs/_build \
 		.pytest_cache .ruff_cache .mypy_cache

@@ -7,13 +7,23 @@ import ctypes
 import gc
 import os
 import platform
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
-import psutil
 import torch
 
-__all__ = ["limit_threads", "machine", "peak_of", "quiet_memory", "seconds_of"]
+__all__ = [
+    "commit",
+    "high_water",
+    "limit_threads",
+    "machine",
+    "peak_of",
+    "quiet_memory",
+    "seconds_of",
+]
 
 
 def synchronize():
@@ -68,9 +78,11 @@ def peak_of(work, device):
         seconds = seconds_of(work)
         return seconds, (torch.cuda.max_memory_allocated() - before) / 2**20
     if _reset_high_water():
-        before = _high_water()
+        before = high_water()
         seconds = seconds_of(work)
-        return seconds, (_high_water() - before) / 2**20
+        return seconds, (high_water() - before) / 2**20
+    import psutil
+
     process, stop = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss
 
@@ -94,18 +106,34 @@ def _reset_high_water():
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")
-        return abs(_high_water() - psutil.Process().memory_info().rss) < 2 * 2**20
+        return abs(high_water() - _of_status("VmRSS")) < 2 * 2**20
     except (OSError, ValueError):
         return False
 
 
-def _high_water():
-    """Read the high-water mark in bytes."""
-    with open("/proc/self/status") as file:
+def high_water(pid="self"):
+    """Return the most bytes that a process has held in memory, as far as the kernel tells.
+
+    Of this process also where there is no such file to read.
+    """
+    try:
+        return _of_status("VmHWM", pid)
+    except (OSError, ValueError):
+        if pid != "self":
+            return 0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _of_status(name, pid="self"):
+    """Read a size in bytes from what Linux says of a process."""
+    with open(f"/proc/{pid}/status") as file:
         for line in file:
-            if line.startswith("VmHWM"):
+            if line.startswith(name):
                 return 1024 * int(line.split()[1])
-    raise ValueError("no high-water mark")
+    raise ValueError(f"no {name}")
 
 
 def training_step(workload):
@@ -127,7 +155,7 @@ def machine(device, n_threads):
     described = {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": platform.system(),
         "threads": n_threads,
         "device": str(device),
@@ -136,6 +164,23 @@ def machine(device, n_threads):
     if str(device).startswith("cuda"):
         described["accelerator"] = torch.cuda.get_device_name()
     return described
+
+
+def commit():
+    """Name the commit that is measured, and say where files differ from it; None outside git."""
+
+    def git(*arguments):
+        folder = Path(__file__).parents[1]
+        found = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        )
+        return found.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "hessdiag", "*.py")
+        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _processor():

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
+WITHOUT_PEERS = ("test_self_check", "test_real_networks")
 PEERS = ("curvlinops", "hessian_eigenthings", "pyhessian")
 
 
 @pytest.fixture(autouse=True)
 def bench_on_path(request, monkeypatch):
-    if "self_check" not in request.path.name:
+    if request.path.stem not in WITHOUT_PEERS:
         for peer in PEERS:
             pytest.importorskip(peer, reason="the peers are not installed")
     monkeypatch.syspath_prepend(str(FOLDER))
