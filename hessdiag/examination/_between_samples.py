@@ -27,6 +27,9 @@ from hessdiag.examination._wide_layers import (
 
 # Samples that the wide layer learns from: three eigen-decompositions of this side, a second or so.
 MOST_SAMPLES = 1000
+# Where targets have many numbers, samples are so many that these are no more than MOST_TARGETS, but
+# at least LEAST_SAMPLES; a quarter of these where targets have more than VERY_MANY numbers each.
+MOST_TARGETS, LEAST_SAMPLES, VERY_MANY = 200_000, 200, 10_000
 N_NEIGHBOURS = 5
 # Inputs between samples, per sample and place.
 N_DRAWS = 2
@@ -54,7 +57,7 @@ BETWEEN_STATISTICS = (
 )
 
 
-def between_samples_statistics(problem, random_state=None):
+def between_samples_statistics(problem, random_state=None, max_samples=None):
     """Return the statistics of a net between its samples: `BETWEEN_STATISTICS`.
 
     New inputs are made of pairs of samples, x and z, and the net's predictions there are compared
@@ -76,7 +79,12 @@ def between_samples_statistics(problem, random_state=None):
     """
     if problem.output_values is None or problem.X is None or problem.n_samples < 2 * N_NEIGHBOURS:
         return {}
-    indices = sample_indices(problem.n_samples, min(MOST_SAMPLES, problem.n_samples), random_state)
+    least = LEAST_SAMPLES if problem.n_outputs <= VERY_MANY else LEAST_SAMPLES // 4
+    size = max(least, MOST_TARGETS // max(1, problem.n_outputs))
+    most = min(MOST_SAMPLES, size, problem.n_samples)
+    if max_samples is not None:
+        most = min(most, max(2 * N_NEIGHBOURS, max_samples))
+    indices = sample_indices(problem.n_samples, most, random_state)
     part = problem if indices is None else problem.restrict(indices)
     task = Task(part)
     if task.kind == "unknown" or not _are_tensors(part.X, part.n_samples):

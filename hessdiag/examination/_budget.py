@@ -1,9 +1,10 @@
 """What fits into a budget of time: chosen before long work starts, and said where it is less.
 
 Seconds are measured on a few samples and carried forward: products with Hessians grow as
-``a + b n`` in the number of samples n, factors and Gram matrices as a power of n. What matters
-least to a diagnosis goes first: samples and probes of the Hessians' spectra, then these themselves,
-in whose place Gauss-Newton spectra stand, then samples of factors and Gram matrices.
+``a + b n`` in the number of samples n, factors and Gram matrices as a power of n. Each part has its
+share of the time. What matters least to a diagnosis goes first: samples and probes of the Hessians'
+spectra, then these themselves, in whose place Gauss-Newton spectra stand, then samples of factors
+and Gram matrices, of gaps, and of the comparison between samples.
 """
 
 from __future__ import annotations
@@ -17,15 +18,20 @@ import numpy as np
 import torch
 
 from hessdiag.curvature import pass_seconds
+from hessdiag.examination._between_samples import MOST_SAMPLES
 from hessdiag.examination._sketched_statistics import FIRST_ROOT
 from hessdiag.spectra import measure_gaps
 
-# Share of a budget that Hessians' spectra, and that factors may take; the rest is for forecasts.
-OF_HESSIANS, OF_FACTORS = 0.5, 0.3
-# Most samples that seconds are measured on: as many as no longer fit into a processor's cache.
-MOST_MEASURED = 64
+# Share of a budget that Hessians' spectra, factors, gaps and passes forward may take.
+OF_HESSIANS, OF_FACTORS, OF_GAPS, OF_PASSES = 0.35, 0.25, 0.1, 0.15
+# Samples that seconds are measured on: as many as no longer fit into a processor's cache, or fewer
+# where these alone would take more than a share of the time.
+MOST_MEASURED, FEW_MEASURED = (64, 32, 16), 4
+OF_MEASURING = 0.05
+# Passes forward through as many samples that are looked at between samples.
+PASSES_BETWEEN = 12
 # Fewest samples that are looked at, and that are worth a plan.
-LEAST_SAMPLES, WORTH_A_PLAN = 32, 12
+LEAST_SAMPLES, LEAST_GAPS, WORTH_A_PLAN = 32, 8, 12
 # Samples, probes and steps of the least that is worth a spectrum.
 LEAST = (LEAST_SAMPLES, 1, 10)
 # A first look, by passes forward alone, overestimates: less than this share needs no measuring.
@@ -48,6 +54,8 @@ class Budget:
         Of these spectra.
     seconds : float
         Estimated time of all.
+    n_gaps, n_between : int or None, default=None
+        Samples that gaps are measured on, and between which the net is looked at; None takes all.
     left_out : tuple of str
         What is less than it would be without a bound on time.
     """
@@ -57,6 +65,8 @@ class Budget:
     n_probes: int
     n_lanczos_steps: int
     seconds: float
+    n_gaps: int | None = None
+    n_between: int | None = None
     left_out: tuple[str, ...] = ()
 
     def settings(self, settings):
@@ -91,10 +101,12 @@ def plan_budget(problem, settings, max_time, n_columns=None):
         return whole
     if n < WORTH_A_PLAN:
         return whole
-    costs = _Costs(problem, settings, n_columns)
+    n_between = _n_between(problem, OF_PASSES * max_time)
+    costs = _Costs(problem, settings, n_columns, max_time)
     seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
-    if seconds <= (OF_HESSIANS + OF_FACTORS) * max_time:
-        return replace(whole, seconds=seconds)
+    seconds += costs.gaps(n)
+    if seconds <= (OF_HESSIANS + OF_FACTORS + OF_GAPS) * max_time:
+        return replace(whole, seconds=seconds, n_between=n_between)
     n_samples = n
     if costs.has_factors:
         n_samples = _most(n, lambda size: costs.factors(size) <= OF_FACTORS * max_time)
@@ -113,8 +125,24 @@ def plan_budget(problem, settings, max_time, n_columns=None):
             f"the Hessians of {costs.n_curved} layers were looked at on {n_hessian} of {n} samples "
             f"by {n_probes} probe{'s'[: n_probes != 1]} of {n_steps} steps"
         )
-    seconds = costs.factors(n_samples) + costs.hessians(*found)
-    return Budget(n_samples, *found, seconds, tuple(left_out))
+    n_gaps = n_samples
+    while n_gaps > LEAST_GAPS and costs.gaps(n_gaps) > OF_GAPS * max_time:
+        n_gaps = max(LEAST_GAPS, n_gaps // 2)
+    if n_gaps < n_samples and costs.has_factors and settings.curvature == "hessian":
+        left_out.append(f"gaps to Gauss-Newton matrices were measured on {n_gaps} of {n} samples")
+    if n_between is not None:
+        left_out.append(f"forecasts between samples were compared on {n_between} of these")
+    seconds = costs.factors(n_samples) + costs.hessians(*found) + costs.gaps(n_gaps)
+    return Budget(n_samples, *found, seconds, n_gaps, n_between, tuple(left_out))
+
+
+def _n_between(problem, limit):
+    """Count the samples whose passes forward fit; None where all do."""
+    size = min(problem.n_samples, MOST_SAMPLES)
+    each = pass_seconds(problem) / problem.n_samples
+    if PASSES_BETWEEN * each * size <= limit:
+        return None
+    return int(max(min(LEAST_SAMPLES, size), limit / (PASSES_BETWEEN * each)))
 
 
 def check_time(max_time):
@@ -190,36 +218,65 @@ def _hessians_within(costs, settings, n, limit):
 class _Costs:
     """Seconds of an examination's parts, measured on a few samples."""
 
-    def __init__(self, problem, settings, n_columns):
+    def __init__(self, problem, settings, n_columns, max_time):
         self.settings, self.n_columns = settings, n_columns
         self.has_factors = n_columns is not None or problem.outputs is not None
         generator = torch.Generator().manual_seed(settings.seed)
         order = torch.randperm(problem.n_samples, generator=generator)
-        self.more = min(MOST_MEASURED, problem.n_samples // 2)
-        self.few = max(2, self.more // 4)
-        few, more = (problem.restrict(order[:n].sort().values) for n in (self.few, self.more))
-        self.few_factors, self.more_factors = self._factor_seconds(few), self._factor_seconds(more)
-        # Without factors all layers, and the net as one, go by products.
-        curved = [] if self.has_factors else [*problem.blocks, problem.network_block()]
-        if self.has_factors and settings.curvature == "hessian":
-            gaps = measure_gaps(few, few.blocks, generator).gaps
-            curved = [b for b in problem.blocks if not gaps[b.name].clearly_coincides]
-        self.n_curved = len(curved)
-        self.products = [self._product_seconds(part, curved) for part in (few, more)]
+        self.few = max(2, min(FEW_MEASURED, problem.n_samples // 4))
+        few = problem.restrict(order[: self.few].sort().values)
+        curved = self._measure(few, generator)
+        found = [self.seconds]
+        most = [n for n in MOST_MEASURED if n <= max(2 * self.few, problem.n_samples // 2)]
+        limit = OF_MEASURING * max_time
+        most = [n for n in most if sum(found[0].values()) * n / self.few <= limit] or [2 * self.few]
+        self.more = most[0]
+        self._measure(problem.restrict(order[: self.more].sort().values), generator, curved)
+        found.append(self.seconds)
+        self.found, self.n_curved = found, len(curved)
+
+    def _measure(self, problem, generator, curved=None):
+        """Time the parts on a few samples; return the layers whose Hessians are their own."""
+        gaps, start = 0.0, time.perf_counter()
+        if curved is None:
+            # Without factors all layers, and the net as one, go by products.
+            curved = [] if self.has_factors else [*problem.blocks, problem.network_block()]
+            if self.has_factors and self.settings.curvature == "hessian":
+                found = measure_gaps(problem, problem.blocks, generator).gaps
+                curved = [b for b in problem.blocks if not found[b.name].clearly_coincides]
+        elif self.has_factors and self.settings.curvature == "hessian":
+            measure_gaps(problem, problem.blocks, generator)
+        # The net as one is measured too.
+        gaps = 2 * (time.perf_counter() - start)
+        self.seconds = {
+            "gaps": gaps,
+            "factors": self._factor_seconds(problem),
+            "products": self._product_seconds(problem, curved),
+        }
+        return curved
+
+    def gaps(self, n):
+        """Estimate seconds of measuring all gaps on n samples."""
+        few, more = (found["gaps"] for found in self.found)
+        return self._line(few, more, n)
+
+    def _line(self, few, more, n):
+        """Carry seconds forward as ``a + b n``."""
+        slope = max(0.0, more - few) / (self.more - self.few)
+        each = max(0.0, few - slope * self.few) if slope else max(few, more)
+        return each + slope * n
 
     def factors(self, n):
         """Estimate seconds of factors, Gram matrices and their decompositions on n samples."""
-        ratio = max(self.more_factors, 1e-9) / max(self.few_factors, 1e-9)
-        power = min(2.0, max(1.0, math.log(ratio) / math.log(self.more / self.few)))
-        return self.more_factors * (n / self.more) ** power
+        few, more = (max(found["factors"], 1e-9) for found in self.found)
+        power = min(2.0, max(1.0, math.log(more / few) / math.log(self.more / self.few)))
+        return more * (n / self.more) ** power
 
     def hessians(self, n, n_probes, n_steps):
         """Estimate seconds of the spectra of those layers whose Hessians are their own."""
-        few, more = self.products
-        slope = max(0.0, more - few) / (self.more - self.few)
-        each = max(0.0, few - slope * self.few) if slope else max(few, more)
+        few, more = (found["products"] for found in self.found)
         share = (1 + 2 * n_probes / 3) / 3  # several at once take less than one by one
-        return (each + slope * n) * n_steps * share
+        return self._line(few, more, n) * n_steps * share
 
     def _factor_seconds(self, problem):
         """Time the factors of all layers, and their Gram matrices."""

@@ -25,9 +25,11 @@ from hessdiag.progress import say
 from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spectra, measure_gaps
 
 
-def examine_problem(problem, settings, max_samples=None, max_gram_size=None, max_time=None):
-    """Return (layers, network, context) of an `Examination`."""
-    start = time.monotonic()
+def examine_problem(
+    problem, settings, max_samples=None, max_gram_size=None, max_time=None, spent=0.0
+):
+    """Return (layers, network, context) of an `Examination`; `spent` seconds have gone already."""
+    start = time.monotonic() - spent
     if problem.is_layerwise:
         raise ValueError(
             "Expected one function of the net's output as scalar, found a mapping of layers' own "
@@ -46,6 +48,7 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None, max
         part = part.without_output_hessians()
     rest = None if max_time is None else max(1.0, max_time - (time.monotonic() - start))
     budget = plan_budget(part, settings, rest, view.n_columns)
+    context["seconds_forecast"] = time.monotonic() - start + budget.seconds
     say(f"about {budget.seconds:.0f} s")
     left_out = list(budget.left_out)
     if max_time is not None:
@@ -60,12 +63,16 @@ def examine_problem(problem, settings, max_samples=None, max_gram_size=None, max
     if settings.max_memory is not None:
         problem, part = within_bound(problem, part, settings, view.n_columns)
     wide_layers, wide_network = wide_layer_statistics(problem, settings.seed)
-    wide_network = wide_network | between_samples_statistics(problem, settings.seed)
+    wide_network = wide_network | between_samples_statistics(
+        problem, settings.seed, budget.n_between
+    )
     statistics_of = _statistics_of(part, view.n_columns, settings, context)
     if statistics_of is None:
         found = _examine_whole(part, settings, budget)
     else:
-        found = _examine_factored(part, settings, budget, statistics_of, wide_layers, wide_network)
+        found = _examine_factored(
+            part, settings, budget, statistics_of, wide_layers, wide_network, left_out
+        )
     if settings.deadline is not None and time.monotonic() > settings.deadline:
         left_out.append("Lanczos iterations that were not at their end then were stopped early")
     if left_out:
@@ -179,17 +186,22 @@ def _statistics_of(problem, n_columns, settings, context):
     return None if problem.outputs is None else LayerStatistics(problem)
 
 
-def _examine_factored(problem, settings, budget, statistics_of, wide_layers, wide_network):
+def _examine_factored(
+    problem, settings, budget, statistics_of, wide_layers, wide_network, left_out
+):
     """Examine by factors: one decomposition per layer serves its spectrum and its statistics."""
     generator = torch.Generator().manual_seed(settings.seed)
     measured, network_gap = Measured({}), math.nan
     if settings.curvature == "hessian":
-        measured = measure_gaps(problem, problem.blocks, generator)
+        part = problem
+        if budget.n_gaps is not None and budget.n_gaps < problem.n_samples:
+            part = problem.restrict(evenly(problem.n_samples, budget.n_gaps))
+        measured = measure_gaps(part, problem.blocks, generator)
         whole = problem.network_block()
-        network_gap = measure_gaps(problem, [whole], generator).gaps[whole.name].size
-        if settings.max_memory is not None:
+        network_gap = measure_gaps(part, [whole], generator).gaps[whole.name].size
+        if settings.max_memory is not None or part is not problem:
             # What was recorded is let go: layers are worked on one by one.
-            measured = Measured(measured.gaps)
+            measured = Measured(measured.gaps) if part is problem else measured.without_vectors()
     blocks = {block.name: block for block in problem.blocks}
     keeps_factors = settings.max_memory is None and budget.n_hessian == problem.n_samples
     found, summed, rescaled = {}, 0.0, np.zeros(2 * [statistics_of.residuals.size])
@@ -198,7 +210,7 @@ def _examine_factored(problem, settings, budget, statistics_of, wide_layers, wid
         block, norm = blocks[name], _weight_norm(blocks[name])
         weighted, gap = statistics_of.weighted(factor), measured.gaps.get(name)
         overflows = weighted is not None and not weighted.is_finite
-        if gap is not None and gap.coincides and overflows:
+        if gap is not None and gap.coincides and overflows and gap.vector is not None:
             gap = gap.beside(weighted.gauss_newton(gap.vector, problem.outputs.signs))
         size = math.nan if gap is None else gap.size
         gram = factor.gram().cpu().numpy()
@@ -214,7 +226,7 @@ def _examine_factored(problem, settings, budget, statistics_of, wide_layers, wid
         if gap is not None and not gap.coincides and keeps_factors and weighted is not None:
             measured.factors[name] = weighted
         del factor, weighted, seen
-    spectra = _hessian_spectra(problem, settings, budget, measured, generator)
+    spectra = _hessian_spectra(problem, settings, budget, measured, generator, left_out)
     layers = [
         _layer(problem, blocks[name], spectra.get(name, ggn), ggn, statistics)
         for name, (ggn, statistics) in found.items()
@@ -235,11 +247,14 @@ def _factors_in_turn(problem, settings, columns):
         yield from problem.factors(blocks=[block], lean=True, columns=columns).items()
 
 
-def _hessian_spectra(problem, settings, budget, measured, generator):
+def _hessian_spectra(problem, settings, budget, measured, generator, left_out):
     """Compute the spectra of those layers whose Hessians are no Gauss-Newton matrices."""
     gaps = measured.gaps
     blocks = [b for b in problem.blocks if b.name in gaps and not gaps[b.name].coincides]
     if not blocks or budget.n_hessian == 0:
+        return {}
+    if settings.deadline is not None and time.monotonic() > settings.deadline:
+        left_out.append(f"Gauss-Newton spectra stand in for the Hessians of {len(blocks)} layers")
         return {}
     problem, settings = problem.with_blocks(blocks), budget.settings(settings)
     if budget.n_hessian < problem.n_samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,6 +78,7 @@ class LocalHessians(LocalSpectra):
         digest: str | None = None,
         output: str | int | None = None,
     ) -> None:
+        start = time.monotonic()
         super().__init__(
             net,
             X,
@@ -108,6 +110,7 @@ class LocalHessians(LocalSpectra):
         }
         if output is not None:
             self._made_with["output"] = output
+        self._spent = time.monotonic() - start
 
     @take_parameters(LocalSpectra.spectra)
     def examine(
@@ -162,6 +165,8 @@ class LocalHessians(LocalSpectra):
         """
         check_counts(max_samples=max_samples, max_gram_size=max_gram_size)
         check_time(max_time)
+        # What preparing took counts once.
+        spent, self._spent = self._spent, 0.0
         settings = self._settings(
             method=method,
             n_lanczos_steps=n_lanczos_steps,
@@ -171,7 +176,7 @@ class LocalHessians(LocalSpectra):
         )
         with self._at_work():
             layers, network, context = examine_problem(
-                self._problem, settings, max_samples, max_gram_size, max_time
+                self._problem, settings, max_samples, max_gram_size, max_time, spent
             )
         if self._n_inputs is not None:
             context["n_inputs"] = self._n_inputs

@@ -75,8 +75,8 @@ def examination_bytes(problem, part, n_columns=None):
     vectors = GAP_VECTORS * n_params * part.itemsize
     pieces["measuring gaps"] = held + GRAPHS * chunk * found.second + vectors
     for block in part.blocks:
-        pieces[f"layer {block.name!r}"] = held + vectors + _layer_bytes(
-            part, block, n_swept, n_columns
+        pieces[f"layer {block.name!r}"] = (
+            held + vectors + _layer_bytes(part, block, n_swept, n_columns)
         )
     return pieces
 

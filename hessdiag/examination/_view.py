@@ -13,6 +13,8 @@ from hessdiag.curvature.network import NotSeparableError, output_hessians_fit
 # Columns for each sample, from which follows how many samples fit. Where all outputs are looked at
 # these may be half as many: fewer say too little.
 FEW_COLUMNS = 5
+# Numbers that all columns hold, but for one column: half a GB in float64.
+MOST_NUMBERS = 40_000_000
 # Samples by which the rank of the output Hessians is known.
 FIRST_SAMPLES = 50
 # Samples by which it is known that it has roots, where the Hessians are too large to be formed.
@@ -69,13 +71,16 @@ def choose_view(problem, max_samples, max_gram_size):
     if max_gram_size is None:
         return View(n, FEW_COLUMNS)
     n = min(n, max(2, max_gram_size // FEW_COLUMNS))
-    return View(n, max(1, max_gram_size // n))
+    # Columns take time and memory in proportion to the outputs of all samples.
+    fit = MOST_NUMBERS // (n * problem.n_outputs)
+    return View(n, max(1, min(max_gram_size // n, fit)))
 
 
 def _has_roots(problem):
     """Say whether the loss is convex in the outputs of some samples."""
     try:
-        random_roots(problem.output_function, 1, torch.Generator().manual_seed(0))
+        function = problem.output_function.without_hessians()
+        random_roots(function, 1, torch.Generator().manual_seed(0))
     except NotSeparableError:
         return False
     return True

@@ -34,10 +34,11 @@ def wide_layer_statistics(problem, random_state=None):
         return {}, {}
     flat = part.output_values.reshape(part.n_samples, -1)
     targets, predictions = task.in_target_space(flat)
-    targets, predictions = targets.cpu().numpy(), predictions.detach().cpu().numpy()
+    targets, predictions = _fewer(targets.cpu().numpy(), predictions.detach().cpu().numpy())
     with received_by_layers(part) as received, torch.no_grad():
         part.working_copy(part.X)
     few = min(LAYER_SAMPLES, part.n_samples)
+    of_few = _fewer(targets[:few], predictions[:few])
     layers, network = {}, {}
     for position, block in enumerate(problem.blocks):
         rows = rows_of(received.get(block.name), part.n_samples)
@@ -49,10 +50,22 @@ def wide_layer_statistics(problem, random_state=None):
         if position == 0 and few == part.n_samples:
             layers[block.name] = dict(network)
         else:
-            layers[block.name] = wide_kernel_statistics(
-                products[:few, :few], targets[:few], predictions[:few]
-            )
+            layers[block.name] = wide_kernel_statistics(products[:few, :few], *of_few)
     return layers, network
+
+
+def _fewer(targets, predictions):
+    """Write targets and predictions (N, D) in as few coordinates as they span, where D is large.
+
+    Statistics are of inner products of their rows alone, which a rotation does not change.
+    """
+    n_samples, n_targets = targets.shape
+    if n_targets <= 2 * n_samples or not (
+        np.isfinite(targets).all() and np.isfinite(predictions).all()
+    ):
+        return targets, predictions
+    rows = np.linalg.qr(np.vstack([targets, predictions]).T, mode="r").T
+    return rows[:n_samples], rows[n_samples:]
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ def _linear_operators(problem, blocks, factors, gaps):
     built = linear_hessians(problem, blocks, factors) if blocks else {}
     for block in blocks:
         hessian, gap = built.get(block.name), gaps[block.name]
-        if hessian is None:
+        if hessian is None or gap.vector is None:
             continue
         tolerance = 1e-9 if gap.vector.dtype == torch.float64 else 1e-3
         difference = hessian.products(gap.vector) - gap.image

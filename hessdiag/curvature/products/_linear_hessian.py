@@ -142,14 +142,14 @@ def _residual_parts(problem, blocks, recording):
 
 
 def _second_derivatives(gradient, sent, n_samples):
-    """Differentiate a gradient (n, ..., d) once more, for all samples at once: (n, d, d)."""
-    width = sent.shape[-1]
+    """Differentiate a gradient (n, ...) of d numbers per sample once more, all at once: (n, d, d)."""
+    width = sent.numel() // n_samples  # of a convolution with one position: its channels
     columns = []
     for start in range(0, width, COLUMNS_AT_ONCE):
         k = min(COLUMNS_AT_ONCE, width - start)
         weights = sent.new_zeros(k, *sent.shape)
         for i in range(k):
-            weights[i, ..., start + i] = 1.0
+            weights[i].view(n_samples, width)[:, start + i] = 1.0
         (products,) = vector_jacobian_products([gradient], [sent], [weights])
         columns.append(products.reshape(k, n_samples, width))
     return torch.cat(columns).transpose(0, 1)
