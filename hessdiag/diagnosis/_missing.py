@@ -154,6 +154,14 @@ def notes_of_less(examination: object) -> tuple[str, ...]:
             f"To keep within the time{within}: {left_out}. Pass max_time=None, or more seconds, to "
             "look at all."
         )
+    columns, n_outputs = context.get("n_output_columns"), context.get("n_outputs")
+    if isinstance(columns, (int, float)) and isinstance(n_outputs, (int, float)):
+        notes.append(
+            f"Each sample has {n_outputs:.0f} outputs, which the curvature sees through "
+            f"{columns:.0f} random column{'s'[: columns != 1]} of these: traces are right in the "
+            "mean, and largest eigenvalues rather too large. Pass a larger max_gram_size for more "
+            "columns and samples; that takes the cube of the time."
+        )
     examined, n = context.get("n_samples_examined"), context.get("n_samples")
     if isinstance(examined, (int, float)) and isinstance(n, (int, float)) and examined < n:
         few = examined < min(FEW_SAMPLES, n / 2)

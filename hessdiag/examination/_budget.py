@@ -28,6 +28,10 @@ OF_HESSIANS, OF_FACTORS, OF_GAPS, OF_PASSES = 0.35, 0.25, 0.1, 0.15
 # where these alone would take more than a share of the time.
 MOST_MEASURED, FEW_MEASURED = (64, 32, 16), 4
 OF_MEASURING = 0.05
+# Of the gaps of all layers; beyond that only those of some are measured.
+MOST_OF_GAPS = 0.2
+# Layers whose gaps and products stand for those of all where time is estimated.
+MEASURED_BLOCKS = 8
 # Passes forward through as many samples that are looked at between samples.
 PASSES_BETWEEN = 12
 # Fewest samples that are looked at, and that are worth a plan.
@@ -56,6 +60,8 @@ class Budget:
         Estimated time of all.
     n_gaps, n_between : int or None, default=None
         Samples that gaps are measured on, and between which the net is looked at; None takes all.
+    gap_blocks : tuple of str or None, default=None
+        Names of the layers whose gaps are measured; None takes all.
     left_out : tuple of str
         What is less than it would be without a bound on time.
     """
@@ -67,6 +73,7 @@ class Budget:
     seconds: float
     n_gaps: int | None = None
     n_between: int | None = None
+    gap_blocks: tuple[str, ...] | None = None
     left_out: tuple[str, ...] = ()
 
     def settings(self, settings):
@@ -128,12 +135,27 @@ def plan_budget(problem, settings, max_time, n_columns=None):
     n_gaps = n_samples
     while n_gaps > LEAST_GAPS and costs.gaps(n_gaps) > OF_GAPS * max_time:
         n_gaps = max(LEAST_GAPS, n_gaps // 2)
-    if n_gaps < n_samples and costs.has_factors and settings.curvature == "hessian":
-        left_out.append(f"gaps to Gauss-Newton matrices were measured on {n_gaps} of {n} samples")
+    gap_blocks = None
+    if costs.has_factors and settings.curvature == "hessian":
+        share = MOST_OF_GAPS * max_time / max(1e-9, costs.gaps(n_gaps))
+        what = ""
+        if share < 1:
+            count = max(1, int(share * len(problem.blocks)))
+            gap_blocks = tuple(b.name for b in _spread(problem.blocks, count))
+            what = f" of {count} of {len(problem.blocks)} layers"
+        if n_gaps < n_samples or what:
+            left_out.append(
+                f"gaps to Gauss-Newton matrices were measured on {n_gaps} of {n} samples{what}"
+            )
     if n_between is not None:
         left_out.append(f"forecasts between samples were compared on {n_between} of these")
     seconds = costs.factors(n_samples) + costs.hessians(*found) + costs.gaps(n_gaps)
-    return Budget(n_samples, *found, seconds, n_gaps, n_between, tuple(left_out))
+    return Budget(n_samples, *found, seconds, n_gaps, n_between, gap_blocks, tuple(left_out))
+
+
+def _spread(blocks, count):
+    """Choose some layers, spread evenly over the depth."""
+    return [blocks[i] for i in evenly(len(blocks), min(count, len(blocks)))]
 
 
 def _n_between(problem, limit):
@@ -221,6 +243,8 @@ class _Costs:
     def __init__(self, problem, settings, n_columns, max_time):
         self.settings, self.n_columns = settings, n_columns
         self.has_factors = n_columns is not None or problem.outputs is not None
+        self.blocks = _spread(problem.blocks, MEASURED_BLOCKS)
+        self.ratio = len(problem.blocks) / len(self.blocks)
         generator = torch.Generator().manual_seed(settings.seed)
         order = torch.randperm(problem.n_samples, generator=generator)
         self.few = max(2, min(FEW_MEASURED, problem.n_samples // 4))
@@ -233,25 +257,25 @@ class _Costs:
         self.more = most[0]
         self._measure(problem.restrict(order[: self.more].sort().values), generator, curved)
         found.append(self.seconds)
-        self.found, self.n_curved = found, len(curved)
+        self.found = found
+        self.n_curved = round(self.ratio * len(curved))
 
     def _measure(self, problem, generator, curved=None):
         """Time the parts on a few samples; return the layers whose Hessians are their own."""
-        gaps, start = 0.0, time.perf_counter()
-        if curved is None:
+        start, own = time.perf_counter(), self.settings.curvature == "hessian"
+        if self.has_factors and own:
+            found = measure_gaps(problem, self.blocks, generator).gaps
+        # The net as one takes as long as a layer.
+        gaps = (time.perf_counter() - start) * (self.ratio + 1 / len(self.blocks))
+        if curved is None and self.has_factors:
+            curved = [b for b in self.blocks if own and not found[b.name].clearly_coincides]
+        elif curved is None:
             # Without factors all layers, and the net as one, go by products.
-            curved = [] if self.has_factors else [*problem.blocks, problem.network_block()]
-            if self.has_factors and self.settings.curvature == "hessian":
-                found = measure_gaps(problem, problem.blocks, generator).gaps
-                curved = [b for b in problem.blocks if not found[b.name].clearly_coincides]
-        elif self.has_factors and self.settings.curvature == "hessian":
-            measure_gaps(problem, problem.blocks, generator)
-        # The net as one is measured too.
-        gaps = 2 * (time.perf_counter() - start)
+            curved = [*self.blocks, problem.network_block()]
         self.seconds = {
             "gaps": gaps,
             "factors": self._factor_seconds(problem),
-            "products": self._product_seconds(problem, curved),
+            "products": self.ratio * self._product_seconds(problem, curved),
         }
         return curved
 

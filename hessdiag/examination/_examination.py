@@ -95,7 +95,9 @@ class Examination:
         ``error`` (share of wrong classes, or squared error over that of the mean), ``null_loss``
         (loss of the best constant output), ``task`` ("classification", "binary", "regression" or
         "unknown"), ``criterion``, ``statistics_missing`` (why layers have no statistics, where they
-        have none). What is not known is NaN.
+        have none), ``n_output_columns`` (random columns that stand for each sample's outputs, where
+        these are too many), ``seconds_forecast`` (what all was expected to take), ``left_out``
+        (what was left out to keep within the time). What is not known is NaN.
     settings : dict
         Keywords that the examination was made with.
 

@@ -68,13 +68,11 @@ def examine_problem(
     )
     statistics_of = _statistics_of(part, view.n_columns, settings, context)
     if statistics_of is None:
-        found = _examine_whole(part, settings, budget)
+        found = _examine_whole(part, settings, budget, left_out)
     else:
         found = _examine_factored(
             part, settings, budget, statistics_of, wide_layers, wide_network, left_out
         )
-    if settings.deadline is not None and time.monotonic() > settings.deadline:
-        left_out.append("Lanczos iterations that were not at their end then were stopped early")
     if left_out:
         context["left_out"] = "; ".join(left_out)
     return (*found, context)
@@ -154,13 +152,20 @@ def _restrict(problem, settings, limit):
     return part if settings.max_memory is None else fitting_chunks(part, settings.max_memory)
 
 
-def _examine_whole(problem, settings, budget):
+def _say_if_stopped(settings, left_out):
+    """Say that Lanczos iterations stopped at the deadline, where it has passed."""
+    if settings.deadline is not None and time.monotonic() > settings.deadline:
+        left_out.append("Lanczos iterations that were not at their end then were stopped early")
+
+
+def _examine_whole(problem, settings, budget, left_out):
     """Examine a net whose loss has no Hessians at the outputs: by passes through the net only."""
     settings = budget.settings(settings)
     n_samples = max(budget.n_hessian, min(LEAST_SAMPLES, problem.n_samples))
     if n_samples < problem.n_samples:
         problem = problem.restrict(evenly(problem.n_samples, n_samples))
     spectra = compute_spectra(choose_policy(problem, settings))
+    _say_if_stopped(settings, left_out)
     layers = tuple(
         _layer(problem, b, spectra[b.name], None, {"gn_gap": spectra[b.name].gn_gap})
         for b in problem.blocks
@@ -196,7 +201,10 @@ def _examine_factored(
         part = problem
         if budget.n_gaps is not None and budget.n_gaps < problem.n_samples:
             part = problem.restrict(evenly(problem.n_samples, budget.n_gaps))
-        measured = measure_gaps(part, problem.blocks, generator)
+        chosen = [
+            b for b in problem.blocks if budget.gap_blocks is None or b.name in budget.gap_blocks
+        ]
+        measured = measure_gaps(part, chosen, generator)
         whole = problem.network_block()
         network_gap = measure_gaps(part, [whole], generator).gaps[whole.name].size
         if settings.max_memory is not None or part is not problem:
@@ -265,7 +273,9 @@ def _hessian_spectra(problem, settings, budget, measured, generator, left_out):
     policy = choose_policy(problem, settings)
     if measured is not None and policy.is_bounded:
         measured = measured.without_vectors()
-    return compute_spectra(policy, measured, generator)
+    spectra = compute_spectra(policy, measured, generator)
+    _say_if_stopped(settings, left_out)
+    return spectra
 
 
 def _layer(problem, block, spectrum, ggn_spectrum, statistics):

@@ -140,7 +140,11 @@ class LocalHessians(LocalSpectra):
         max_gram_size : int or None, default=1000
             Largest side of a Gram matrix, samples times rank of the output Hessian (classes - 1 for
             cross-entropy, 1 for a single output); samples are drawn to keep it, as time grows with
-            its cube. The default takes about 0.1 seconds per layer. None sets no bound.
+            its cube. Where that would leave fewer than a tenth of it, a fifth of it is drawn, and
+            each output Hessian is seen through random columns, whose number stands in the context
+            as ``n_output_columns``: Gauss-Newton spectra are then unbiased in the trace, with a
+            standard error, but not exact. The default takes about 0.1 seconds per layer. None sets
+            no bound.
         dense_limit : int, default=1000
             Number of parameters up to which a Hessian is formed and decomposed, which takes about
             0.2 seconds; Lanczos beyond.

@@ -142,7 +142,7 @@ def _residual_parts(problem, blocks, recording):
 
 
 def _second_derivatives(gradient, sent, n_samples):
-    """Differentiate a gradient (n, ...) of d numbers per sample once more, all at once: (n, d, d)."""
+    """Differentiate a gradient of d numbers for each sample once more: (n, d, d)."""
     width = sent.numel() // n_samples  # of a convolution with one position: its channels
     columns = []
     for start in range(0, width, COLUMNS_AT_ONCE):
