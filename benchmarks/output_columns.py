@@ -3,8 +3,8 @@
     python benchmarks/output_columns.py --json benchmarks/output_columns.json
 
 MLPs of 10 to 5,000 classes, trained on generated data, are examined on N samples, each through r
-random columns of its outputs, and as well as can be: exactly, or by as many columns as are possible.
-Features are compared in units of their standard deviation over the networks of the reference zoo.
+random columns of its outputs, and as well as can be: exactly, or by as many columns as are
+possible. Features are compared in units of their standard deviation over the networks of the reference zoo.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ MOST_MEASURED, FEW_MEASURED = (64, 32, 16), 4
 OF_MEASURING = 0.05
 # Of the gaps of all layers; beyond that only those of some are measured.
 MOST_OF_GAPS = 0.2
+# Of factors of the fewest samples; beyond that only some layers are looked at, but not fewer.
+MOST_OF_FACTORS, FEWEST_LAYERS = 0.5, 4
 # Layers whose gaps and products stand for those of all where time is estimated.
 MEASURED_BLOCKS = 8
 # Passes forward through as many samples that are looked at between samples.
@@ -62,6 +64,8 @@ class Budget:
         Samples that gaps are measured on, and between which the net is looked at; None takes all.
     gap_blocks : tuple of str or None, default=None
         Names of the layers whose gaps are measured; None takes all.
+    blocks : tuple of str or None, default=None
+        Names of the layers that are looked at; None takes all.
     left_out : tuple of str
         What is less than it would be without a bound on time.
     """
@@ -74,6 +78,7 @@ class Budget:
     n_gaps: int | None = None
     n_between: int | None = None
     gap_blocks: tuple[str, ...] | None = None
+    blocks: tuple[str, ...] | None = None
     left_out: tuple[str, ...] = ()
 
     def settings(self, settings):
@@ -113,11 +118,22 @@ def plan_budget(problem, settings, max_time, n_columns=None):
     seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
     seconds += costs.gaps(n)
     if seconds <= (OF_HESSIANS + OF_FACTORS + OF_GAPS) * max_time:
-        return replace(whole, seconds=seconds, n_between=n_between)
+        return replace(whole, seconds=seconds, n_between=n_between, left_out=_of_between(n_between))
     n_samples = n
     if costs.has_factors:
         n_samples = _most(n, lambda size: costs.factors(size) <= OF_FACTORS * max_time)
-    found, left_out = _hessians_within(costs, settings, n_samples, OF_HESSIANS * max_time), []
+    looked_at, names, left_out = 1.0, None, []
+    if costs.has_factors:
+        looked_at = min(1.0, MOST_OF_FACTORS * max_time / max(1e-9, costs.factors(n_samples)))
+    blocks = problem.blocks
+    if looked_at < 1:
+        blocks = _spread(blocks, max(FEWEST_LAYERS, int(looked_at * len(blocks))))
+        looked_at = len(blocks) / len(problem.blocks)
+    if len(blocks) < len(problem.blocks):
+        names = tuple(block.name for block in blocks)
+        left_out.append(f"{len(blocks)} of {len(problem.blocks)} layers were looked at")
+    costs.scale(looked_at)
+    found = _hessians_within(costs, settings, n_samples, OF_HESSIANS * max_time)
     if found[0] == 0 and not costs.has_factors:
         found = LEAST  # nothing stands in
     n_hessian, n_probes, n_steps = found
@@ -140,22 +156,28 @@ def plan_budget(problem, settings, max_time, n_columns=None):
         share = MOST_OF_GAPS * max_time / max(1e-9, costs.gaps(n_gaps))
         what = ""
         if share < 1:
-            count = max(1, int(share * len(problem.blocks)))
-            gap_blocks = tuple(b.name for b in _spread(problem.blocks, count))
+            count = max(1, int(share * len(blocks)))
+            gap_blocks = tuple(b.name for b in _spread(blocks, count))
             what = f" of {count} of {len(problem.blocks)} layers"
         if n_gaps < n_samples or what:
             left_out.append(
                 f"gaps to Gauss-Newton matrices were measured on {n_gaps} of {n} samples{what}"
             )
-    if n_between is not None:
-        left_out.append(f"forecasts between samples were compared on {n_between} of these")
+    left_out += _of_between(n_between)
     seconds = costs.factors(n_samples) + costs.hessians(*found) + costs.gaps(n_gaps)
-    return Budget(n_samples, *found, seconds, n_gaps, n_between, gap_blocks, tuple(left_out))
+    return Budget(n_samples, *found, seconds, n_gaps, n_between, gap_blocks, names, tuple(left_out))
 
 
 def _spread(blocks, count):
     """Choose some layers, spread evenly over the depth."""
     return [blocks[i] for i in evenly(len(blocks), min(count, len(blocks)))]
+
+
+def _of_between(n_between):
+    """Say between how many samples the net was looked at, where these are not all."""
+    if n_between is None:
+        return ()
+    return (f"the net was looked at between {n_between} samples",)
 
 
 def _n_between(problem, limit):
@@ -278,6 +300,11 @@ class _Costs:
             "products": self.ratio * self._product_seconds(problem, curved),
         }
         return curved
+
+    def scale(self, share):
+        """Estimate for a share of the layers."""
+        self.found = [{what: share * s for what, s in found.items()} for found in self.found]
+        self.n_curved = round(share * self.n_curved)
 
     def gaps(self, n):
         """Estimate seconds of measuring all gaps on n samples."""

@@ -57,6 +57,10 @@ def examine_problem(
         part = part.restrict(evenly(part.n_samples, budget.n_samples))
         if settings.max_memory is not None:
             part = fitting_chunks(part, settings.max_memory)
+    if budget.blocks is not None:
+        problem, part = (
+            p.with_blocks([b for b in p.blocks if b.name in budget.blocks]) for p in (problem, part)
+        )
     context["n_samples_examined"] = part.n_samples
     if view.n_columns is not None:
         context["n_output_columns"] = view.n_columns

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from hessdiag.curvature.factors._dense_factor import DenseFactor
-from hessdiag.curvature.network import Block, Chunk, WorkingCopy, take
+from hessdiag.curvature.network import Block, Chunk, WorkingCopy, entries_of_graph, take
 
+# Bytes that the graphs of samples which are differentiated together may take.
+MOST_BYTES = 2**29
 # So many outputs for a column are far more than columns.
 MANY_MORE = 4
 
@@ -71,6 +73,7 @@ def _vectorized(working_copy, chunk, block, outputs_of, weights):
 
     parameters = tuple(p.detach() for p in block.parameters)
     try:
+        at_once = _at_once(working_copy, chunk, outputs_of, weights)
         with warnings.catch_warnings():
             # Where one operation has no batched rule, vmap loops over it alone, and says so.
             warnings.simplefilter("ignore")
@@ -78,11 +81,21 @@ def _vectorized(working_copy, chunk, block, outputs_of, weights):
                 torch.func.jacrev(outputs),
                 in_dims=(None, 0, None if weights is None else 0),
                 randomness="error",
+                chunk_size=None if at_once >= chunk.n_samples else at_once,
             )(parameters, chunk.X, weights)
     except Exception:
         return None
     jacobian = torch.cat([j.reshape(*j.shape[:2], -1) for j in jacobians], dim=2).detach()
     return jacobian if _matches(jacobian, chunk, block, outputs_of, weights) else None
+
+
+def _at_once(working_copy, chunk, outputs_of, weights):
+    """Count the samples whose graphs, one for each column, may be held together."""
+    first = take(chunk.X, slice(0, 1))
+    with torch.no_grad():
+        n_columns = outputs_of(first).shape[1] if weights is None else weights.shape[2]
+    entries = entries_of_graph(working_copy, Chunk(first, None, 1))
+    return int(max(1, MOST_BYTES // max(1, 2 * n_columns * entries * working_copy.dtype.itemsize)))
 
 
 class _Call(torch.nn.Module):
@@ -119,7 +132,7 @@ def _matches(jacobian, chunk, block, outputs_of, columns, tolerance=None):
     return bool((product - direct).norm() <= tolerance * (direct.norm() + 1e-30))
 
 
-def _looped(chunk, block, outputs_of, columns):
+def _looped(chunk, block, outputs_of, columns=None):
     """Take one sample and one output at a time."""
     rows = []
     for n in range(chunk.n_samples):
