@@ -96,8 +96,8 @@ class Examination:
         (loss of the best constant output), ``task`` ("classification", "binary", "regression" or
         "unknown"), ``criterion``, ``statistics_missing`` (why layers have no statistics, where they
         have none), ``n_output_columns`` (random columns that stand for each sample's outputs, where
-        these are too many), ``seconds_forecast`` (what all was expected to take), ``left_out``
-        (what was left out to keep within the time). What is not known is NaN.
+        these are too many), ``seconds_forecast`` (what was expected, where more than two),
+        ``left_out`` (what was left out to keep within the time). What is not known is NaN.
     settings : dict
         Keywords that the examination was made with.
 

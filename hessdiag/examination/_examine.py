@@ -24,9 +24,18 @@ from hessdiag.examination._wide_layers import wide_layer_statistics
 from hessdiag.progress import say
 from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spectra, measure_gaps
 
+# Seconds beyond which it is said what an examination is expected to take.
+LONG = 2.0
+
 
 def examine_problem(
-    problem, settings, max_samples=None, max_gram_size=None, max_time=None, spent=0.0
+    problem,
+    settings,
+    max_samples=None,
+    max_gram_size=None,
+    max_time=None,
+    n_output_columns=None,
+    spent=0.0,
 ):
     """Return (layers, network, context) of an `Examination`; `spent` seconds have gone already."""
     start = time.monotonic() - spent
@@ -42,13 +51,15 @@ def examine_problem(
     context = context_of(problem)
     if n_ignored:
         context["n_samples_ignored"] = n_ignored
-    view = choose_view(problem, max_samples, max_gram_size)
+    view = choose_view(problem, max_samples, max_gram_size, n_output_columns)
     part = _restrict(problem, settings, view.n_samples)
     if view.n_columns is not None:
         part = part.without_output_hessians()
     rest = None if max_time is None else max(1.0, max_time - (time.monotonic() - start))
     budget = plan_budget(part, settings, rest, view.n_columns)
-    context["seconds_forecast"] = time.monotonic() - start + budget.seconds
+    forecast = time.monotonic() - start + budget.seconds
+    if forecast > LONG:
+        context["seconds_forecast"] = forecast
     say(f"about {budget.seconds:.0f} s")
     left_out = list(budget.left_out)
     if max_time is not None:

@@ -124,6 +124,7 @@ class LocalHessians(LocalSpectra):
         max_gram_size: int | None = 1000,
         dense_limit: int = DENSE_LIMIT,
         max_time: float | None = 60.0,
+        n_output_columns: int | None = None,
     ) -> Examination:
         """Examine the net: spectra of all layers, and what follows from them and from the data.
 
@@ -152,6 +153,10 @@ class LocalHessians(LocalSpectra):
             Seconds to keep within, as far as samples, probes and Hessians can be left out; what is
             left out stands in the context as ``left_out``, and results then depend on how fast the
             machine is. By default that is what one waits for. None sets no bound.
+        n_output_columns : int or None, default=None
+            Random columns that stand for each sample's outputs, on `max_samples` samples whatever
+            `max_gram_size` says; None chooses, as said there. From the rank of the output Hessians
+            on, all outputs are looked at.
 
         Returns
         -------
@@ -167,7 +172,11 @@ class LocalHessians(LocalSpectra):
             As `spectra`; also for a mapping of layers' own functions as scalar, and where
             `max_memory` is too little for the Gram matrices.
         """
-        check_counts(max_samples=max_samples, max_gram_size=max_gram_size)
+        check_counts(
+            max_samples=max_samples,
+            max_gram_size=max_gram_size,
+            n_output_columns=n_output_columns,
+        )
         check_time(max_time)
         # What preparing took counts once.
         spent, self._spent = self._spent, 0.0
@@ -180,7 +189,13 @@ class LocalHessians(LocalSpectra):
         )
         with self._at_work():
             layers, network, context = examine_problem(
-                self._problem, settings, max_samples, max_gram_size, max_time, spent
+                self._problem,
+                settings,
+                max_samples,
+                max_gram_size,
+                max_time,
+                n_output_columns,
+                spent,
             )
         if self._n_inputs is not None:
             context["n_inputs"] = self._n_inputs
@@ -195,6 +210,8 @@ class LocalHessians(LocalSpectra):
         }
         if max_samples is not None:
             made_with["max_samples"] = max_samples
+        if n_output_columns is not None:
+            made_with["n_output_columns"] = n_output_columns
         return Examination(name, self._digest, layers, network, context, made_with)
 
 
@@ -230,6 +247,7 @@ def examine(
     digest: str | None = None,
     output: str | int | None = None,
     max_time: float | None = 60.0,
+    n_output_columns: int | None = None,
 ) -> Examination:
     """Examine a net on its training data: spectra of all layers, and what follows from them.
 
@@ -293,4 +311,5 @@ def examine(
         max_gram_size=max_gram_size,
         dense_limit=dense_limit,
         max_time=max_time,
+        n_output_columns=n_output_columns,
     )

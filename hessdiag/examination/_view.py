@@ -37,7 +37,7 @@ class View:
     n_columns: int | None = None
 
 
-def choose_view(problem, max_samples, max_gram_size):
+def choose_view(problem, max_samples, max_gram_size, n_columns=None):
     """Choose samples, and columns of outputs, so that Gram matrices are of a bounded side.
 
     Parameters
@@ -48,6 +48,8 @@ def choose_view(problem, max_samples, max_gram_size):
         Most samples; None takes all.
     max_gram_size : int or None
         Largest side of a Gram matrix; None sets no bound.
+    n_columns : int or None, default=None
+        Random columns, where these are asked for; None chooses.
 
     Returns
     -------
@@ -57,6 +59,10 @@ def choose_view(problem, max_samples, max_gram_size):
     n = problem.n_samples if max_samples is None else min(max_samples, problem.n_samples)
     if not problem.is_separable:
         return View(n)
+    if n_columns is not None:
+        few = problem.restrict(np.arange(min(problem.n_samples, FEW_SAMPLES)))
+        has_fewer = few.outputs is None or few.outputs.rank > n_columns
+        return View(n, n_columns if has_fewer and _has_roots(few) else None)
     first = problem.restrict(np.arange(min(problem.n_samples, FIRST_SAMPLES))).outputs
     if first is not None:
         most = n if max_gram_size is None else max(2, max_gram_size // max(1, first.rank))

