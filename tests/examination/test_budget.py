@@ -84,7 +84,8 @@ def test_a_case_over_budget_ends_in_time_and_says_what_is_less():
     less = hd.examine(net, X, y, method="lanczos", max_time=unbounded / 8)
     assert time.perf_counter() - start < unbounded
     assert "left_out" not in whole.context
-    assert "Hessians of" in less.context["left_out"]
+    said = less.context["left_out"]
+    assert "Hessians of" in said or "stopped early" in said
     assert less.layer_names == whole.layer_names
     for name in whole.layer_names:
         expected = whole[name].ggn_spectrum.trace

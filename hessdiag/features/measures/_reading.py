@@ -51,5 +51,5 @@ def ggn(layer):
 
 def rank_bound(layer, context):
     """Largest possible rank of the local GGN, or of what random columns show of it."""
-    n_columns = context.get("n_output_columns", context["n_outputs"])
-    return max(1, min(layer.n_params, context["n_samples_examined"] * n_columns))
+    seen = "n_output_columns" if "n_output_columns" in context else "n_outputs"
+    return max(1, min(layer.n_params, context["n_samples_examined"] * context[seen]))
