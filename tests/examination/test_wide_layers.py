@@ -56,3 +56,20 @@ def test_binary_outputs_are_taken_as_probabilities():
     rows = X.astype(float)
     expected = wide_kernel_statistics(rows @ rows.T, y.astype(float), predictions)
     assert statistics["disagreement"] == pytest.approx(expected["disagreement"], rel=1e-4)
+
+
+def test_targets_of_many_numbers_are_written_in_fewer():
+    from hessdiag.examination._wide_kernel import wide_kernel_statistics
+    from hessdiag.examination._wide_layers import _fewer
+
+    rng = np.random.default_rng(0)
+    x, targets = rng.normal(size=(12, 3)), rng.normal(size=(12, 90))
+    predictions = targets + 0.3 * rng.normal(size=targets.shape)
+    fewer = _fewer(targets, predictions)
+    assert fewer[0].shape[1] <= 24
+    expected = wide_kernel_statistics(x @ x.T, targets, predictions)
+    found = wide_kernel_statistics(x @ x.T, *fewer)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-12)
+    few = targets[:, :20], predictions[:, :20]
+    assert _fewer(*few)[0] is few[0]
