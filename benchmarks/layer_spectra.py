@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import platform
 import sys
 import time
@@ -24,6 +23,7 @@ from _compare import compare
 from _growth import growth
 from _measure import limit_threads, machine
 from _networks import NETWORKS, make_workload
+from _report import kept_parts, write
 from _table import growth_table, network_tables
 from _tools import PEERS
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -79,27 +79,12 @@ def main(arguments=None):
     return report
 
 
-def kept_parts(path):
-    """Read networks and growth from a report that is there already."""
-    if path is None or not path.exists():
-        return {}
-    before = json.loads(path.read_text(encoding="utf-8"))
-    return {name: before[name] for name in ("networks", "growth")}
-
-
 def versions(peers):
     """List the versions of all that takes part."""
     names = ["hessdiag", "torch", "numpy", "scipy", "scikit-learn", "skorch"]
     names += [PEERS[peer].distribution for peer in peers]
     found = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version(), **found}
-
-
-def write(path, report):
-    """Write what is known so far, so that a run cut short is not lost."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

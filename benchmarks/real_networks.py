@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import platform
 import sys
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from _real_networks import NETWORKS, missing_packages
 from _real_process import run_apart
 from _real_table import growth_tables, network_tables
 from _real_work import WORK
+from _report import kept_parts, write
 
 import hessdiag as hd
 
@@ -49,7 +49,7 @@ def parse(arguments):
 def main(arguments=None):
     """Run the bench; print tables, and write the report."""
     options = parse(arguments)
-    report = {"networks": {}, "growth": {}} | _kept_parts(options.json)
+    report = {"networks": {}, "growth": {}} | kept_parts(options.json)
     report |= {"machine": machine("cpu", options.threads), "versions": versions()}
     settings = {"max_time": options.max_time, "threads": options.threads}
     made_with = settings | {
@@ -72,7 +72,7 @@ def main(arguments=None):
             else:
                 entry[work] = run({"network": name, "work": work, "quick": options.quick})
             _say(f"{name}, {work}", entry[work])
-            _write(options.json, report)
+            write(options.json, report)
     if options.growth:
 
         def explain(task):
@@ -81,11 +81,11 @@ def main(arguments=None):
             return found
 
         report["growth"] = growth(explain, options.quick)
-        _write(options.json, report)
+        write(options.json, report)
     report["networks"] = {
         name: report["networks"][name] for name in NETWORKS if name in report["networks"]
     }
-    _write(options.json, report)
+    write(options.json, report)
     if report["networks"]:
         print(network_tables(report["networks"]))
     if report["growth"]:
@@ -109,21 +109,6 @@ def _say(what, found):
     ended = found.get("cut") or found.get("error") or f"{found['seconds']:.3g} s"
     memory = f", {found['peak_gb']:.2f} GB" if "peak_gb" in found else ""
     print(f"{what}: {ended}{memory}", file=sys.stderr, flush=True)
-
-
-def _kept_parts(path):
-    """Read networks and growth from a report that is there already."""
-    if path is None or not path.exists():
-        return {}
-    before = json.loads(path.read_text(encoding="utf-8"))
-    return {name: before[name] for name in ("networks", "growth")}
-
-
-def _write(path, report):
-    """Write what is known so far, so that a run cut short is not lost."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -106,14 +106,14 @@ def plan_budget(problem, settings, max_time, n_columns=None):
         All of it, where that fits.
     """
     n = problem.n_samples
-    whole = Budget(
-        n, n, settings.n_probes, settings.n_lanczos_steps, _first_look(problem, settings, n_columns)
-    )
+    one_pass = pass_seconds(problem)
+    first_look = one_pass * _passes(problem, settings, n_columns)
+    whole = Budget(n, n, settings.n_probes, settings.n_lanczos_steps, first_look)
     if max_time is None or whole.seconds <= CLEARLY * max_time or not problem.is_separable:
         return whole
     if n < WORTH_A_PLAN:
         return whole
-    n_between = _n_between(problem, OF_PASSES * max_time)
+    n_between = _n_between(n, one_pass / n, OF_PASSES * max_time)
     costs = _Costs(problem, settings, n_columns, max_time)
     seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
     seconds += costs.gaps(n)
@@ -180,10 +180,9 @@ def _of_between(n_between):
     return (f"the net was looked at between {n_between} samples",)
 
 
-def _n_between(problem, limit):
-    """Count the samples whose passes forward fit; None where all do."""
-    size = min(problem.n_samples, MOST_SAMPLES)
-    each = pass_seconds(problem) / problem.n_samples
+def _n_between(n, each, limit):
+    """Count the samples whose passes forward, of so many seconds each, fit; None where all do."""
+    size = min(n, MOST_SAMPLES)
     if PASSES_BETWEEN * each * size <= limit:
         return None
     return int(max(min(LEAST_SAMPLES, size), limit / (PASSES_BETWEEN * each)))
@@ -228,16 +227,15 @@ def evenly(n, size):
     return np.linspace(0, n - 1, size).round().astype(int)
 
 
-def _first_look(problem, settings, n_columns):
-    """Estimate seconds of all by one pass forward: next to nothing, and too much."""
+def _passes(problem, settings, n_columns):
+    """Count the passes forward that all takes as long as: too many, for a first look."""
     n_blocks, rank = len(problem.blocks), 1
     if n_columns is not None:
         rank = FIRST_ROOT + n_columns
     elif problem.outputs is not None:
         rank = problem.outputs.rank
     products = n_blocks * settings.n_probes * settings.n_lanczos_steps
-    passes = PASSES_OF_PRODUCT * products + PASSES_OF_SWEEP * (rank + 1) * n_blocks
-    return pass_seconds(problem) * passes
+    return PASSES_OF_PRODUCT * products + PASSES_OF_SWEEP * (rank + 1) * n_blocks
 
 
 def _most(n, fits):

@@ -73,8 +73,6 @@ def examine_problem(
             p.with_blocks([b for b in p.blocks if b.name in budget.blocks]) for p in (problem, part)
         )
     context["n_samples_examined"] = part.n_samples
-    if view.n_columns is not None:
-        context["n_output_columns"] = view.n_columns
     if settings.max_memory is not None:
         problem, part = within_bound(problem, part, settings, view.n_columns)
     wide_layers, wide_network = wide_layer_statistics(problem, settings.seed)
@@ -192,16 +190,19 @@ def _examine_whole(problem, settings, budget, left_out):
 
 
 def _statistics_of(problem, n_columns, settings, context):
-    """Return what computes a layer's statistics; None where the loss has no factors."""
+    """Return what computes a layer's statistics; None where the loss has no factors.
+
+    Columns, or why there are none, are noted in the context.
+    """
     if n_columns is not None:
         generator = torch.Generator().manual_seed(settings.seed)
         try:
             found = SketchedStatistics(problem, n_columns, generator)
         except NotSeparableError as error:
             context["statistics_missing"] = str(error)
-            del context["n_output_columns"]
             return None
         context.pop("statistics_missing", None)
+        context["n_output_columns"] = n_columns
         return found
     return None if problem.outputs is None else LayerStatistics(problem)
 

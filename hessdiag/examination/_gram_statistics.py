@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from hessdiag.examination._leave_one_out import WeightedGram
 
 
+# Multiples of the prior's precision: two decades around it.
+MULTIPLES = (0.01, 0.1, 1.0, 10.0, 100.0)
+
+
 @renamed_keyword("n_parameters", "n_params")
 def gram_statistics(
     gram: ArrayLike,
@@ -30,7 +34,7 @@ def gram_statistics(
     targets: ArrayLike,
     pointwise_loss: Callable[..., Any],
     ridge_scale: float,
-    multiples: Sequence[float] = (0.01, 0.1, 1.0, 10.0, 100.0),
+    multiples: Sequence[float] = MULTIPLES,
     eig: WeightedGram | None = None,
     n_params: int | None = None,
 ) -> dict[str, float]:

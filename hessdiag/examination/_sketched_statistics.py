@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from hessdiag.curvature import random_roots
-from hessdiag.examination._gram_statistics import gradient_statistics, ridge_statistics
+from hessdiag.examination._gram_statistics import MULTIPLES, gradient_statistics, ridge_statistics
 from hessdiag.examination._layer_statistics import LayerStatistics
 from hessdiag.examination._leave_one_out import weighted_gram
 from hessdiag.examination._pointwise_loss import PointwiseLoss
@@ -32,8 +32,6 @@ from hessdiag.spectra import Spectrum
 
 # Places of the columns: residual, target, two of signs, and then the roots.
 FIRST_ROOT = 4
-# Multiples of the prior, as in `gram_statistics`.
-MULTIPLES = np.array([0.01, 0.1, 1.0, 10.0, 100.0])
 
 
 class SketchedStatistics(LayerStatistics):
@@ -110,7 +108,7 @@ class SketchedStatistics(LayerStatistics):
                 errors,
                 self._pointwise_loss,
                 ridge,
-                MULTIPLES,
+                np.array(MULTIPLES),
             )
             blocks = gram.reshape(2 * self.residuals.shape)
             ones = np.ones((len(blocks), 1))

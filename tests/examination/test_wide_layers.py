@@ -7,6 +7,7 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from hessdiag.examination import examine, wide_kernel_statistics
+from hessdiag.examination._wide_layers import _fewer
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((30, 4)).astype("float32")
@@ -59,9 +60,6 @@ def test_binary_outputs_are_taken_as_probabilities():
 
 
 def test_targets_of_many_numbers_are_written_in_fewer():
-    from hessdiag.examination._wide_kernel import wide_kernel_statistics
-    from hessdiag.examination._wide_layers import _fewer
-
     rng = np.random.default_rng(0)
     x, targets = rng.normal(size=(12, 3)), rng.normal(size=(12, 90))
     predictions = targets + 0.3 * rng.normal(size=targets.shape)
