@@ -1,10 +1,10 @@
 """What fits into a budget of time: chosen before long work starts, and said where it is less.
 
-Seconds are measured on a few samples and carried forward: products with Hessians, and factors, grow as
-``a + b n`` in the number of samples n; the operations of Gram matrices are counted. Each part has its
-share of the time. What matters least to a diagnosis goes first: samples and probes of the Hessians'
-spectra, then these themselves, in whose place Gauss-Newton spectra stand, then samples of factors
-and Gram matrices, of gaps, and of the comparison between samples.
+Seconds are measured on a few samples and carried forward: products with Hessians, and factors,
+grow as ``a + b n`` in the number of samples n; the operations of Gram matrices are counted. Each
+part has its share of the time. What matters least to a diagnosis goes first: samples and probes of
+the Hessians' spectra, then these themselves, in whose place Gauss-Newton spectra stand, then
+samples of factors and Gram matrices, of gaps, and of the comparison between samples.
 """
 
 from __future__ import annotations

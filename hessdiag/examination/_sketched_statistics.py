@@ -56,16 +56,21 @@ class SketchedStatistics(LayerStatistics):
         self.targets = targets.cpu().numpy()
         drawn = math.sqrt(self.scale) * random_roots(function, n_roots, generator)
         signs = torch.randint(0, 2, (*residuals.shape, 2), generator=generator, dtype=torch.int8)
-        signs = (2 * signs - 1).to(residuals)
-        columns = torch.cat([residuals[..., None], targets[..., None], signs, drawn], dim=2)
-        self.columns = columns.to(problem.working_copy.dtype)
-        n, q, self.n_roots = problem.n_samples, columns.shape[2], drawn.shape[2]
+        n, q, self.n_roots = problem.n_samples, FIRST_ROOT + drawn.shape[2], drawn.shape[2]
+        dtype = problem.working_copy.dtype
+        columns = residuals.new_empty(*residuals.shape, q, dtype=dtype)
+        columns[..., 0], columns[..., 1] = residuals, targets
+        columns[..., 2:FIRST_ROOT], columns[..., FIRST_ROOT:] = 2 * signs - 1, drawn
+        self.columns = columns
+        del residuals, drawn
         # In the coordinates of the columns, roots are the last of them, and residuals the first.
         self.roots = np.zeros((n, q, self.n_roots))
         self.roots[:, FIRST_ROOT:] = np.eye(self.n_roots)
         self.residuals = np.zeros((n, q))
         self.residuals[:, 0] = 1.0
-        self.inverse = torch.linalg.pinv(columns.mT @ columns, hermitian=True, rtol=1e-10)
+        # Sample by sample, as columns may be many.
+        products = torch.stack([each.double().mT @ each.double() for each in columns])
+        self.inverse = torch.linalg.pinv(products, hermitian=True, rtol=1e-10)
 
     def weighted(self, factor):
         """Return None: the Gauss-Newton matrix itself is not to be had from this factor."""

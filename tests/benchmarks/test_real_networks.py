@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 
 import pytest
-import torch
 
 # What libraries of networks warn of at import is theirs.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -176,6 +176,5 @@ def test_losses_of_other_forms_have_no_closed_root():
     function = function_of(keywords | {"get_loss": get_loss}, False)
     assert closed_root(function, torch.Generator().manual_seed(0)) is None
     (drawn,) = columns(function, 3)
-    squares = drawn @ drawn.transpose(0, 2, 1)
     # Every Hessian is a multiple of the matrix of ones, and so is its root.
     np.testing.assert_allclose(drawn, drawn.mean(axis=1, keepdims=True) + 0 * drawn, atol=1e-9)

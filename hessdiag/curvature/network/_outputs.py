@@ -178,13 +178,13 @@ def _check_uncoupled(gradient, leaf):
     probe = torch.randn(leaf.shape, dtype=leaf.dtype, device=leaf.device)
     scales = torch.randn(len(leaf), dtype=leaf.dtype, device=leaf.device)
     scales = scales.reshape(-1, *[1] * (leaf.ndim - 1))
-    images = [
-        torch.autograd.grad((gradient * v).sum(), leaf, retain_graph=True, allow_unused=True)[0]
-        for v in (probe, scales * probe)
-    ]
-    if images[0] is None:
+    keywords = {"retain_graph": True, "allow_unused": True}
+    (plain,) = torch.autograd.grad(gradient, leaf, probe, **keywords)
+    if plain is None:
         return
-    plain, scaled = images
+    # In place, as outputs may be many.
+    (scaled,) = torch.autograd.grad(gradient, leaf, probe.mul_(scales), **keywords)
+    del probe
     if (scaled - scales * plain).norm() > _rounding(scaled, gradient):
         raise NotSeparableError("the scalar couples the outputs of different samples")
 
