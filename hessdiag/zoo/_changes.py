@@ -31,7 +31,8 @@ def change_recipe(recipe: Recipe, change: dict[str, Any]) -> Recipe | None:
     change : dict
         ``width_factor``: the width of all hidden layers times this, not below the narrowest of
         the zoo's family; ``weight_decay``: the strongest of the zoo's for the optimizer (tenfold,
-        or AdamW's 0.1 to 1 from none); ``stop_earlier``: a fifth of the steps.
+        or AdamW's 0.1 to 1 from none); ``train_longer``: the steps times this, a schedule of the
+        learning rate stretched; ``stop_earlier``: a fifth of the steps.
 
     Returns
     -------
@@ -46,4 +47,6 @@ def change_recipe(recipe: Recipe, change: dict[str, Any]) -> Recipe | None:
     if "weight_decay" in change:
         strongest = max(WEIGHT_DECAYS[recipe.optimizer])
         return replace(recipe, weight_decay=strongest) if recipe.weight_decay < strongest else None
+    if "train_longer" in change:
+        return replace(recipe, n_steps=round(change["train_longer"] * recipe.n_steps))
     return replace(recipe, n_steps=max(1, math.ceil(STOP_SHARE * recipe.n_steps)))

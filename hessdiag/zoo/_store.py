@@ -81,11 +81,28 @@ class ZooStore:
         record : TrainingRecord
             Its losses.
         """
+        self._write(recipe, net.module_.state_dict(), record)
+
+    def replace_record(self, recipe_id: str, record: TrainingRecord) -> None:
+        """Write another record to one network's file; its parameters stay.
+
+        Parameters
+        ----------
+        recipe_id : str
+            Id of the recipe.
+        record : TrainingRecord
+            The losses, with what was measured since.
+        """
+        recipe, _ = self.load_record(recipe_id)
+        self._write(recipe, _safetensors().load_file(self.network_path(recipe_id)), record)
+
+    def _write(self, recipe, state, record):
+        """Write the file of one network."""
         header = {
             "recipe": json.dumps(asdict(recipe)),
             "record": json.dumps(asdict(record)),
         }
-        tensors = {name: value.contiguous() for name, value in net.module_.state_dict().items()}
+        tensors = {name: value.contiguous() for name, value in state.items()}
         content = _safetensors().save(tensors, metadata=header)
         write_atomically(self.network_path(recipe.id), content)
 
@@ -129,7 +146,8 @@ class ZooStore:
         with safetensors.safe_open(self.network_path(recipe_id), framework="numpy") as file:
             header = file.metadata()
         record = json.loads(header["record"])
-        record["test_losses"] = tuple(record["test_losses"])
+        for name in ("test_losses", "longer_losses"):
+            record[name] = tuple(record.get(name, ()))
         return Recipe(**json.loads(header["recipe"])), TrainingRecord(**record)
 
     def finished_ids(self) -> set[str]:

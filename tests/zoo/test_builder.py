@@ -58,7 +58,7 @@ def test_killed_build_resumes(tmp_path):
 
     real = builder.train_recipe
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builder, "train_recipe", lambda r: trained.append(r.id) or real(r))
+        patch.setattr(builder, "train_recipe", lambda r, *_: trained.append(r.id) or real(r))
         train_zoo(RECIPES, folder, n_jobs=1, progress=False)
     assert store.finished_ids() == {recipe.id for recipe in RECIPES}
     assert sorted(trained) == sorted({r.id for r in RECIPES} - {name[:16] for name in before})
