@@ -155,6 +155,18 @@ def _parser():
     build.add_argument(
         "--datasets", nargs="+", help="data sets and generated families, all of whose tasks to add"
     )
+    build.add_argument(
+        "--recipes",
+        choices=("plain", "practice"),
+        default="plain",
+        help="mostly small MLPs and CNNs, or what people train on images, series and tokens "
+        "(%(default)s)",
+    )
+    build.add_argument(
+        "--longer",
+        action="store_true",
+        help="measure what training longer gains, also of networks that are trained already",
+    )
     build.add_argument("--random-state", type=int, default=0)
     build.add_argument("--n-jobs", type=_n_jobs, default=-1, help="worker processes (%(default)s)")
     build.add_argument("--table", help="where the table goes (default: table.npz in the zoo)")
@@ -386,8 +398,14 @@ def _zoo_build(arguments):
     if arguments.table:
         check_output_file(arguments.table, "--table")
     tasks = choose_tasks(arguments.tasks, arguments.datasets)
-    recipes = make_recipes(tasks, arguments.grids, arguments.seeds, arguments.random_state)
+    recipes = make_recipes(
+        tasks, arguments.grids, arguments.seeds, arguments.random_state, arguments.recipes
+    )
     options = f"--grids {arguments.grids} --seeds {arguments.seeds}"
+    if arguments.recipes != "plain":
+        options += f" --recipes {arguments.recipes}"
+    if arguments.longer:
+        options += " --longer"
     for name in ("tasks", "datasets"):
         if values := getattr(arguments, name):
             options += f" --{name} " + " ".join(values)
@@ -397,7 +415,16 @@ def _zoo_build(arguments):
         "versions": _versions(),
     }
     table = arguments.table or Path(arguments.out) / "table.npz"
-    print(build_zoo(recipes, arguments.out, table, provenance, n_jobs=arguments.n_jobs))
+    print(
+        build_zoo(
+            recipes,
+            arguments.out,
+            table,
+            provenance,
+            n_jobs=arguments.n_jobs,
+            longer=arguments.longer,
+        )
+    )
     return 0
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hessdiag.zoo._layout import WEIGHT_DECAYS, WIDTHS
+from hessdiag.zoo._layout import WEIGHT_DECAYS, narrowest_width
 
 if TYPE_CHECKING:
     from hessdiag.zoo._recipes import Recipe
@@ -40,7 +40,7 @@ def change_recipe(recipe: Recipe, change: dict[str, Any]) -> Recipe | None:
         None where there is nothing left to change.
     """
     if "width_factor" in change:
-        width = max(min(WIDTHS[recipe.family]), round(recipe.width * change["width_factor"]))
+        width = max(narrowest_width(recipe.family), round(recipe.width * change["width_factor"]))
         grows = change["width_factor"] > 1
         possible = width > recipe.width if grows else width < recipe.width
         return replace(recipe, width=width) if possible else None
