@@ -26,6 +26,9 @@ from hessdiag.zoo._layout import (
     choose_tasks,
     make_recipes,
 )
+from hessdiag.zoo._longer import (
+    measure_longer,
+)
 from hessdiag.zoo._pipeline import (
     build_zoo,
 )
@@ -100,6 +103,7 @@ __all__ = [
     "loss_and_error",
     "make_net",
     "make_recipes",
+    "measure_longer",
     "one_thread",
     "read_reference",
     "recipe_split",

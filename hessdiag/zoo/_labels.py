@@ -141,7 +141,8 @@ def _label_grid(grid, delta, min_seeds=2):
         constrained = [*narrower, *stiffer, *own[:, :-1].T]
         for name, changed in _as_advised(cells, curves, width, decay).items():
             row[name], _ = _gain(own[:, -1], [changed], null_loss)
-        row["gain_longer"], row["se_longer"] = longer_gain(members, null_loss)
+        if "longer_losses" in members:
+            row["gain_longer"], row["se_longer"] = longer_gain(list(members.itertuples()))
         widening, se_widening = _gain(own[:, -1], wider, null_loss)
         constraining, se_constraining = _gain(own[:, -1], constrained, null_loss)
         row |= {
@@ -155,21 +156,26 @@ def _label_grid(grid, delta, min_seeds=2):
     return _pandas().DataFrame(rows)
 
 
-def longer_gain(members, null_loss):
-    """Gain of training longer, and its standard error, for the seeds of one configuration.
+def longer_gain(records):
+    """Measure what training longer gains, over the seeds of one configuration.
 
-    NaN where it was not measured for all of them, or where all of them came to no finite loss.
+    Parameters
+    ----------
+    records : list of TrainingRecord
+        Those of its seeds.
+
+    Returns
+    -------
+    gain, error : float
+        NaN where it was not measured for all seeds, or where all came to no finite loss.
     """
-    if "longer_losses" not in members:
-        return np.nan, np.nan
-    found = members["longer_losses"].tolist()
-    n_measured = min(len(losses) for losses in found)
-    later = np.array([losses[:n_measured] for losses in found], dtype=float).T
+    n_measured = min(len(record.longer_losses) for record in records)
+    later = np.array([record.longer_losses[:n_measured] for record in records], dtype=float).T
     later = [losses for losses in later if np.isfinite(losses).all()]
-    if not later:
+    if not later or any(record.status != "ok" for record in records):
         return np.nan, np.nan
-    own = np.array([losses[-1] for losses in members["test_losses"]], dtype=float)
-    return _gain(own, later, null_loss)
+    own = np.array([record.test_losses[-1] for record in records], dtype=float)
+    return _gain(own, later, records[0].null_loss)
 
 
 def _as_advised(cells, curves, width, decay):

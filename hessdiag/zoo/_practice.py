@@ -115,8 +115,8 @@ LEARNING_RATES = {
 }
 
 N_STEPS = {
-    "memorizing": (1500, 1500, 3000),
-    "ordinary": (200, 400, 800),
+    "memorizing": (1500, 1500, 2000),
+    "ordinary": (200, 400, 600),
     "undertrained": (10, 20, 40, 60),
 }
 
