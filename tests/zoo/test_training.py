@@ -11,6 +11,7 @@ from skorch.callbacks import EpochScoring
 from hessdiag import LayerSpectra
 from hessdiag.features import layer_table
 from hessdiag.zoo import MLP, Recipe, TensorBatches, ZooStore, train_recipe
+from hessdiag.zoo._augmentation import make_augmentation
 from hessdiag.zoo._plain_epochs import PlainClassifier
 from hessdiag.zoo._training import loss_and_error, make_net, recipe_split
 
@@ -205,14 +206,102 @@ def test_loss_and_error_of_values():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"family": "transformer"}, "family among mlp"),
+        ({"family": "boltzmann"}, "family among mlp"),
         ({"optimizer": "lion"}, "optimizer among adamw, sgd"),
         ({"family": "cnn1d"}, "input_shape"),
         ({"activation": "sine"}, "activation"),
         ({"normalization": "group"}, "normalization"),
         ({"family": "attention", "normalization": "batch"}, "attention"),
+        ({"schedule": "linear"}, "schedule among constant, cosine"),
+        ({"augmentation": "flip"}, "none, jitter for samples of form 'tabular', found 'flip'"),
     ],
 )
 def test_recipes_that_cannot_be_built(change, words):
     with pytest.raises(ValueError, match=words):
         train_recipe(replace(CLASSES["mlp"], **change))
+
+
+def trained_on(recipe, multiple):
+    """The network of a recipe of so many times the steps."""
+    return train_recipe(replace(recipe, n_steps=multiple * recipe.n_steps))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_training_longer_is_the_run_that_goes_on(schedule):
+    # Dropout and augmentation draw numbers, batch norm and AdamW remember; all of it goes on.
+    recipe = replace(
+        CLASSES["mlp"], n_train=64, n_steps=40, dropout=0.2, normalization="batch", width=8
+    )
+    recipe = replace(recipe, augmentation="jitter", schedule=schedule)
+    net, record = train_recipe(recipe, longer=(2, 4))
+    plain, before = train_recipe(recipe)
+    assert before == replace(record, longer_losses=())
+    states = [n.module_.state_dict() for n in (net, plain)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    twice, fourfold = (trained_on(recipe, multiple)[1] for multiple in (2, 4))
+    assert record.longer_losses == (twice.test_losses[-1], fourfold.test_losses[-1])
+    assert len(set(record.longer_losses) | {record.test_losses[-1]}) == 3
+    assert train_recipe(recipe, longer=(2,))[1].longer_losses == record.longer_losses[:1]
+
+
+def test_diverged_networks_are_not_trained_longer():
+    wild = replace(VALUES["mlp"], optimizer="sgd", learning_rate=30.0, weight_decay=0.0)
+    assert train_recipe(wild, longer=(2, 4))[1].longer_losses == ()
+
+
+def test_cosine_takes_the_steps_of_the_formula():
+    recipe = replace(CLASSES["mlp"], n_train=64, n_steps=6, optimizer="sgd", learning_rate=0.1)
+    recipe = replace(recipe, schedule="cosine")
+    split = recipe_split(recipe)
+    torch.manual_seed(recipe.seed)
+    net = make_net(recipe, split).initialize()
+    module = net.module_
+    velocity = [torch.zeros_like(p) for p in module.parameters()]
+    step = 0
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        make_net(recipe, split).initialize()
+        for _ in range(3):
+            data = type("Data", (), {"X": split.X_train, "y": split.y_train})
+            for X, y in TensorBatches(data, batch_size=32, shuffle=True):
+                rate = 0.1 * 0.5 * (1 + np.cos(np.pi * step / 6))
+                loss = torch.nn.functional.cross_entropy(module(X), y)
+                gradients = torch.autograd.grad(loss, list(module.parameters()))
+                with torch.no_grad():
+                    for p, v, g in zip(module.parameters(), velocity, gradients, strict=True):
+                        v.mul_(0.9).add_(g)
+                        p.sub_(rate * v)
+                step += 1
+    assert step == 6
+    fitted, _ = train_recipe(recipe)
+    for left, right in zip(fitted.module_.parameters(), module.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-6)
+
+
+def test_augmented_samples_are_of_the_kind_that_is_promised():
+    torch.manual_seed(0)
+    image = torch.arange(2 * 3 * 8 * 8.0).reshape(2, -1)
+    flip = make_augmentation("flip", "image", (3, 8, 8))
+    either = torch.stack([image.reshape(2, 3, 8, 8), image.reshape(2, 3, 8, 8).flip(-1)])
+    seen = set()
+    for _ in range(20):
+        found = flip(image).reshape(2, 3, 8, 8)
+        which = [(found[i] == either[:, i]).flatten(1).all(1).nonzero().item() for i in (0, 1)]
+        seen |= set(enumerate(which))
+    assert seen == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    shift = make_augmentation("shift", "series", (1, 16))
+    series = torch.arange(16.0).repeat(200, 1)
+    offsets = shift(series) - series
+    inside = offsets[:, 2:-2]
+    assert (inside == inside[:, :1]).all()
+    assert set(inside[:, 0].tolist()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
+    assert shift(series).min() >= 0
+    assert shift(series).max() <= 15
+    swap = make_augmentation("swap", "tokens", None)
+    tokens = torch.arange(20.0).repeat(300, 1) + 100 * torch.arange(300.0)[:, None]
+    swapped = swap(tokens)
+    assert (swapped // 100 == tokens // 100).all()
+    assert 0.07 < (swapped != tokens).double().mean() < 0.12
+    noise = make_augmentation("jitter", "tabular", None)(torch.zeros(500, 20))
+    assert 0.19 < noise.std() < 0.21
+    assert make_augmentation("none", "tabular", None) is None
