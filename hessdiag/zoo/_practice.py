@@ -40,7 +40,7 @@ WIDTHS = {
     "cnn2d": (1, 4, 12, 40),
     "cnn1d_global": (2, 6, 16, 48),
     "cnn2d_global": (2, 6, 16, 48),
-    "resnet": (2, 4, 8, 20),
+    "resnet": (2, 4, 8, 16),
     "resnet1d": (2, 4, 10, 24),
     "gru": (2, 6, 16, 48),
     "lstm": (2, 6, 16, 48),
@@ -55,8 +55,8 @@ DEPTHS = {
     "cnn2d": (1, 2, 2),
     "cnn1d_global": (2, 3),
     "cnn2d_global": (2, 3),
-    "resnet": (1, 2),
-    "resnet1d": (1, 2),
+    "resnet": (1, 1, 2),
+    "resnet1d": (1, 1, 2),
     "gru": (1,),
     "lstm": (1,),
     "transformer": (1, 1, 2),
@@ -124,9 +124,14 @@ N_STEPS = {
 LEAST_DECAYS = {"adamw": (0.0, 0.01), "sgd": (0.0, 5e-4)}
 MOST_DECAY = {"adamw": 1.0, "sgd": 1e-2}
 
-#: Whose steps take several times those of the others: no run is longer than `LONGEST_SLOW`.
-SLOW = ("resnet", "resnet1d", "gru", "lstm", "transformer", "mixer")
-LONGEST_SLOW = {"memorizing": 1500, "ordinary": 400, "undertrained": 60}
+#: Longest runs of the families whose steps take several times those of the others.
+LONGEST_SLOW = {
+    "lstm": {"memorizing": 1500, "ordinary": 600},
+    **dict.fromkeys(
+        ("gru", "transformer", "mixer", "resnet", "resnet1d"),
+        {"memorizing": 1000, "ordinary": 400},
+    ),
+}
 
 
 def draw_practice_grid(task, round_: int, random_state: int) -> tuple[Recipe, Sequence, Sequence]:
@@ -169,8 +174,7 @@ def draw_practice_grid(task, round_: int, random_state: int) -> tuple[Recipe, Se
     if task.kind == "classification" and task.n_classes == 2:
         noise = min(noise, 0.35)  # half of them flipped would leave nothing to learn
     n_steps = draw("n_steps", N_STEPS[regime])
-    if family in SLOW:
-        n_steps = min(n_steps, LONGEST_SLOW[regime])
+    n_steps = min(n_steps, LONGEST_SLOW.get(family, {}).get(regime, n_steps))
     dropout = draw("dropout", {0.0: 0.6, 0.1: 0.2, 0.3: 0.2})
     augmentation = draw("augmented", {False: 0.65, True: 0.35})
     kind = draw("augmentation", AUGMENTATIONS[task.form])

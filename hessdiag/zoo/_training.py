@@ -34,7 +34,7 @@ CHECKPOINTS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 # What training longer means: these multiples of a run's steps. Runs of more than `LONG_RUN` steps
 # go on to the first alone, as they cost the most and gain the least.
 LONGER = (2, 4)
-LONG_RUN = 1000
+LONG_RUN = 800
 
 # A network that does worse than this many null losses on its own training data has not learned
 # from it but blown up.

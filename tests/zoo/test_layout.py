@@ -121,7 +121,7 @@ def test_practice_covers_what_people_train(form):
     ]
     grids = [draw_practice_grid(task, 0, 0)[0] for task in tasks]
     assert {grid.family for grid in grids} == set(FAMILY_SHARES[form]) & set(FAMILIES)
-    noisy = [grid for grid in grids if grid.n_steps >= 1500]
+    noisy = [grid for grid in grids if grid.n_steps >= 1000]
     assert 0.28 < len(noisy) / len(grids) < 0.42
     for grid in noisy:
         assert 100 <= grid.n_train <= 300
