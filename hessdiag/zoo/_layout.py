@@ -95,10 +95,10 @@ def make_recipes(
 
     Recipes of practice are what people train on images, series, tokens and now and then tables:
     convolutional, residual, recurrent and attention networks; SGD with momentum and AdamW, at a
-    constant or a cosine learning rate; batch and layer norms, dropout, augmentation. A fifth of
-    the grids stop after few steps; a third are trained to memorize few samples with noisy labels,
-    narrow networks too. A grid has four widths and two weight decays; the forms of samples take
-    turns within a round.
+    constant or a cosine learning rate; batch and layer norms, dropout, augmentation, bodies that
+    were trained before. A fifth of the grids stop after few steps; a third are trained to memorize
+    few samples with noisy labels, narrow networks too. A grid has four widths and two weight
+    decays; the forms of samples take turns within a round.
 
     Parameters
     ----------

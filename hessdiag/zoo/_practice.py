@@ -124,13 +124,13 @@ N_STEPS = {
 LEAST_DECAYS = {"adamw": (0.0, 0.01), "sgd": (0.0, 5e-4)}
 MOST_DECAY = {"adamw": 1.0, "sgd": 1e-2}
 
+#: Of ordinary grids; tokens have no samples to be trained on before.
+PRETRAINING = {"none": 0.75, "frozen": 0.17, "tuned": 0.08}
+
 #: Longest runs of the families whose steps take several times those of the others.
-LONGEST_SLOW = {
-    "lstm": {"memorizing": 1500, "ordinary": 600},
-    **dict.fromkeys(
-        ("gru", "transformer", "mixer", "resnet", "resnet1d"),
-        {"memorizing": 1000, "ordinary": 400},
-    ),
+LONGEST_SLOW = {"lstm": {"memorizing": 1500, "ordinary": 600}} | {
+    family: {"memorizing": 1000, "ordinary": 400}
+    for family in ("gru", "transformer", "mixer", "resnet", "resnet1d")
 }
 
 
@@ -177,6 +177,9 @@ def draw_practice_grid(task, round_: int, random_state: int) -> tuple[Recipe, Se
     n_steps = min(n_steps, LONGEST_SLOW.get(family, {}).get(regime, n_steps))
     dropout = draw("dropout", {0.0: 0.6, 0.1: 0.2, 0.3: 0.2})
     augmentation = draw("augmented", {False: 0.65, True: 0.35})
+    pretraining = draw("pretraining", PRETRAINING)
+    if regime != "ordinary" or task.form == "tokens":
+        pretraining = "none"
     kind = draw("augmentation", AUGMENTATIONS[task.form])
     least = draw("least_decay", LEAST_DECAYS[optimizer])
     if regime == "memorizing":
@@ -200,6 +203,7 @@ def draw_practice_grid(task, round_: int, random_state: int) -> tuple[Recipe, Se
         dropout=dropout,
         schedule=schedule,
         augmentation=kind if augmentation else "none",
+        pretraining=pretraining,
     )
     return base, WIDTHS[family], (least, MOST_DECAY[optimizer])
 

@@ -58,6 +58,9 @@ class Recipe:
         How each batch is altered in training; samples keep their labels. By Gaussian noise, by
         moving series or images by a few positions, by mirroring images, or by repeating tokens of
         a sample in other places.
+    pretraining : {"none", "frozen", "tuned"}, default="none"
+        Whether all but the head was trained before, on generated samples of the same shape; it
+        then stays as it is, or is trained on.
 
     Examples
     --------
@@ -84,6 +87,7 @@ class Recipe:
     dropout: float = 0.0
     schedule: str = "constant"
     augmentation: str = "none"
+    pretraining: str = "none"
 
     @property
     def id(self) -> str:

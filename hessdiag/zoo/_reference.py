@@ -68,6 +68,7 @@ COLUMNS = (
     "batch_size",
     "schedule",
     "augmentation",
+    "pretraining",
     "diagnosis",
     "unsure",
     "gain_widening",
@@ -92,6 +93,7 @@ COLUMNS = (
 _LATER_COLUMNS = {
     "schedule": "constant",
     "augmentation": "none",
+    "pretraining": "none",
     "gain_longer": np.nan,
     "se_longer": np.nan,
 }

@@ -13,6 +13,7 @@ import torch
 from hessdiag.cases import NetworkCase
 from hessdiag.optional import import_optional
 from hessdiag.resumable import write_atomically
+from hessdiag.zoo._pretraining import freeze_body
 from hessdiag.zoo._recipes import Recipe
 from hessdiag.zoo._training import TrainingRecord, make_net, recipe_split
 
@@ -125,6 +126,8 @@ class ZooStore:
             net = make_net(recipe, split).initialize()
         parameters = _safetensors().load_file(self.network_path(recipe_id))
         net.module_.load_state_dict(parameters)
+        if recipe.pretraining == "frozen":
+            freeze_body(net.module_)
         return NetworkCase(net, split.X_train, split.y_train, name=recipe_id)
 
     def load_record(self, recipe_id: str) -> tuple[Recipe, TrainingRecord]:

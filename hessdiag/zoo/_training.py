@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 from hessdiag.zoo._augmentation import make_augmentation
 from hessdiag.zoo._batches import TensorBatches, count_batches
 from hessdiag.zoo._plain_epochs import PlainClassifier, PlainRegressor
+from hessdiag.zoo._pretraining import PRETRAININGS, Pretrained
 from hessdiag.zoo._schedule import CosineSchedule
 from hessdiag.zoo.networks import FAMILIES, SHAPED_FAMILIES
 from hessdiag.zoo.tasks import load_dataset, split_dataset
@@ -160,13 +161,14 @@ def make_net(
     Raises
     ------
     ValueError
-        If the recipe's family, optimizer, schedule or augmentation is not known, or the family or
-        the augmentation does not suit the data.
+        If the recipe's family, optimizer, schedule, pretraining or augmentation is not known, or
+        the family or the augmentation does not suit the data.
     """
     for name, known in (
         ("family", FAMILIES),
         ("optimizer", _OPTIMIZERS),
         ("schedule", ("constant", "cosine")),
+        ("pretraining", PRETRAININGS),
     ):
         if (found := getattr(recipe, name)) not in known:
             raise ValueError(
@@ -190,6 +192,8 @@ def make_net(
     if recipe.schedule == "cosine":
         n_steps = n_epochs * count_batches(len(split.y_train), recipe.batch_size)
         callbacks = [("schedule", CosineSchedule(n_steps)), *(callbacks or [])]
+    if recipe.pretraining != "none":
+        callbacks = [("pretrained", Pretrained(recipe, split)), *(callbacks or [])]
     return net_class(
         FAMILIES[recipe.family],
         module__n_inputs=split.X_train.shape[1],

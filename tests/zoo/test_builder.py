@@ -172,7 +172,7 @@ def test_records_from_before_longer_runs_load(small_zoo, small_recipes, tmp_path
     path = small_zoo.store.network_path(recipe.id)
     found, record = small_zoo.store.load_record(recipe.id)
     header = {"recipe": asdict(found), "record": asdict(record)}
-    for name in ("schedule", "augmentation"):
+    for name in ("schedule", "augmentation", "pretraining"):
         del header["recipe"][name]
     del header["record"]["longer_losses"]
     old = tmp_path / "networks" / path.name

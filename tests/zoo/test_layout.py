@@ -134,6 +134,7 @@ def test_practice_covers_what_people_train(form):
         assert len({getattr(grid, field) for grid in grids}) == 2
     assert any(grid.augmentation != "none" for grid in grids)
     assert any(grid.dropout > 0 for grid in grids)
+    assert len({grid.pretraining for grid in grids}) == (1 if form == "tokens" else 3)
 
 
 def test_half_of_the_labels_of_two_classes_are_never_flipped():

@@ -67,7 +67,7 @@ def test_rivals_are_read_from_the_networks(small_zoo):
 
 
 def test_tables_from_before_longer_runs_are_read(small_zoo, tmp_path):
-    later = ["schedule", "augmentation", "gain_longer", "se_longer"]
+    later = ["schedule", "augmentation", "pretraining", "gain_longer", "se_longer"]
     with np.load(small_zoo.table) as archive:
         arrays = {name: values for name, values in archive.items() if name[7:] not in later}
     path = tmp_path / "old.npz"

@@ -212,6 +212,7 @@ def test_loss_and_error_of_values():
         ({"activation": "sine"}, "activation"),
         ({"normalization": "group"}, "normalization"),
         ({"family": "attention", "normalization": "batch"}, "attention"),
+        ({"pretraining": "head"}, "pretraining among none, frozen, tuned"),
         ({"schedule": "linear"}, "schedule among constant, cosine"),
         ({"augmentation": "flip"}, "none, jitter for samples of form 'tabular', found 'flip'"),
     ],
@@ -305,3 +306,41 @@ def test_augmented_samples_are_of_the_kind_that_is_promised():
     noise = make_augmentation("jitter", "tabular", None)(torch.zeros(500, 20))
     assert 0.19 < noise.std() < 0.21
     assert make_augmentation("none", "tabular", None) is None
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn1d", "cnn2d", "attention"])
+def test_heads_on_bodies_that_were_trained_before(family, tmp_path):
+    recipe = replace(CLASSES[family], n_train=70, n_steps=30, width=4, pretraining="frozen")
+    recipe = replace(recipe, normalization="layer")
+    net, record = train_recipe(recipe, longer=(2,))
+    assert train_recipe(recipe, longer=(2,))[1] == record
+    # Whatever the labels, the body is the same; it is not that of a network trained from nothing.
+    others = [
+        train_recipe(replace(recipe, label_noise=0.5))[0],
+        train_recipe(replace(recipe, pretraining="tuned"))[0],
+        train_recipe(replace(recipe, pretraining="none"))[0],
+    ]
+    for name, parameter in net.module_.named_parameters():
+        assert parameter.requires_grad == name.startswith("head.")
+        same = [torch.equal(parameter, dict(o.module_.named_parameters())[name]) for o in others]
+        assert same == [not name.startswith("head."), False, False], name
+    store = ZooStore(tmp_path)
+    store.save_network(recipe, net, record)
+    case = store.load_case(recipe.id)
+    names = layer_table(LayerSpectra(n_lanczos_steps=5, n_probes=1).transform([case])[0]).layers
+    assert names == ("head",)
+
+
+def test_what_was_asked_before_can_be_told():
+    from hessdiag.zoo._pretraining import _make_samples
+
+    torch.manual_seed(0)
+    X, y = _make_samples("image", (2, 9, 9), 162)
+    assert set(y.tolist()) == set(range(9))
+    images = X.reshape(-1, 2, 9, 9)
+    along = [(images * images.roll(1, axis)).mean(dim=(1, 2, 3)) for axis in (2, 3)]
+    for axis, values in enumerate(along):
+        level = y // 3 if axis == 0 else y % 3
+        means = [values[level == number].mean().item() for number in range(3)]
+        assert means == sorted(means)
+        assert means[0] < 0.1 < 0.4 < means[1]
