@@ -180,6 +180,7 @@ def draw_practice_grid(task, round_: int, random_state: int) -> tuple[Recipe, Se
     pretraining = draw("pretraining", PRETRAINING)
     if regime != "ordinary" or task.form == "tokens":
         pretraining = "none"
+    rates = LEARNING_RATES["memorizing" if pretraining == "frozen" else regime][optimizer]
     kind = draw("augmentation", AUGMENTATIONS[task.form])
     least = draw("least_decay", LEAST_DECAYS[optimizer])
     if regime == "memorizing":
@@ -194,7 +195,7 @@ def draw_practice_grid(task, round_: int, random_state: int) -> tuple[Recipe, Se
         activation=draw("activation", ACTIVATIONS.get(family, ACTIVATIONS[None])),
         width=0,
         weight_decay=0.0,
-        learning_rate=draw("learning_rate", LEARNING_RATES[regime][optimizer]),
+        learning_rate=draw("learning_rate", rates),
         n_steps=n_steps,
         batch_size=draw("batch_size", (32, 32, 64)),
         split_seed=round_,
