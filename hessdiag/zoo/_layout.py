@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from hessdiag.moved import renamed_keyword
-from hessdiag.zoo._practice import WIDTHS as PRACTICE_WIDTHS
+from hessdiag.zoo import _practice
 from hessdiag.zoo._practice import draw_practice_grid, practice_order
 from hessdiag.zoo._recipes import Recipe
 from hessdiag.zoo.tasks import (
@@ -226,7 +226,7 @@ def narrowest_width(family: str) -> int:
     width : int
         Its least width.
     """
-    return min((*WIDTHS.get(family, ()), *PRACTICE_WIDTHS.get(family, ())))
+    return min((*WIDTHS.get(family, ()), *_practice.WIDTHS.get(family, ())))
 
 
 def _draw_grid(task, round_, random_state):

@@ -49,6 +49,19 @@ WIDTHS = {
     "textcnn": (2, 6, 16, 48),
 }
 
+#: Of grids that memorize: the narrowest, too, can learn some samples by heart.
+MEMORIZING_WIDTHS = {
+    "cnn1d": (2, 4, 12, 40),
+    "cnn2d": (2, 4, 12, 40),
+    "cnn1d_global": (3, 6, 16, 48),
+    "cnn2d_global": (3, 6, 16, 48),
+    "gru": (4, 8, 20, 48),
+    "lstm": (4, 8, 20, 48),
+    "transformer": (8, 12, 20, 40),
+    "mixer": (8, 12, 20, 40),
+    "textcnn": (3, 6, 16, 48),
+}
+
 DEPTHS = {
     "mlp": (2, 3),
     "cnn1d": (1, 2, 2),
@@ -83,13 +96,14 @@ NORMALIZATIONS = {
     None: {"none": 0.45, "batch": 0.4, "layer": 0.15},
 }
 
-#: Optimizer and schedule. What has attention or gates is hardly ever trained by plain SGD.
-METHODS = {
-    "gru": {"adamw constant": 0.5, "adamw cosine": 0.35, "sgd cosine": 0.15},
-    "lstm": {"adamw constant": 0.5, "adamw cosine": 0.35, "sgd cosine": 0.15},
-    "transformer": {"adamw constant": 0.5, "adamw cosine": 0.4, "sgd cosine": 0.1},
-    "mixer": {"adamw constant": 0.5, "adamw cosine": 0.4, "sgd cosine": 0.1},
-    None: {"sgd cosine": 0.35, "adamw constant": 0.35, "adamw cosine": 0.2, "sgd constant": 0.1},
+#: Optimizer and schedule. What has attention or gates is hardly ever trained by SGD, and learns
+#: nothing by heart that way in so few steps.
+GATED = ("gru", "lstm", "transformer", "mixer")
+METHODS = {"sgd cosine": 0.35, "adamw constant": 0.35, "adamw cosine": 0.2, "sgd constant": 0.1}
+GATED_METHODS = {
+    "memorizing": {"adamw constant": 0.6, "adamw cosine": 0.4},
+    "ordinary": {"adamw constant": 0.5, "adamw cosine": 0.35, "sgd cosine": 0.15},
+    "undertrained": {"adamw constant": 0.5, "adamw cosine": 0.35, "sgd cosine": 0.15},
 }
 
 #: How grids are trained, and their shares.
@@ -120,9 +134,9 @@ N_STEPS = {
     "undertrained": (10, 20, 40, 60),
 }
 
-#: The least weight decay of a grid, besides the strongest one, which is advised.
+#: The two weight decays of a grid.
 LEAST_DECAYS = {"adamw": (0.0, 0.01), "sgd": (0.0, 5e-4)}
-MOST_DECAY = {"adamw": 1.0, "sgd": 1e-2}
+MOST_DECAYS = {"adamw": {0.1: 0.5, 1.0: 0.5}, "sgd": {1e-3: 0.5, 1e-2: 0.5}}
 
 #: Of ordinary grids; tokens have no samples to be trained on before.
 PRETRAINING = {"none": 0.75, "frozen": 0.17, "tuned": 0.08}
@@ -132,6 +146,9 @@ LONGEST_SLOW = {"lstm": {"memorizing": 1500, "ordinary": 600}} | {
     family: {"memorizing": 1000, "ordinary": 400}
     for family in ("gru", "transformer", "mixer", "resnet", "resnet1d")
 }
+
+#: Most samples that these memorize in so few steps.
+MOST_MEMORIZED = dict.fromkeys(LONGEST_SLOW, 150)
 
 
 def draw_practice_grid(task, round_: int, random_state: int) -> tuple[Recipe, Sequence, Sequence]:
@@ -169,7 +186,9 @@ def draw_practice_grid(task, round_: int, random_state: int) -> tuple[Recipe, Se
 
     family = draw("family", _available(task.form))
     regime = draw("regime", REGIMES)
-    optimizer, schedule = draw("method", METHODS.get(family, METHODS[None])).split()
+    optimizer, schedule = draw(
+        "method", GATED_METHODS[regime] if family in GATED else METHODS
+    ).split()
     noise = draw("label_noise", LABEL_NOISE[regime][task.kind])
     if task.kind == "classification" and task.n_classes == 2:
         noise = min(noise, 0.35)  # half of them flipped would leave nothing to learn
@@ -183,12 +202,15 @@ def draw_practice_grid(task, round_: int, random_state: int) -> tuple[Recipe, Se
     rates = LEARNING_RATES["memorizing" if pretraining == "frozen" else regime][optimizer]
     kind = draw("augmentation", AUGMENTATIONS[task.form])
     least = draw("least_decay", LEAST_DECAYS[optimizer])
+    widths, n_train = WIDTHS[family], draw("n_train", N_TRAIN[regime])
     if regime == "memorizing":
+        widths = MEMORIZING_WIDTHS.get(family, widths)
+        n_train = min(n_train, MOST_MEMORIZED.get(family, n_train))
         # Nothing that would keep a network from learning each sample by heart.
         dropout, augmentation, least = 0.0, False, 0.0
     base = Recipe(
         dataset=task.name,
-        n_train=draw("n_train", N_TRAIN[regime]),
+        n_train=n_train,
         label_noise=noise,
         family=family,
         depth=draw("depth", DEPTHS[family]),
@@ -206,7 +228,7 @@ def draw_practice_grid(task, round_: int, random_state: int) -> tuple[Recipe, Se
         augmentation=kind if augmentation else "none",
         pretraining=pretraining,
     )
-    return base, WIDTHS[family], (least, MOST_DECAY[optimizer])
+    return base, widths, (least, draw("most_decay", MOST_DECAYS[optimizer]))
 
 
 def practice_order(tasks):
