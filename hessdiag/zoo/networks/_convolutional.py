@@ -188,7 +188,7 @@ class CNN1dGlobal(CNN1d):
 
     Examples
     --------
-    >>> from hessdiag.zoo.networks import CNN1dGlobal
+    >>> from hessdiag.zoo import CNN1dGlobal
     >>> CNN1dGlobal(40, 10, width=4, input_shape=(1, 40)).head
     Linear(in_features=4, out_features=10, bias=True)
     """
@@ -227,7 +227,7 @@ class CNN2dGlobal(CNN2d):
 
     Examples
     --------
-    >>> from hessdiag.zoo.networks import CNN2dGlobal
+    >>> from hessdiag.zoo import CNN2dGlobal
     >>> CNN2dGlobal(64, 10, width=4, input_shape=(1, 8, 8)).head
     Linear(in_features=4, out_features=10, bias=True)
     """

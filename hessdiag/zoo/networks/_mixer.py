@@ -93,7 +93,7 @@ class MixerNet(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from hessdiag.zoo.networks import MixerNet
+    >>> from hessdiag.zoo import MixerNet
     >>> MixerNet(64, 10, width=8, input_shape=(1, 8, 8))(torch.zeros(3, 64)).shape
     torch.Size([3, 10])
     """

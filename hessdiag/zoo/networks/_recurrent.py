@@ -157,7 +157,7 @@ class GRUNet(_RecurrentNet):
     Examples
     --------
     >>> import torch
-    >>> from hessdiag.zoo.networks import GRUNet
+    >>> from hessdiag.zoo import GRUNet
     >>> GRUNet(40, 10, width=4, input_shape=(1, 40))(torch.zeros(3, 40)).shape
     torch.Size([3, 10])
     >>> GRUNet(12, 5, width=4, input_shape=(26, 12)).steps.table
@@ -220,7 +220,7 @@ class LSTMNet(_RecurrentNet):
     Examples
     --------
     >>> import torch
-    >>> from hessdiag.zoo.networks import LSTMNet
+    >>> from hessdiag.zoo import LSTMNet
     >>> LSTMNet(40, 10, width=4, input_shape=(1, 40))(torch.zeros(3, 40)).shape
     torch.Size([3, 10])
     """

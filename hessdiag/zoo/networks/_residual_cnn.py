@@ -157,7 +157,7 @@ class ResNet(_ResidualCNN):
     Examples
     --------
     >>> import torch
-    >>> from hessdiag.zoo.networks import ResNet
+    >>> from hessdiag.zoo import ResNet
     >>> ResNet(64, 10, width=4, input_shape=(1, 8, 8))(torch.zeros(3, 64)).shape
     torch.Size([3, 10])
     """
@@ -205,7 +205,7 @@ class ResNet1d(_ResidualCNN):
     Examples
     --------
     >>> import torch
-    >>> from hessdiag.zoo.networks import ResNet1d
+    >>> from hessdiag.zoo import ResNet1d
     >>> ResNet1d(40, 10, width=4, input_shape=(1, 40))(torch.zeros(3, 40)).shape
     torch.Size([3, 10])
     """

@@ -56,7 +56,7 @@ class TextCNN(nn.Sequential):
     Examples
     --------
     >>> import torch
-    >>> from hessdiag.zoo.networks import TextCNN
+    >>> from hessdiag.zoo import TextCNN
     >>> TextCNN(12, 5, width=4, input_shape=(26, 12))(torch.zeros(3, 12)).shape
     torch.Size([3, 5])
     """

@@ -60,7 +60,7 @@ class TransformerNet(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from hessdiag.zoo.networks import TransformerNet
+    >>> from hessdiag.zoo import TransformerNet
     >>> TransformerNet(64, 10, width=8, input_shape=(1, 8, 8))(torch.zeros(3, 64)).shape
     torch.Size([3, 10])
     """
