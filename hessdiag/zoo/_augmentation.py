@@ -32,7 +32,7 @@ def make_augmentation(
     form : {"tabular", "series", "image", "tokens"}
         Form of the samples.
     shape : tuple of int or None
-        What a row of the batch reshapes to.
+        Shape of a sample; of tokens, the number of ids and how many a sample has.
 
     Returns
     -------
@@ -53,7 +53,8 @@ def make_augmentation(
             f"Expected augmentation among none, {', '.join(suited)} for samples of form {form!r}, "
             f"found {name!r}. Change the recipe."
         )
-    return _Augmentation(_ALTERATIONS[name], shape)
+    # The shape of tokens tells how many ids there are; a row of them is as it is.
+    return _Augmentation(_ALTERATIONS[name], None if form == "tokens" else shape)
 
 
 class _Augmentation:

@@ -193,6 +193,11 @@ def make_net(
         n_steps = n_epochs * count_batches(len(split.y_train), recipe.batch_size)
         callbacks = [("schedule", CosineSchedule(n_steps)), *(callbacks or [])]
     if recipe.pretraining != "none":
+        if split.form == "tokens":
+            raise ValueError(
+                f"Expected pretraining 'none' for tokens, found {recipe.pretraining!r} in "
+                f"{recipe}. Change the recipe: no samples are there for bodies of tokens to learn from."
+            )
         callbacks = [("pretrained", Pretrained(recipe, split)), *(callbacks or [])]
     return net_class(
         FAMILIES[recipe.family],

@@ -22,6 +22,17 @@ CLASSES = {
     "cnn1d": Recipe("mnist1d", 1000, 0.0, "cnn1d", 2, "relu", 8, 0.0, n_steps=300),
     "cnn2d": Recipe("digits", 500, 0.0, "cnn2d", 2, "relu", 8, 0.0, n_steps=200),
 }
+# Others whose heads are trained on bodies, and which of these has a task for them.
+BODIES = {
+    "cnn1d_global": "cnn1d",
+    "cnn2d_global": "cnn2d",
+    "resnet1d": "cnn1d",
+    "resnet": "cnn2d",
+    "gru": "cnn1d",
+    "lstm": "cnn2d",
+    "transformer": "cnn2d",
+    "mixer": "cnn1d",
+}
 VALUES = {
     "mlp": Recipe("diabetes", 200, 0.0, "mlp", 1, "relu", 4, 0.1, n_steps=200),
     "residual_mlp": Recipe("diabetes", 200, 0.0, "residual_mlp", 1, "relu", 4, 0.1, n_steps=200),
@@ -298,7 +309,7 @@ def test_augmented_samples_are_of_the_kind_that_is_promised():
     assert set(inside[:, 0].tolist()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
     assert shift(series).min() >= 0
     assert shift(series).max() <= 15
-    swap = make_augmentation("swap", "tokens", None)
+    swap = make_augmentation("swap", "tokens", (30100, 20))
     tokens = torch.arange(20.0).repeat(300, 1) + 100 * torch.arange(300.0)[:, None]
     swapped = swap(tokens)
     assert (swapped // 100 == tokens // 100).all()
@@ -308,10 +319,15 @@ def test_augmented_samples_are_of_the_kind_that_is_promised():
     assert make_augmentation("none", "tabular", None) is None
 
 
-@pytest.mark.parametrize("family", ["mlp", "cnn1d", "cnn2d", "attention"])
+@pytest.mark.parametrize("family", [*CLASSES, *BODIES])
 def test_heads_on_bodies_that_were_trained_before(family, tmp_path):
-    recipe = replace(CLASSES[family], n_train=70, n_steps=30, width=4, pretraining="frozen")
-    recipe = replace(recipe, normalization="layer")
+    if family in CLASSES:
+        recipe = replace(CLASSES[family], n_train=70, n_steps=30, width=4, normalization="layer")
+    else:
+        base = replace(CLASSES[BODIES[family]], family=family, depth=1, normalization="layer")
+        gated = {"activation": "tanh"} if family in ("gru", "lstm") else {}
+        recipe = replace(base, n_train=70, n_steps=30, width=4, **gated)
+    recipe = replace(recipe, pretraining="frozen")
     net, record = train_recipe(recipe, longer=(2,))
     assert train_recipe(recipe, longer=(2,))[1] == record
     # Whatever the labels, the body is the same; it is not that of a network trained from nothing.
@@ -344,3 +360,15 @@ def test_what_was_asked_before_can_be_told():
         means = [values[level == number].mean().item() for number in range(3)]
         assert means == sorted(means)
         assert means[0] < 0.1 < 0.4 < means[1]
+
+
+def test_tokens_are_altered_in_training_and_have_no_bodies():
+    recipe = replace(CLASSES["cnn1d"], family="textcnn", depth=1, pretraining="tuned")
+    split = replace(recipe_split(recipe), form="tokens", shape=(9, 40))
+    with pytest.raises(ValueError, match="pretraining 'none' for tokens"):
+        make_net(recipe, split)
+    ids = np.random.default_rng(0).integers(0, 9, split.X_train.shape).astype(np.float32)
+    split = replace(split, X_train=ids)
+    recipe = replace(recipe, pretraining="none", augmentation="swap", n_steps=40)
+    net = make_net(recipe, split).fit(ids, split.y_train)
+    assert np.isfinite(loss_and_error(net, ids, split.y_train)[0])
