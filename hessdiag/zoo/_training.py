@@ -196,7 +196,7 @@ def make_net(
         if split.form == "tokens":
             raise ValueError(
                 f"Expected pretraining 'none' for tokens, found {recipe.pretraining!r} in "
-                f"{recipe}. Change the recipe: no samples are there for bodies of tokens to learn from."
+                f"{recipe}. Change the recipe: bodies of tokens have nothing to learn from."
             )
         callbacks = [("pretrained", Pretrained(recipe, split)), *(callbacks or [])]
     return net_class(
