@@ -18,7 +18,7 @@ from hessdiag.diagnosis._missing import (
 )
 from hessdiag.diagnosis._recommendation import recommend, recommend_measuring
 from hessdiag.diagnosis._report import DiagnosisReport, Evidence, LayerFinding
-from hessdiag.features import in_words
+from hessdiag.features import SpectralFeatures, in_words
 from hessdiag.labels import WELL_FIT
 
 N_EVIDENCE = 3
@@ -134,9 +134,10 @@ def explain_table(diagnoser, table, examination):
     too_little = missing_share > MOST_MISSING
     n_layers = len(table.layers)
     variants = [_with_layer_replaced(table, index, ranges) for index in range(n_layers)]
-    cells = [(index, name) for index in range(n_layers) for name in table.measures]
+    told = _told(diagnoser, table)
+    cells = [(index, name) for index in range(n_layers) for name in told]
     variants += [_with_layer_replaced(table, index, ranges, [name]) for index, name in cells]
-    wholes = [*table.measures, *_alone(table)]
+    wholes = [*told, *_alone(table)]
     variants += [_with_measure_replaced(table, name, ranges) for name in wholes]
     if missing:
         # What was not measured is no evidence: it stays missing where the rest is replaced.
@@ -241,6 +242,14 @@ def expected_gains(
         constraints = dict(zip(ways, model.predict_constraints(columns)[0].tolist(), strict=True))
     widening, constraining = estimates
     return widening, constraining, constraints
+
+
+def _told(diagnoser, table):
+    """Measures of layers that the diagnosis is told; all where its columns are others' making."""
+    if not isinstance(diagnoser.features_, SpectralFeatures):
+        return list(table.measures)
+    stems = {str(name).rpartition("__")[2] for name in diagnoser.feature_names_}
+    return [name for name in table.measures if name in stems]
 
 
 def _strongest(evidence):

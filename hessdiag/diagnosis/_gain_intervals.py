@@ -10,7 +10,7 @@ _BANDWIDTH = 0.5
 # Weight of every network, so that a prediction unlike all others gets the range of them all.
 _LEAST_WEIGHT = 1e-6
 
-_CHUNK = 500
+_CHUNK = 200
 
 
 class GainIntervals:

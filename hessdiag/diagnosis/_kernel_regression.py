@@ -9,6 +9,8 @@ from scipy.linalg import lapack
 from sklearn.metrics.pairwise import euclidean_distances
 
 _CHUNK = 1000
+# Rows that are mirrored at a time.
+_ROWS = 256
 
 
 class Regression(NamedTuple):
@@ -77,9 +79,10 @@ class KernelRegression:
         """
         if squared is None:
             squared = mean_squared_differences(U, U)
-        kernel = np.exp(-self.gamma * squared)
+        kernel = np.multiply(squared, -self.gamma)
+        np.exp(kernel, out=kernel)
         kernel[np.diag_indices(len(U))] += self.ridge / weight
-        self.precision_ = _inverse(kernel)
+        self.precision_ = _inverse_in_place(kernel)
         self.weight_ = weight
         self.blocks_ = [np.flatnonzero(groups == group) for group in np.unique(groups)]
         nearest = np.empty(len(U))
@@ -164,17 +167,25 @@ def mean_squared_differences(U, V):
     squared : ndarray of shape (n_u, n_v)
         One value for each pair of rows.
     """
-    return euclidean_distances(U, V, squared=True) / U.shape[1]
+    squared = euclidean_distances(U, V, squared=True)
+    squared /= U.shape[1]
+    return squared
 
 
-def _inverse(matrix):
-    """Inverse of a symmetric positive definite matrix, by Cholesky."""
-    factor, info = lapack.dpotrf(matrix, lower=True)
+def _inverse_in_place(matrix):
+    """Inverse of a symmetric positive definite matrix, by Cholesky, in its own memory."""
+    # What is symmetric is its own transpose, whose order LAPACK takes without a copy.
+    inverse, info = lapack.dpotrf(matrix.T, lower=True, clean=False, overwrite_a=True)
     if info == 0:
-        inverse, info = lapack.dpotri(factor, lower=True)
+        inverse, info = lapack.dpotri(inverse, lower=True, overwrite_c=True)
     if info != 0:
         raise ValueError(
             "Expected a kernel matrix that is positive definite, found one that is not. "
             "Raise `ridge`."
         )
-    return np.tril(inverse) + np.tril(inverse, -1).T
+    for start in range(0, len(inverse), _ROWS):
+        rows = slice(start, start + _ROWS)
+        inverse[rows, start + _ROWS :] = inverse[start + _ROWS :, rows].T
+        block = np.tril(inverse[rows, rows])
+        inverse[rows, rows] = block + np.tril(block, -1).T
+    return inverse

@@ -14,6 +14,7 @@ _FAMILIES = {
     "attainable": "what wide layers attain",
     "alignment": "alignment with targets and residuals",
     "shape": "the shape of spectra",
+    "hessian": "what Hessians have beyond Gauss-Newton matrices",
     "scale": "the size of curvature",
     "context": "loss, error and sizes",
 }

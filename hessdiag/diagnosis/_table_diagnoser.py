@@ -233,6 +233,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
                 candidate = calibrate(solved, n_used, y, weight, gamma, share, kernel)
                 if best is None or candidate.loss < best.loss:
                     best = candidate
+                del kernel  # before the next one takes as much again
+            del squared
         assert best is not None  # one share and one gamma at least were tried
         solved = best.solved
         self.gamma_, self.leading_share_ = best.gamma, best.share

@@ -1,7 +1,7 @@
 """What fits into a budget of time: chosen before long work starts, and said where it is less.
 
-Seconds are measured on a few samples and carried forward: products with Hessians grow as
-``a + b n`` in the number of samples n, factors and Gram matrices as a power of n. Each part has its
+Seconds are measured on a few samples and carried forward: products with Hessians, and factors, grow as
+``a + b n`` in the number of samples n; the operations of Gram matrices are counted. Each part has its
 share of the time. What matters least to a diagnosis goes first: samples and probes of the Hessians'
 spectra, then these themselves, in whose place Gauss-Newton spectra stand, then samples of factors
 and Gram matrices, of gaps, and of the comparison between samples.
@@ -9,9 +9,9 @@ and Gram matrices, of gaps, and of the comparison between samples.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from numbers import Real
 
 import numpy as np
@@ -24,6 +24,13 @@ from hessdiag.spectra import measure_gaps
 
 # Share of a budget that Hessians' spectra, factors, gaps and passes forward may take.
 OF_HESSIANS, OF_FACTORS, OF_GAPS, OF_PASSES = 0.35, 0.25, 0.1, 0.15
+# Of factors, where no Hessians are looked at.
+OF_FACTORS_ALONE = 0.6
+# What forecasts by wide layers and passes take beside measured parts.
+MORE = 1.2
+# Side of the matrix whose decomposition is timed, the power by which that grows, and by how much
+# statistics add to it.
+SIDE_TIMED, POWER_OF_SIDE, WITH_STATISTICS = 400, 2.6, 1.3
 # Samples that seconds are measured on: as many as no longer fit into a processor's cache, or fewer
 # where these alone would take more than a share of the time.
 MOST_MEASURED, FEW_MEASURED = (64, 32, 16), 4
@@ -107,7 +114,9 @@ def plan_budget(problem, settings, max_time, n_columns=None):
     """
     n = problem.n_samples
     one_pass = pass_seconds(problem)
-    first_look = one_pass * _passes(problem, settings, n_columns)
+    rest = PASSES_BETWEEN * one_pass * min(1.0, MOST_SAMPLES / n)
+    rest += _decompositions(problem, n, n_columns)
+    first_look = one_pass * _passes(problem, settings, n_columns) + rest
     whole = Budget(n, n, settings.n_probes, settings.n_lanczos_steps, first_look)
     if max_time is None or whole.seconds <= CLEARLY * max_time or not problem.is_separable:
         return whole
@@ -118,13 +127,16 @@ def plan_budget(problem, settings, max_time, n_columns=None):
     seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
     seconds += costs.gaps(n)
     if seconds <= (OF_HESSIANS + OF_FACTORS + OF_GAPS) * max_time:
+        seconds = MORE * (seconds + _passes_between(n_between or n, one_pass / n))
         return replace(whole, seconds=seconds, n_between=n_between, left_out=_of_between(n_between))
     n_samples = n
+    of_factors = OF_FACTORS if settings.curvature == "hessian" else OF_FACTORS_ALONE
     if costs.has_factors:
-        n_samples = _most(n, lambda size: costs.factors(size) <= OF_FACTORS * max_time)
+        n_samples = _most(n, lambda size: costs.factors(size) <= of_factors * max_time)
     looked_at, names, left_out = 1.0, None, []
     if costs.has_factors:
-        looked_at = min(1.0, MOST_OF_FACTORS * max_time / max(1e-9, costs.factors(n_samples)))
+        most = max(of_factors, MOST_OF_FACTORS) * max_time
+        looked_at = min(1.0, most / max(1e-9, costs.factors(n_samples)))
     blocks = problem.blocks
     if looked_at < 1:
         blocks = _spread(blocks, max(FEWEST_LAYERS, int(looked_at * len(blocks))))
@@ -165,6 +177,7 @@ def plan_budget(problem, settings, max_time, n_columns=None):
             )
     left_out += _of_between(n_between)
     seconds = costs.factors(n_samples) + costs.hessians(*found) + costs.gaps(n_gaps)
+    seconds = MORE * (seconds + _passes_between(n_between or n, one_pass / n))
     return Budget(n_samples, *found, seconds, n_gaps, n_between, gap_blocks, names, tuple(left_out))
 
 
@@ -183,9 +196,42 @@ def _of_between(n_between):
 def _n_between(n, each, limit):
     """Count the samples whose passes forward, of so many seconds each, fit; None where all do."""
     size = min(n, MOST_SAMPLES)
-    if PASSES_BETWEEN * each * size <= limit:
+    if _passes_between(n, each) <= limit:
         return None
     return int(max(min(LEAST_SAMPLES, size), limit / (PASSES_BETWEEN * each)))
+
+
+def _passes_between(n, each):
+    """Estimate seconds of the comparison between samples."""
+    return PASSES_BETWEEN * each * min(n, MOST_SAMPLES)
+
+
+def _decompositions(problem, n, n_columns):
+    """Estimate seconds of decomposing the layers' Gram matrices on n samples."""
+    if n_columns is None and problem.outputs is None:
+        return 0.0
+    side = n * (problem.outputs.rank if n_columns is None else n_columns)
+    sides = [min(side, block.n_params) for block in problem.blocks] + [side]
+    seconds = WITH_STATISTICS * _decomposition_seconds()
+    return seconds * sum((size / SIDE_TIMED) ** POWER_OF_SIDE for size in sides)
+
+
+@lru_cache(maxsize=1)
+def _decomposition_seconds():
+    """Time the decomposition of one symmetric matrix."""
+    root = np.random.default_rng(0).standard_normal((SIDE_TIMED, SIDE_TIMED))
+    start = time.perf_counter()
+    np.linalg.eigh(root @ root.T)
+    return time.perf_counter() - start
+
+
+@lru_cache(maxsize=1)
+def _seconds_per_operation():
+    """Time a multiplication of a matrix product in float64."""
+    square = torch.ones(SIDE_TIMED, SIDE_TIMED, dtype=torch.float64)
+    start = time.perf_counter()
+    square @ square
+    return (time.perf_counter() - start) / SIDE_TIMED**3
 
 
 def check_time(max_time):
@@ -235,6 +281,8 @@ def _passes(problem, settings, n_columns):
     elif problem.outputs is not None:
         rank = problem.outputs.rank
     products = n_blocks * settings.n_probes * settings.n_lanczos_steps
+    if settings.curvature == "ggn" and problem.is_separable:
+        products = 0
     return PASSES_OF_PRODUCT * products + PASSES_OF_SWEEP * (rank + 1) * n_blocks
 
 
@@ -264,9 +312,11 @@ class _Costs:
         self.settings, self.n_columns = settings, n_columns
         self.has_factors = n_columns is not None or problem.outputs is not None
         self.blocks = _spread(problem.blocks, MEASURED_BLOCKS)
-        self.ratio = len(problem.blocks) / len(self.blocks)
+        self.ratio, self.share = len(problem.blocks) / len(self.blocks), 1.0
         generator = torch.Generator().manual_seed(settings.seed)
         order = torch.randperm(problem.n_samples, generator=generator)
+        self.operations = np.zeros(2)
+        self.problem = problem
         self.few = max(2, min(FEW_MEASURED, problem.n_samples // 4))
         few = problem.restrict(order[: self.few].sort().values)
         curved = self._measure(few, generator)
@@ -301,6 +351,7 @@ class _Costs:
 
     def scale(self, share):
         """Estimate for a share of the layers."""
+        self.share = share
         self.found = [{what: share * s for what, s in found.items()} for found in self.found]
         self.n_curved = round(share * self.n_curved)
 
@@ -317,9 +368,15 @@ class _Costs:
 
     def factors(self, n):
         """Estimate seconds of factors, Gram matrices and their decompositions on n samples."""
-        few, more = (max(found["factors"], 1e-9) for found in self.found)
-        power = min(2.0, max(1.0, math.log(more / few) / math.log(self.more / self.few)))
-        return more * (n / self.more) ** power
+        few, more = (found["factors"] for found in self.found)
+        n_all = self.problem.n_samples
+        # Operations are some number times n, and another times n^2.
+        half, whole = self.operations
+        square = 2 * (whole - 2 * half)
+        operations = square * (n / n_all) ** 2 + (whole - square) * n / n_all
+        seconds = _seconds_per_operation() * operations
+        seconds += _decompositions(self.problem, n, self.n_columns)
+        return self._line(few, more, n) + self.share * seconds
 
     def hessians(self, n, n_probes, n_steps):
         """Estimate seconds of the spectra of those layers whose Hessians are their own."""
@@ -336,10 +393,11 @@ class _Costs:
             shape = problem.n_samples, problem.n_outputs, FIRST_ROOT + self.n_columns
             columns = torch.ones(shape, dtype=problem.working_copy.dtype)
             columns = columns.to(problem.working_copy.device)
-        start = time.perf_counter()
+        start, n = time.perf_counter(), self.problem.n_samples
+        self.operations = np.zeros(2)
         for _, factor in problem.each_factor(problem.blocks, columns=columns):
             if factor is not None:
-                factor.gram()
+                self.operations += [factor.gram_operations(size) for size in (n // 2, n)]
         return time.perf_counter() - start
 
     def _product_seconds(self, problem, blocks):

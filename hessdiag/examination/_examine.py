@@ -240,7 +240,9 @@ def _examine_factored(
         gram = factor.gram().cpu().numpy()
         eig = statistics_of.decompose(factor, gram)
         seen = factor if weighted is None else weighted
-        ggn = statistics_of.ggn_spectrum(eig, gram, seen, settings.curvature, size)
+        # Where the Hessian is not known to be the same, this is no spectrum of it.
+        known = settings.curvature if gap is not None and gap.coincides else "ggn"
+        ggn = statistics_of.ggn_spectrum(eig, gram, seen, known, size)
         ridge = block.n_params / norm**2 if norm > 0 else math.inf
         statistics = statistics_of(gram, ridge, eig) | {"gn_gap": size}
         found[name] = ggn, statistics | wide_layers.get(name, {})

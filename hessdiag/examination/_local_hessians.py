@@ -30,6 +30,9 @@ class LocalHessians(LocalSpectra):
 
     Parameters
     ----------
+    curvature : {"hessian", "ggn", "auto"}, default="hessian"
+        The Hessian, or its Gauss-Newton part, which is positive semidefinite for convex losses;
+        "auto" takes the latter where the loss has one, and the Hessian elsewhere.
     digest : str or None, default=None
         Digest of net and data where it is known, see `NetworkCase.digest`; None computes it, where
         there is one.
@@ -68,7 +71,7 @@ class LocalHessians(LocalSpectra):
         *,
         layers: str | Sequence[str] | Mapping[str, Any] | None = None,
         scalar: Literal["loss"] | Callable[..., Any] | Mapping[str, Callable[..., Any]] = "loss",
-        curvature: Literal["hessian", "ggn"] = "hessian",
+        curvature: Literal["hessian", "ggn", "auto"] = "hessian",
         max_samples: int | None = None,
         batch_size: int | None = None,
         max_memory: float | None = None,
@@ -85,7 +88,7 @@ class LocalHessians(LocalSpectra):
             y,
             layers=layers,
             scalar=scalar,
-            curvature=curvature,
+            curvature="hessian" if curvature == "auto" else curvature,
             max_samples=max_samples,
             batch_size=batch_size,
             max_memory=max_memory,
@@ -94,6 +97,8 @@ class LocalHessians(LocalSpectra):
             random_state=random_state,
             output=output,
         )
+        if curvature == "auto" and self._problem.is_separable:
+            self._curvature = "ggn"
         self._digest = _digest_or_none(net, X, y, output) if digest is None else digest
         shape = getattr(X, "shape", None)
         self._n_inputs = int(shape[1]) if shape is not None and len(shape) == 2 else None
@@ -230,7 +235,7 @@ def examine(
     y: Any = None,
     name: str | None = None,
     layers: str | Sequence[str] | Mapping[str, Any] | None = None,
-    curvature: Literal["hessian", "ggn"] = "hessian",
+    curvature: Literal["hessian", "ggn", "auto"] = "hessian",
     method: Literal["auto", "exact", "lanczos"] = "auto",
     n_lanczos_steps: int = 30,
     n_probes: int = 3,

@@ -20,6 +20,7 @@ from hessdiag.features._spectral_features import (
 )
 from hessdiag.features.measures import (
     CONTEXT_MEASURES,
+    DIAGNOSTIC_FAMILIES,
     FAMILIES,
     FAMILY_OF,
     LAYER_FAMILIES,
@@ -31,6 +32,7 @@ from hessdiag.features.measures import (
 
 __all__ = [
     "CONTEXT_MEASURES",
+    "DIAGNOSTIC_FAMILIES",
     "FAMILIES",
     "FAMILY_OF",
     "LAYER_FAMILIES",

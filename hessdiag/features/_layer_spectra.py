@@ -44,8 +44,10 @@ class LayerSpectra(  # type: ignore[call-arg]
     ----------
     layers : list of str, dict or None, default=None
         Layers to examine; see `hessdiag.layer_spectra`.
-    curvature : {"hessian", "ggn"}, default="hessian"
-        The matrix whose spectrum is taken.
+    curvature : {"hessian", "ggn", "auto"}, default="hessian"
+        The matrix whose spectrum is taken: the Hessian, the Gauss-Newton matrix, or ("auto") the
+        latter where the loss has one, and the Hessian elsewhere. Diagnoses ask for no more than
+        "auto" gives, which takes a fraction of the time where activations are smooth.
     method : {"auto", "exact", "lanczos"}, default="auto"
         How spectra are computed.
     n_lanczos_steps : int, default=30
@@ -102,7 +104,7 @@ class LayerSpectra(  # type: ignore[call-arg]
 
     _parameter_constraints = {  # noqa: RUF012
         "layers": [list, tuple, dict, None],
-        "curvature": [StrOptions({"hessian", "ggn"})],
+        "curvature": [StrOptions({"hessian", "ggn", "auto"})],
         "method": [StrOptions({"auto", "exact", "lanczos"})],
         "n_lanczos_steps": [Interval(Integral, 1, None, closed="left")],
         "n_probes": [Interval(Integral, 1, None, closed="left")],
@@ -128,7 +130,7 @@ class LayerSpectra(  # type: ignore[call-arg]
     def __init__(
         self,
         layers: Sequence[str] | Mapping[str, Any] | None = None,
-        curvature: Literal["hessian", "ggn"] = "hessian",
+        curvature: Literal["hessian", "ggn", "auto"] = "hessian",
         method: Literal["auto", "exact", "lanczos"] = "auto",
         n_lanczos_steps: int = 30,
         n_probes: int = 3,

@@ -14,6 +14,7 @@ from hessdiag.features._layer_table import LayerTable, layer_table
 from hessdiag.features._skipped_case import SkippedCase
 from hessdiag.features.measures import (
     CONTEXT_MEASURES,
+    DIAGNOSTIC_FAMILIES,
     FAMILIES,
     FAMILY_OF,
     LAYER_FAMILIES,
@@ -23,21 +24,25 @@ from hessdiag.features.measures import (
 
 def _trend(values):
     """Least-squares slope over relative depth, from 0 (first layer) to 1 (last)."""
-    if len(values) == 1:
-        return np.zeros(values.shape[1:])
-    depth = np.linspace(-0.5, 0.5, len(values))
-    return depth @ (values - values.mean(axis=0)) / (depth @ depth)
+    n_layers = values.shape[-2]
+    if n_layers == 1:
+        return np.zeros((*values.shape[:-2], values.shape[-1]))
+    depth = np.linspace(-0.5, 0.5, n_layers)
+    return depth @ (values - values.mean(axis=-2, keepdims=True)) / (depth @ depth)
 
 
-# Each maps (n_layers, n_measures) without gaps to (n_measures,).
+# Each maps (..., n_layers, n_measures) without gaps to (..., n_measures).
 POOLINGS = {
-    "first": lambda values: values[0],
-    "last": lambda values: values[-1],
-    "min": lambda values: values.min(axis=0),
-    "max": lambda values: values.max(axis=0),
-    "mean": lambda values: values.mean(axis=0),
+    "first": lambda values: values[..., 0, :],
+    "last": lambda values: values[..., -1, :],
+    "min": lambda values: values.min(axis=-2),
+    "max": lambda values: values.max(axis=-2),
+    "mean": lambda values: values.mean(axis=-2),
     "trend": _trend,
 }
+
+# Networks that are pooled at once: some MB.
+_AT_ONCE = 500
 
 
 class SpectralFeatures(TransformerMixin, BaseEstimator):
@@ -48,10 +53,11 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    families : tuple of str, default=hessdiag.features.FAMILIES
-        Families of measures to use, all of them by default: ``"shape"``, ``"scale"``,
-        ``"noise"``, ``"loo"``, ``"alignment"``, ``"attainable"``, ``"between"``,
-        ``"context"``.
+    families : tuple of str, default=hessdiag.features.DIAGNOSTIC_FAMILIES
+        Families of measures to use: ``"shape"``, ``"scale"``, ``"noise"``, ``"loo"``,
+        ``"alignment"``, ``"attainable"``, ``"between"``, ``"context"``, and, not by default,
+        ``"hessian"``: what Hessians have beyond their Gauss-Newton matrices, which takes most of
+        an examination's time and changes no diagnosis.
     pooling : tuple of str, default=("first", "last", "min", "max", "mean", "trend")
         Ways to pool over layers. ``trend`` is the least-squares slope over relative depth.
     include_network : bool, default=True
@@ -83,7 +89,7 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        families: tuple[str, ...] = FAMILIES,
+        families: tuple[str, ...] = DIAGNOSTIC_FAMILIES,
         pooling: tuple[str, ...] = ("first", "last", "min", "max", "mean", "trend"),
         include_network: bool = True,
     ) -> None:
@@ -134,14 +140,17 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
         """
         self._check_parameters()
         _check_examinations(X)
-        width = len(self.get_feature_names_out())
-        rows = [
-            np.full(width, np.nan)
-            if isinstance(item, SkippedCase)
-            else self._row(layer_table(item) if isinstance(item, Examination) else item)
-            for item in X
-        ]
-        return np.array(rows, dtype=float).reshape(len(rows), width)
+        found = np.full((len(X), len(self.get_feature_names_out())), np.nan)
+        alike: dict[int, list[int]] = {}
+        tables = [layer_table(item) if isinstance(item, Examination) else item for item in X]
+        for place, table in enumerate(tables):
+            if not isinstance(table, SkippedCase):
+                alike.setdefault(len(table.layers), []).append(place)
+        for places in alike.values():
+            for start in range(0, len(places), _AT_ONCE):
+                some = places[start : start + _AT_ONCE]
+                found[some] = self._rows([tables[place] for place in some])
+        return found
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns.
@@ -181,25 +190,27 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
         stems = (name.rpartition("__")[2] for name in self.get_feature_names_out())
         return np.array([FAMILY_OF[stem] for stem in stems], dtype=object)
 
-    def _row(self, table):
-        """Columns of one network."""
+    def _rows(self, tables):
+        """Columns of networks that have the same number of layers."""
         parts = []
         for family in self.families:
             if family == "context":
-                parts.append([table.context[name] for name in CONTEXT_MEASURES])
+                names = CONTEXT_MEASURES
+                parts.append([[table.context[name] for name in names] for table in tables])
                 continue
             if family in NETWORK_FAMILIES:
                 if self.include_network:
                     # Tables that an earlier version kept do not have them.
                     names = NETWORK_FAMILIES[family]
-                    parts.append([table.network.get(name, np.nan) for name in names])
+                    parts.append([[t.network.get(name, np.nan) for name in names] for t in tables])
                 continue
             names = LAYER_FAMILIES[family]
-            values = np.array([table.measures[name] for name in names], dtype=float).T
+            values = np.array([[table.measures[name] for name in names] for table in tables], float)
+            values = values.transpose(0, 2, 1)
             parts += [_pool(POOLINGS[way], values) for way in self.pooling]
             if self.include_network:
-                parts.append([table.network[name] for name in names])
-        return np.concatenate(parts)
+                parts.append([[table.network[name] for name in names] for table in tables])
+        return np.concatenate([np.asarray(part, dtype=float) for part in parts], axis=1)
 
     def _check_parameters(self):
         """Validate types, then the words in both tuples."""
@@ -215,14 +226,15 @@ class SpectralFeatures(TransformerMixin, BaseEstimator):
 
 
 def _pool(function, values):
-    """Pool each measure over the layers where it applies; NaN where it applies to none."""
+    """Pool each measure over the layers where it applies; NaN where it applies to none.
+
+    Values are (n_networks, n_layers, n_measures).
+    """
     present = np.isfinite(values)
-    whole = present.all(axis=0)
-    pooled = np.full(values.shape[1], np.nan)
-    if whole.any():
-        pooled[whole] = function(values[:, whole])
-    for column in np.flatnonzero(present.any(axis=0) & ~whole):
-        pooled[column] = function(values[present[:, column], column][:, None])[0]
+    pooled = np.where(present.all(axis=1), function(np.where(present, values, 0.0)), np.nan)
+    for network, measure in np.argwhere(present.any(axis=1) & ~present.all(axis=1)):
+        own = values[network, present[network, :, measure], measure]
+        pooled[network, measure] = function(own[:, None])[0]
     return pooled
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import types
+import warnings
 from collections import OrderedDict, UserDict, defaultdict
 
 import numpy as np
@@ -406,12 +407,19 @@ def test_data_sets_that_draw_do_not_move_the_generators():
     np.testing.assert_array_equal(numpy_state, np.random.get_state()[1])  # noqa: NPY002
 
 
+def traced(function, *inputs):
+    """Trace a function, which torch warns of since 2.15."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch.jit.trace(function, inputs)
+
+
 UNSEEN = {
     "lock": threading.Lock,
     "iterator": lambda: iter([1, 2]),
     "running generator": lambda: (i for i in range(3)),
     "file": lambda: open(__file__),  # noqa: SIM115
-    "traced function": lambda: torch.jit.trace(lambda x: 2 * x, torch.ones(1)),
+    "traced function": lambda: traced(lambda x: 2 * x, torch.ones(1)),
 }
 
 

@@ -89,9 +89,11 @@ def test_columns_are_what_their_names_say(n_layers, seed, families, pooling, inc
 
 def test_number_of_columns():
     n_measures = len(LAYER_MEASURES)
-    width = len(hd.SpectralFeatures().get_feature_names_out())
+    width = len(hd.SpectralFeatures(FAMILIES).get_feature_names_out())
     n_of_network = len(NETWORK_MEASURES) + len(CONTEXT_MEASURES)
     assert width == n_measures * (len(POOLINGS) + 1) + n_of_network
+    without = len(hd.SpectralFeatures().get_feature_names_out())
+    assert width - without == len(LAYER_FAMILIES["hessian"]) * (len(POOLINGS) + 1)
     lean = hd.SpectralFeatures(("shape",), ("last",), include_network=False)
     assert len(lean.get_feature_names_out()) == len(LAYER_FAMILIES["shape"])
     between = hd.SpectralFeatures(("between",))

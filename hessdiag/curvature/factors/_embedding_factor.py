@@ -56,6 +56,22 @@ class EmbeddingFactor(Factor):
             gram += rows @ rows.T
         return gram
 
+    def gram_operations(self, n_samples: int) -> float:
+        """Count the multiplications, by the rows that so many samples may look up.
+
+        Parameters
+        ----------
+        n_samples : int
+            Samples, which need not be those of this factor.
+
+        Returns
+        -------
+        float
+            Multiplications of matrix products, or what takes as long.
+        """
+        n_tokens = min(self.n_rows, n_samples * self.index.shape[1])
+        return float(n_samples * self.n_outputs) ** 2 * n_tokens * self.sweeps.shape[3]
+
     def matvec(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return J v for vectors (k, p) as (k, N, D).
 

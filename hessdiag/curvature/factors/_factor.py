@@ -38,6 +38,21 @@ class Factor:
         """
         raise NotImplementedError
 
+    def gram_operations(self, n_samples: int) -> float:
+        """Count the multiplications that the Gram matrix of so many such samples takes.
+
+        Parameters
+        ----------
+        n_samples : int
+            Samples, which need not be those of this factor.
+
+        Returns
+        -------
+        float
+            Multiplications of matrix products, or what takes as long.
+        """
+        return float(n_samples * self.n_outputs) ** 2 * self.n_params
+
     def matvec(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return J v for vectors (k, p) as (k, N, D).
 

@@ -45,6 +45,21 @@ class JointFactor(Factor):
             total = total + part.gram()
         return total
 
+    def gram_operations(self, n_samples: int) -> float:
+        """Count the multiplications of the parts' Gram matrices.
+
+        Parameters
+        ----------
+        n_samples : int
+            Samples, which need not be those of this factor.
+
+        Returns
+        -------
+        float
+            Multiplications of matrix products, or what takes as long.
+        """
+        return sum(part.gram_operations(n_samples) for part in self.parts)
+
     def matvec(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return J v for vectors (k, p) as (k, N, D).
 

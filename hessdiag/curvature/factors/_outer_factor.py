@@ -13,6 +13,8 @@ from hessdiag.curvature.factors._gram_by_positions import MAX_BLOCK_ENTRIES, gra
 
 #: Dense Jacobians of more entries than this are not kept for products.
 MAX_KEPT_ENTRIES = 50_000_000
+# Products of a matrix product that take as long as what is done with each entry of its result.
+ELEMENTWISE = 30
 # Sides of Gram matrices beyond which looking for fewer columns costs more than it saves.
 MAX_NARROWED = 1024
 # Fewer positions than this cost less to copy than to multiply sample by sample.
@@ -76,14 +78,34 @@ class OuterFactor(Factor):
         Tensor of shape (N * D, N * D)
             The Gram matrix.
         """
-        n_rows = self.n_samples * self.n_outputs
-        t = self.positions
-        pairs = n_rows**2 * t * (t + 1) / 2
-        by_positions = pairs * (self.width + self.fan_in / self.n_outputs**2)
-        by_jacobian = n_rows * self.n_params * (t + n_rows)
-        if t == 1 or by_positions < by_jacobian:
+        by_positions, by_jacobian = self._operations(self.n_samples)
+        if self.positions == 1 or by_positions < by_jacobian:
             return sum(self.gram_of_group(g, torch.float64) for g in range(self.groups))
         return self._gram_by_jacobian()
+
+    def gram_operations(self, n_samples: int) -> float:
+        """Count the multiplications of the way that costs less.
+
+        Parameters
+        ----------
+        n_samples : int
+            Samples, which need not be those of this factor.
+
+        Returns
+        -------
+        float
+            Multiplications of matrix products, or what takes as long.
+        """
+        by_positions, by_jacobian = self._operations(n_samples)
+        return by_positions if self.positions == 1 else min(by_positions, by_jacobian)
+
+    def _operations(self, n_samples):
+        """Count multiplications by pairs of positions, and by the Jacobian."""
+        n_rows, t = float(n_samples * self.n_outputs), self.positions
+        pairs = n_rows**2 * t * (t + 1) / 2
+        products = self.width + self.fan_in / self.n_outputs**2
+        by_positions = self.groups * pairs * (products + ELEMENTWISE)
+        return by_positions, n_rows * self.n_params * (t + n_rows)
 
     def gram_of_group(self, g: int, dtype: torch.dtype) -> torch.Tensor:
         """Return what one group adds to J J' (N D, N D), by pairs of positions.

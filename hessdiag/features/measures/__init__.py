@@ -13,6 +13,7 @@ from hessdiag.features.measures._page import (
 )
 from hessdiag.features.measures._registry import (
     CONTEXT_MEASURES,
+    DIAGNOSTIC_FAMILIES,
     FAMILIES,
     FAMILY_OF,
     LAYER_FAMILIES,
@@ -26,6 +27,7 @@ from hessdiag.features.measures._registry import (
 
 __all__ = [
     "CONTEXT_MEASURES",
+    "DIAGNOSTIC_FAMILIES",
     "FAMILIES",
     "FAMILY_OF",
     "LAYER_FAMILIES",

@@ -7,7 +7,8 @@ from textwrap import wrap
 from hessdiag.features.measures._registry import FAMILIES, MEASURES
 
 _TITLES = {
-    "shape": "Form of the local spectrum, blind to its scale",
+    "shape": "Form of the local Gauss-Newton spectrum, blind to its scale",
+    "hessian": "What the Hessian has beyond the Gauss-Newton matrix; no part of a diagnosis",
     "scale": "Size of the curvature",
     "noise": "Curvature against the prior, and against the noise of the gradient",
     "loo": "Approximate leave-one-out loss and error, leverages",

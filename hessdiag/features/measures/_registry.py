@@ -9,6 +9,7 @@ from hessdiag.features.measures._alignment import ALIGNMENT
 from hessdiag.features.measures._attainable import ATTAINABLE
 from hessdiag.features.measures._between import BETWEEN
 from hessdiag.features.measures._context import CONTEXT
+from hessdiag.features.measures._hessian import HESSIAN
 from hessdiag.features.measures._loo import LOO
 from hessdiag.features.measures._noise import NOISE
 from hessdiag.features.measures._scale import SCALE
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from hessdiag.features.measures._measure import Measure
 
 #: Every measure, in the order of columns.
-MEASURES = (*SHAPE, *SCALE, *NOISE, *LOO, *ALIGNMENT, *ATTAINABLE, *BETWEEN, *CONTEXT)
+MEASURES = (*SHAPE, *HESSIAN, *SCALE, *NOISE, *LOO, *ALIGNMENT, *ATTAINABLE, *BETWEEN, *CONTEXT)
 
 _BY_NAME = {measure.name: measure for measure in MEASURES}
 
@@ -39,6 +40,10 @@ def _functions_of(families):
 
 #: Families in the order of columns.
 FAMILIES = tuple(dict.fromkeys(measure.family for measure in MEASURES))
+
+#: Those that diagnoses are made from: all but what asks for Hessians themselves, which takes most
+#: of the time and changes no answer (`benchmarks/examinations.py`).
+DIAGNOSTIC_FAMILIES = tuple(family for family in FAMILIES if family != "hessian")
 
 #: Family of each measure by its name.
 FAMILY_OF = {measure.name: measure.family for measure in MEASURES}

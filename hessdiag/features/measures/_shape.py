@@ -1,4 +1,4 @@
-"""Measures of shape: the form of the local spectrum, whatever its scale.
+"""Measures of shape: the form of the local Gauss-Newton spectrum, whatever its scale.
 
 A ReLU network may be rescaled layer by layer without changing its function, which changes every
 raw trace and eigenvalue, but none of these.
@@ -9,12 +9,11 @@ from __future__ import annotations
 from functools import partial
 
 from hessdiag.features.measures._measure import Measure
-from hessdiag.features.measures._reading import FLOOR, ggn, log10, rank_bound, statistic
-from hessdiag.features.measures._references import ALAIN, GAO, ROY, RUDELSON, SAGUN, SCHRAUDOLPH
+from hessdiag.features.measures._reading import ggn, log10, rank_bound
+from hessdiag.features.measures._references import GAO, ROY, RUDELSON, SAGUN
 from hessdiag.spectra import (
     effective_rank,
     n_outliers,
-    negative_mass,
     participation_ratio,
     stable_rank,
 )
@@ -69,29 +68,6 @@ SHAPE = (
         formula="log10(exp(-sum_i q_i log q_i)) with q_i = |l_i| / sum_j |l_j|",
         function=lambda layer, _: log10(effective_rank(ggn(layer))),
         reference=ROY,
-    ),
-    _shape(
-        name="negative_mass",
-        words="share of negative curvature",
-        formula="sum_{h_i < 0} |h_i| / sum_i |h_i|, in 0..1; 0 where no h_i is negative",
-        function=lambda layer, _: negative_mass(layer.spectrum),
-        reference=ALAIN,
-    ),
-    _shape(
-        name="negative_ratio",
-        words="most negative against most positive curvature",
-        formula="max(0, -min_i h_i) / max_i l_i, at least 0",
-        function=lambda layer, _: (
-            max(0.0, -layer.spectrum.min_eigenvalue) / max(ggn(layer).max_eigenvalue, FLOOR)
-        ),
-        reference=SAGUN,
-    ),
-    _shape(
-        name="gn_gap",
-        words="part of the curvature that the Gauss-Newton form misses",
-        formula="|H v - G v| / |H v| for a random direction v, at least 0",
-        function=statistic("gn_gap"),
-        reference=SCHRAUDOLPH,
     ),
     _shape(
         name="outlier_fraction",

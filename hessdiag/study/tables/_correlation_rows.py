@@ -18,7 +18,7 @@ N_STRONGEST = 10
 SIGNIFICANT = 0.05
 
 #: Families of measures that are made of the layers' spectra alone.
-SPECTRAL_FAMILIES = ("shape", "scale")
+SPECTRAL_FAMILIES = ("shape", "hessian", "scale")
 
 
 def within(correlations: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ PLACE_WORDS = {
 #: Families of measures in words.
 FAMILY_WORDS = {
     "shape": "shape of the spectrum",
+    "hessian": "beyond the Gauss-Newton matrix",
     "scale": "size of the curvature",
     "noise": "curvature against noise",
     "loo": "leave-one-out",
