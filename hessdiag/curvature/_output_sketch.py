@@ -6,7 +6,8 @@ With ``Lambda_n = B_n B_n'`` (D, D) and a random ``Omega_n`` of r columns with
 and so is its trace; with r the rank of the Hessians it is that matrix itself.
 
 Where Hessians can be formed, ``B`` is known and ``Omega`` has orthogonal columns, which lessens
-the variance. Where they cannot, ``B = Lambda^(1/2)``, and ``Lambda^(1/2) w`` follows from products
+the variance. Where they cannot, a closed form of ``B`` is used where there is one; else
+``B = Lambda^(1/2)``, and ``Lambda^(1/2) w`` follows from products
 with Lambda by Lanczos iterations from w, run for all samples at once: with ``Lambda V = V T`` it is
 ``|w| V T^(1/2) e_1``, whose squared length is ``w' Lambda w`` after any number of steps, as
 long as V stays orthogonal.
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from hessdiag.curvature._closed_roots import closed_root, random_signs
 from hessdiag.curvature.network import NotSeparableError
 
 if TYPE_CHECKING:
@@ -57,7 +59,11 @@ def random_roots(
     """
     if function.hessians_fit:
         return _of_formed(function, n_columns, generator)
-    columns = [_of_products(function, generator) for _ in range(n_columns)]
+    root = closed_root(function, generator)
+    if root is None:
+        columns = [_of_products(function, generator) for _ in range(n_columns)]
+    else:
+        columns = [root(random_signs(function, generator)) for _ in range(n_columns)]
     return torch.stack(columns, dim=2) / math.sqrt(n_columns)
 
 
@@ -77,8 +83,7 @@ def _of_formed(function, n_columns, generator):
 def _of_products(function, generator):
     """Multiply one random sign per output by the square root of every output Hessian: (N, D)."""
     products, shape = function.products, function.products.residuals.shape
-    start = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8)
-    start = (2 * start - 1).to(products.residuals) / math.sqrt(shape[1])
+    start = random_signs(function, generator) / math.sqrt(shape[1])
     diagonal, off = _tridiagonal(products, start)
     weights = math.sqrt(shape[1]) * _root_of_tridiagonal(diagonal, off)
     # The vectors are made anew rather than kept, of which there would be as many as steps.

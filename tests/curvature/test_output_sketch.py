@@ -6,7 +6,8 @@ import torch
 from problems import problem_of
 from torch import nn
 
-from hessdiag.curvature import random_roots
+from hessdiag.curvature import _output_sketch, random_roots
+from hessdiag.curvature._closed_roots import closed_root
 from hessdiag.curvature.network import NotSeparableError, untouched_surroundings
 
 N, C, T = 5, 4, 3
@@ -56,6 +57,12 @@ def columns(function, n_columns, n_draws=1):
     return [random_roots(function, n_columns, generator).numpy() for _ in range(n_draws)]
 
 
+@pytest.fixture
+def by_iterations(monkeypatch):
+    """Leave no closed form."""
+    monkeypatch.setattr(_output_sketch, "closed_root", lambda *_: None)
+
+
 @pytest.mark.parametrize("formed", [True, False])
 @pytest.mark.parametrize("case", CASES)
 def test_their_squares_are_the_hessians_in_the_mean(case, formed):
@@ -76,6 +83,7 @@ def test_as_many_as_the_rank_are_exact(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.usefixtures("by_iterations")
 def test_iterations_give_the_square_root(case):
     """A column is Lambda^(1/2) w for signs w, which are drawn here once more."""
     keywords, expected = CASES[case]
@@ -88,6 +96,7 @@ def test_iterations_give_the_square_root(case):
     np.testing.assert_allclose(drawn[..., 0], found, atol=1e-7 * np.abs(found).max())
 
 
+@pytest.mark.usefixtures("by_iterations")
 def test_lengths_are_right_after_few_iterations():
     """|S|^2 = w' Lambda w whatever the number of steps, but for lost orthogonality."""
     n, c = 3, 60
@@ -119,3 +128,54 @@ def test_what_is_not_convex_has_none(formed):
     }
     with pytest.raises(NotSeparableError, match="not convex"):
         columns(function_of(keywords, formed), 1)
+
+
+WEIGHTS = torch.tensor([0.5, 2.0, 0.0, 1.0])
+Y_TOKENS = RNG.integers(0, C, (N, T))
+Y_TOKENS[0, 1] = -100
+
+
+class Weighted(nn.CrossEntropyLoss):
+    def __init__(self):
+        super().__init__(weight=WEIGHTS, label_smoothing=0.1)
+
+
+#: Losses with closed roots: outputs, targets, criterion.
+CLOSED = {
+    "squares": (Z, RNG.normal(size=(N, C)), nn.MSELoss),
+    "sigmoids": (Z, RNG.integers(0, 2, (N, C)).astype(float), nn.BCEWithLogitsLoss),
+    "counts": (Z, RNG.integers(0, 5, (N, C)).astype(float), nn.PoissonNLLLoss),
+    "classes": (Z, RNG.integers(0, C, N), nn.CrossEntropyLoss),
+    "weighted classes": (Z, RNG.integers(0, C, N), Weighted),
+    "tokens, one of which does not count": (Z_TOKENS, Y_TOKENS, nn.CrossEntropyLoss),
+    "sure classes": (1e3 * Z, RNG.integers(0, C, N), nn.CrossEntropyLoss),
+}
+
+
+@pytest.mark.parametrize("case", CLOSED)
+def test_closed_roots_are_roots(case):
+    outputs, y, criterion = CLOSED[case]
+    kind = "regressor" if np.asarray(y).dtype == float else "classifier"
+    function = function_of(
+        {"outputs": outputs, "y": y, "criterion": criterion, "kind": kind}, False
+    )
+    root = closed_root(function, torch.Generator().manual_seed(0))
+    d = function.products.residuals.shape[1]
+    units = torch.eye(d, dtype=torch.float64)[:, None].expand(-1, N, -1)
+    roots = torch.stack([root(unit) for unit in units], dim=2)
+    hessians = function.products.products(units.contiguous(), 0).permute(1, 2, 0)
+    scale = float(hessians.abs().max())
+    torch.testing.assert_close(roots @ roots.mT, hessians, atol=1e-12 * scale + 1e-30, rtol=1e-9)
+
+
+def test_losses_of_other_forms_have_no_closed_root():
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        return (y_pred.sum(dim=1) - y_true.sum(dim=1)).square().mean()
+
+    keywords = {"outputs": Z, "y": Z + 1, "criterion": nn.MSELoss, "kind": "regressor"}
+    function = function_of(keywords | {"get_loss": get_loss}, False)
+    assert closed_root(function, torch.Generator().manual_seed(0)) is None
+    (drawn,) = columns(function, 3)
+    squares = drawn @ drawn.transpose(0, 2, 1)
+    # Every Hessian is a multiple of the matrix of ones, and so is its root.
+    np.testing.assert_allclose(drawn, drawn.mean(axis=1, keepdims=True) + 0 * drawn, atol=1e-9)
