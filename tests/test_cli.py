@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -280,6 +281,39 @@ def test_zoo_build_and_resume(tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*")} == modified
     assert main(["zoo", "evaluate", "--table", str(tmp_path / "table.npz")]) == 2
     assert "data sets (1)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_zoo_longer(small_zoo, tmp_path, capsys):
+    options = ["--table", small_zoo.table, "--out", tmp_path / "zoo", "--max-steps", 100]
+    options += ["--write", tmp_path / "new.npz", "--seeds", 2, "--n-jobs", 1]
+    assert main(["zoo", "longer", *map(str, options)]) == 0
+    assert "measured for 8 of 12 networks" in capsys.readouterr().out
+    _, columns, _ = hd.zoo.read_reference(tmp_path / "new.npz")
+    assert np.isfinite(columns["gain_longer"]).sum() == 8
+
+
+@pytest.mark.slow
+def test_zoo_build_of_what_people_train(tmp_path, capsys, monkeypatch):
+    grid = hd.zoo.make_recipes(["mnist1d"], 1, 2, recipes="practice")
+    short = [replace(recipe, n_steps=4, n_train=64) for recipe in grid]
+    made = []
+
+    def make_recipes(*arguments):
+        made.append(arguments)
+        return short
+
+    monkeypatch.setattr("hessdiag.zoo.make_recipes", make_recipes)
+    options = ["--tasks", "mnist1d", "--recipes", "practice", "--longer", "--seeds", "2"]
+    options += ["--out", str(tmp_path), "--n-jobs", "1"]
+    assert main(["zoo", "build", *options]) == 0
+    assert made == [(["mnist1d"], 1, 2, 0, "practice")]
+    assert "16 networks trained" in capsys.readouterr().out
+    _, columns, provenance = hd.zoo.read_reference(tmp_path / "table.npz")
+    assert "--seeds 2 --recipes practice --longer" in provenance["command"]
+    assert len(columns["id"]) == 6
+    assert np.isfinite(columns["gain_longer"]).all()
+    assert np.isfinite(columns["se_longer"]).all()
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ ORDER = [
     "hessdiag.progress",
     "hessdiag.output_paths",
     "hessdiag.exit_codes",
+    "hessdiag.provenance",
     # From a net and its data to numbers.
     "hessdiag.curvature.containers",
     "hessdiag.curvature.composed",
@@ -58,6 +59,7 @@ ORDER = [
     "hessdiag.study.page",
     "hessdiag.study",
     "hessdiag.demo",
+    "hessdiag.zoo_commands",
     "hessdiag.cli",
     "hessdiag",
 ]

@@ -26,6 +26,9 @@ from hessdiag.zoo._layout import (
     choose_tasks,
     make_recipes,
 )
+from hessdiag.zoo._longer import (
+    measure_longer,
+)
 from hessdiag.zoo._pipeline import (
     build_zoo,
 )
@@ -53,8 +56,17 @@ from hessdiag.zoo.networks import (
     MLP,
     AttentionNet,
     CNN1d,
+    CNN1dGlobal,
     CNN2d,
+    CNN2dGlobal,
+    GRUNet,
+    LSTMNet,
+    MixerNet,
     ResidualMLP,
+    ResNet,
+    ResNet1d,
+    TextCNN,
+    TransformerNet,
 )
 from hessdiag.zoo.tasks import (
     DEMO_DATASET,
@@ -75,13 +87,22 @@ __all__ = [
     "WIDENING",
     "AttentionNet",
     "CNN1d",
+    "CNN1dGlobal",
     "CNN2d",
+    "CNN2dGlobal",
     "Dataset",
+    "GRUNet",
+    "LSTMNet",
+    "MixerNet",
     "Recipe",
+    "ResNet",
+    "ResNet1d",
     "ResidualMLP",
     "Split",
     "TensorBatches",
+    "TextCNN",
     "TrainingRecord",
+    "TransformerNet",
     "ZooStore",
     "build_zoo",
     "change_recipe",
@@ -100,6 +121,7 @@ __all__ = [
     "loss_and_error",
     "make_net",
     "make_recipes",
+    "measure_longer",
     "one_thread",
     "read_reference",
     "recipe_split",

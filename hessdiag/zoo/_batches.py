@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,9 +25,17 @@ class TensorBatches:
         before it, because batch normalization cannot train on one.
     shuffle : bool, default=False
         Whether to draw a new order for each pass, from torch's global generator.
+    augment : callable or None, default=None
+        Alters the samples of each batch, as from `make_augmentation`.
     """
 
-    def __init__(self, dataset: Dataset, batch_size: int = 128, shuffle: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int = 128,
+        shuffle: bool = False,
+        augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:
         self.dataset = dataset
         self.X = torch.as_tensor(dataset.X)
         # skorch feeds a 0 for each sample where there is no y, as its own data loader does.
@@ -34,6 +43,7 @@ class TensorBatches:
         self.y = torch.zeros(len(self.X)) if missing else torch.as_tensor(dataset.y)
         self.batch_size = len(self.X) if batch_size == -1 else batch_size
         self.shuffle = shuffle
+        self.augment = augment
 
     def __len__(self):
         """Return the number of batches."""
@@ -46,7 +56,8 @@ class TensorBatches:
         starts = [self.batch_size * index for index in range(len(self))]
         for start, end in zip(starts, [*starts[1:], n_samples], strict=True):
             index = order[start:end]
-            yield self.X[index], self.y[index]
+            X = self.X[index]
+            yield X if self.augment is None else self.augment(X), self.y[index]
 
 
 def count_batches(n_samples, batch_size):

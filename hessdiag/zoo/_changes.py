@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hessdiag.zoo._layout import WEIGHT_DECAYS, WIDTHS
+from hessdiag.zoo._layout import WEIGHT_DECAYS, narrowest_width
 
 if TYPE_CHECKING:
     from hessdiag.zoo._recipes import Recipe
@@ -31,7 +31,8 @@ def change_recipe(recipe: Recipe, change: dict[str, Any]) -> Recipe | None:
     change : dict
         ``width_factor``: the width of all hidden layers times this, not below the narrowest of
         the zoo's family; ``weight_decay``: the strongest of the zoo's for the optimizer (tenfold,
-        or AdamW's 0.1 to 1 from none); ``stop_earlier``: a fifth of the steps.
+        or AdamW's 0.1 to 1 from none); ``train_longer``: the steps times this, a schedule of the
+        learning rate stretched; ``stop_earlier``: a fifth of the steps.
 
     Returns
     -------
@@ -39,11 +40,13 @@ def change_recipe(recipe: Recipe, change: dict[str, Any]) -> Recipe | None:
         None where there is nothing left to change.
     """
     if "width_factor" in change:
-        width = max(min(WIDTHS[recipe.family]), round(recipe.width * change["width_factor"]))
+        width = max(narrowest_width(recipe.family), round(recipe.width * change["width_factor"]))
         grows = change["width_factor"] > 1
         possible = width > recipe.width if grows else width < recipe.width
         return replace(recipe, width=width) if possible else None
     if "weight_decay" in change:
         strongest = max(WEIGHT_DECAYS[recipe.optimizer])
         return replace(recipe, weight_decay=strongest) if recipe.weight_decay < strongest else None
+    if "train_longer" in change:
+        return replace(recipe, n_steps=round(change["train_longer"] * recipe.n_steps))
     return replace(recipe, n_steps=max(1, math.ceil(STOP_SHARE * recipe.n_steps)))

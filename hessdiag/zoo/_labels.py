@@ -25,6 +25,8 @@ GAIN_COLUMNS = (
     "gain_decay",
     "gain_stopping",
     "gain_fourfold",
+    "gain_longer",
+    "se_longer",
 )
 
 
@@ -46,6 +48,10 @@ def label_networks(records: pd.DataFrame, delta: float = DELTA) -> pd.DataFrame:
     its own, by the one nearest to a quarter, by the strongest weight decay, by stopping after a
     fifth of the run, all else being equal. None is the best of several, and so reads high.
 
+    Where it was measured, so is the gain of training longer: (L - the lower of L after twice and
+    after four times the steps) / null loss, with its error. It does not move the diagnosis; it
+    tells a network that was not trained to the end from one that is too small.
+
     Parameters
     ----------
     records : pandas.DataFrame
@@ -59,7 +65,7 @@ def label_networks(records: pd.DataFrame, delta: float = DELTA) -> pd.DataFrame:
         The same rows with ``gain_widening``, ``gain_constraining``, their standard errors
         ``se_widening`` and ``se_constraining``, those of single changes ``gain_fourfold``
         (widening), ``gain_narrowing``, ``gain_decay`` and ``gain_stopping`` (NaN where there is no
-        such network), ``diagnosis``,
+        such network), ``gain_longer`` and ``se_longer`` (NaN where not measured), ``diagnosis``,
         ``unsure``, and ``n_seeds``. Networks without a wider sibling, of which widening is not
         known, and configurations with fewer than 2 finished seeds, or with a diverged one, have an
         empty diagnosis and no gains; nor do diverged ones count among the siblings.
@@ -135,6 +141,8 @@ def _label_grid(grid, delta, min_seeds=2):
         constrained = [*narrower, *stiffer, *own[:, :-1].T]
         for name, changed in _as_advised(cells, curves, width, decay).items():
             row[name], _ = _gain(own[:, -1], [changed], null_loss)
+        if "longer_losses" in members:
+            row["gain_longer"], row["se_longer"] = longer_gain(list(members.itertuples()))
         widening, se_widening = _gain(own[:, -1], wider, null_loss)
         constraining, se_constraining = _gain(own[:, -1], constrained, null_loss)
         row |= {
@@ -146,6 +154,28 @@ def _label_grid(grid, delta, min_seeds=2):
             "unsure": bool(is_unsure(widening, constraining, se_widening, se_constraining, delta)),
         }
     return _pandas().DataFrame(rows)
+
+
+def longer_gain(records):
+    """Measure what training longer gains, over the seeds of one configuration.
+
+    Parameters
+    ----------
+    records : list of TrainingRecord
+        Those of its seeds.
+
+    Returns
+    -------
+    gain, error : float
+        NaN where it was not measured for all seeds, or where all came to no finite loss.
+    """
+    n_measured = min(len(record.longer_losses) for record in records)
+    later = np.array([record.longer_losses[:n_measured] for record in records], dtype=float).T
+    later = [losses for losses in later if np.isfinite(losses).all()]
+    if not later or any(record.status != "ok" for record in records):
+        return np.nan, np.nan
+    own = np.array([record.test_losses[-1] for record in records], dtype=float)
+    return _gain(own, later, records[0].null_loss)
 
 
 def _as_advised(cells, curves, width, decay):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from hessdiag.moved import renamed_keyword
+from hessdiag.zoo import _practice
+from hessdiag.zoo._practice import draw_practice_grid, practice_order
 from hessdiag.zoo._recipes import Recipe
 from hessdiag.zoo.tasks import (
     DEMO_DATASET,
@@ -70,7 +73,11 @@ LABEL_NOISE = {"classification": (0.0, 0.0, 0.1, 0.25), "regression": (0.0, 0.0,
 
 @renamed_keyword("n_groups", "n_grids")
 def make_recipes(
-    tasks: Sequence[str] | None = None, n_grids: int = 1, n_seeds: int = 3, random_state: int = 0
+    tasks: Sequence[str] | None = None,
+    n_grids: int = 1,
+    n_seeds: int = 3,
+    random_state: int = 0,
+    recipes: Literal["plain", "practice"] = "plain",
 ) -> list[Recipe]:
     """Lay out the recipes of a zoo.
 
@@ -81,15 +88,23 @@ def make_recipes(
     sub-tasks and before generated tasks, so that a build that was stopped early still covers all
     of them.
 
-    Families are drawn among those that suit the form of a task's samples: two of three grids on
-    tables are plain MLPs, the others residual MLPs and attention nets; three of five on series and
-    images are CNNs. Most grids have neither normalization (seven of ten) nor dropout (four of
-    five).
+    Families are drawn among those that suit the form of a task's samples. Of plain recipes, two of
+    three grids on tables are plain MLPs, the others residual MLPs and attention nets; three of
+    five on series and images are CNNs. Most grids have neither normalization (seven of ten) nor
+    dropout (four of five).
+
+    Recipes of practice are what people train on images, series, tokens and now and then tables:
+    convolutional, residual, recurrent and attention networks; SGD with momentum and AdamW, at a
+    constant or a cosine learning rate; batch and layer norms, dropout, augmentation, bodies that
+    were trained before. A fifth of the grids stop after few steps; a third are trained to memorize
+    few samples with noisy labels, narrow networks too. A grid has four widths and two weight
+    decays; the forms of samples take turns within a round.
 
     Parameters
     ----------
     tasks : list of str or None, default=None
-        Tasks to use, as from `list_tasks`; None takes all but the demo's.
+        Tasks to use, as from `list_tasks`; None takes all but the demo's, and for recipes of
+        practice one of sixteen tables.
     n_grids : int, default=1
         Grids for each task.
     n_seeds : int, default=3
@@ -97,17 +112,19 @@ def make_recipes(
     random_state : int, default=0
         Seed of the draws. A larger `n_grids` keeps the grids of a smaller one, and more tasks
         keep those of fewer.
+    recipes : {"plain", "practice"}, default="plain"
+        What is drawn.
 
     Returns
     -------
-    recipes : list of Recipe
+    list of Recipe
         In the order in which they are best trained.
 
     Raises
     ------
     ValueError
         If fewer than 2 seeds or no grid are asked for, or a task of the demo's data set is, or a
-        task that is not known.
+        task or kind of recipes that is not known.
 
     Examples
     --------
@@ -128,19 +145,29 @@ def make_recipes(
             f"Expected tasks of other data sets than {DEMO_DATASET!r}, which is kept aside for the "
             f"demo, found {', '.join(kept_aside)}. Leave them out of `tasks`."
         )
+    if recipes not in ("plain", "practice"):
+        raise ValueError(
+            f"Expected recipes among plain, practice, found {recipes!r}. Pass one of these."
+        )
     real = set(list_datasets())
     known.sort(key=lambda task: (task.name not in real, task.parent not in real))
-    recipes = []
+    if recipes == "practice":
+        known = practice_order([t for t in known if tasks is not None or _is_of_practice(t)])
+    laid_out = []
     for round_ in range(n_grids):
         for task in known:
-            base = _draw_grid(task, round_, random_state)
-            recipes += [
+            if recipes == "practice":
+                base, widths, decays = draw_practice_grid(task, round_, random_state)
+            else:
+                base = _draw_grid(task, round_, random_state)
+                widths, decays = WIDTHS[base.family], WEIGHT_DECAYS[base.optimizer]
+            laid_out += [
                 replace(base, width=width, weight_decay=decay, seed=seed)
-                for width in WIDTHS[base.family]
-                for decay in WEIGHT_DECAYS[base.optimizer]
+                for width in widths
+                for decay in decays
                 for seed in range(n_seeds)
             ]
-    return recipes
+    return laid_out
 
 
 def choose_tasks(
@@ -178,6 +205,28 @@ def choose_tasks(
             )
         chosen += children
     return list(dict.fromkeys(chosen))
+
+
+def _is_of_practice(task):
+    """Say whether a task is no table, or one of the few tables that stand for all."""
+    digest = hashlib.blake2b(task.name.encode(), digest_size=4).digest()
+    return task.form != "tabular" or int.from_bytes(digest) % 16 == 0
+
+
+def narrowest_width(family: str) -> int:
+    """Return the least width that the zoo has of a family.
+
+    Parameters
+    ----------
+    family : str
+        The family.
+
+    Returns
+    -------
+    width : int
+        Its least width.
+    """
+    return min((*WIDTHS.get(family, ()), *_practice.WIDTHS.get(family, ())))
 
 
 def _draw_grid(task, round_, random_state):

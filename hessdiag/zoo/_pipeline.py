@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hessdiag.resumable import clear_partial_files, write_atomically
-from hessdiag.zoo._builder import save_settings, train_zoo
+from hessdiag.zoo._builder import narrower_ids, save_settings, train_zoo
 from hessdiag.zoo._examination import (
     REFERENCE_SPECTRA,
     choose_networks,
@@ -32,6 +32,7 @@ def build_zoo(
     provenance: dict[str, Any],
     n_jobs: int = -1,
     progress: bool = True,
+    longer: bool = False,
 ) -> str:
     """Build a zoo and its table.
 
@@ -49,6 +50,9 @@ def build_zoo(
         Worker processes, as in joblib.
     progress : bool, default=True
         Whether to show progress bars.
+    longer : bool, default=False
+        Whether to measure what training longer does to the networks that are labelled, also of
+        those that are trained already; takes about five times as long.
 
     Returns
     -------
@@ -63,12 +67,15 @@ def build_zoo(
     settings = {"command": provenance.get("command"), "n_recipes": len(recipes), "recipes": digest}
     clear_partial_files(store.folder)
     save_settings(store, settings)
-    train_zoo(recipes, folder, n_jobs, progress)
+    measured = narrower_ids(recipes) if longer else ()
+    train_zoo(recipes, folder, n_jobs, progress, measured)
     wanted = {recipe.id for recipe in recipes}
     records = store.records_frame()
     records = records[records["id"].isin(wanted)]
     labelled = label_networks(records)
-    listed = labelled.drop(columns="test_losses").to_csv(index=False, lineterminator="\n")
+    listed = labelled.drop(columns=["test_losses", "longer_losses"]).to_csv(
+        index=False, lineterminator="\n"
+    )
     write_atomically(store.folder / "networks.csv", listed.encode())
     chosen = choose_networks(labelled)
     examine_zoo(chosen["id"].tolist(), folder, n_jobs=n_jobs, progress=progress)

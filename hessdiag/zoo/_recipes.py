@@ -25,8 +25,9 @@ class Recipe:
     label_noise : float
         Share of training labels that is flipped; for regression, the variance of the Gaussian
         noise on the training targets, in units of theirs.
-    family : {"mlp", "residual_mlp", "cnn1d", "cnn2d", "attention"}
-        Architecture family.
+    family : str
+        Architecture family: "mlp", "residual_mlp", "cnn1d", "cnn2d", "attention", or another one
+        of `hessdiag.zoo.networks`.
     depth : int
         Number of hidden layers, blocks or convolutions.
     activation : {"relu", "tanh", "gelu"}
@@ -51,6 +52,15 @@ class Recipe:
         Normalization of hidden layers.
     dropout : float, default=0.0
         Share of hidden units that is dropped in training.
+    schedule : {"constant", "cosine"}, default="constant"
+        Learning rate of the steps: the same for all, or falling to zero along half a cosine.
+    augmentation : {"none", "jitter", "shift", "flip", "swap"}, default="none"
+        How each batch is altered in training; samples keep their labels. By Gaussian noise, by
+        moving series or images by a few positions, by mirroring images, or by repeating tokens of
+        a sample in other places.
+    pretraining : {"none", "frozen", "tuned"}, default="none"
+        Whether all but the head was trained before, on generated samples of the same shape; it
+        then stays as it is, or is trained on.
 
     Examples
     --------
@@ -75,6 +85,9 @@ class Recipe:
     optimizer: str = "adamw"
     normalization: str = "none"
     dropout: float = 0.0
+    schedule: str = "constant"
+    augmentation: str = "none"
+    pretraining: str = "none"
 
     @property
     def id(self) -> str:

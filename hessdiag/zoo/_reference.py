@@ -66,6 +66,9 @@ COLUMNS = (
     "split_seed",
     "learning_rate",
     "batch_size",
+    "schedule",
+    "augmentation",
+    "pretraining",
     "diagnosis",
     "unsure",
     "gain_widening",
@@ -76,6 +79,8 @@ COLUMNS = (
     "gain_decay",
     "gain_stopping",
     "gain_fourfold",
+    "gain_longer",
+    "se_longer",
     "null_loss",
     "train_loss",
     "train_error",
@@ -83,6 +88,15 @@ COLUMNS = (
     "valid_error",
     "test_loss",
 )
+
+#: Columns that older tables lack, and what holds for their networks.
+_LATER_COLUMNS = {
+    "schedule": "constant",
+    "augmentation": "none",
+    "pretraining": "none",
+    "gain_longer": np.nan,
+    "se_longer": np.nan,
+}
 
 #: Measures of the whole net.
 _OF_NETWORKS = (*LAYER_MEASURES, *NETWORK_MEASURES)
@@ -115,7 +129,9 @@ def write_reference(
     ----------
     rows : pandas.DataFrame
         Labelled, examined networks; the columns of `COLUMNS`. Those that tell of the task (parent,
-        kind, form, teacher's width) are looked up where they are missing.
+        kind, form, teacher's width) are looked up where they are missing; a constant learning rate
+        without augmentation is taken where nothing else is said, and the gain of training longer
+        for not measured.
     tables : list of LayerTable
         Their measures, in the same order.
     provenance : dict
@@ -126,6 +142,8 @@ def write_reference(
         The `weight_statistics` of each network, in the same order; None writes NaN.
     """
     rows = _with_task_columns(rows)
+    for name in _LATER_COLUMNS.keys() - set(rows):
+        rows[name] = _LATER_COLUMNS[name]
     arrays = {
         f"column_{name}": rows[name].to_numpy().astype(_plain_type(rows[name])) for name in COLUMNS
     }
@@ -168,7 +186,7 @@ def read_reference(
     tables : list of LayerTable
         Measures of each network.
     columns : dict of str to ndarray
-        The columns of `COLUMNS`.
+        The columns of `COLUMNS`. Tables from before training longer was measured have NaN there.
     provenance : dict
         How the table was made.
 
@@ -188,6 +206,8 @@ def read_reference(
                 f"Expected the {len(known)} {kind} names of this version in {path}, found "
                 f"{len(found)}, not the same. Write the table again with: hessdiag zoo build"
             )
+    for name, value in _LATER_COLUMNS.items():
+        arrays.setdefault(f"column_{name}", np.full(len(arrays["n_layers"]), value))
     missing = [name for name in COLUMNS if f"column_{name}" not in arrays]
     if missing:
         raise ValueError(

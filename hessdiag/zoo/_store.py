@@ -13,6 +13,7 @@ import torch
 from hessdiag.cases import NetworkCase
 from hessdiag.optional import import_optional
 from hessdiag.resumable import write_atomically
+from hessdiag.zoo._pretraining import freeze_body
 from hessdiag.zoo._recipes import Recipe
 from hessdiag.zoo._training import TrainingRecord, make_net, recipe_split
 
@@ -81,11 +82,28 @@ class ZooStore:
         record : TrainingRecord
             Its losses.
         """
+        self._write(recipe, net.module_.state_dict(), record)
+
+    def replace_record(self, recipe_id: str, record: TrainingRecord) -> None:
+        """Write another record to one network's file; its parameters stay.
+
+        Parameters
+        ----------
+        recipe_id : str
+            Id of the recipe.
+        record : TrainingRecord
+            The losses, with what was measured since.
+        """
+        recipe, _ = self.load_record(recipe_id)
+        self._write(recipe, _safetensors().load_file(self.network_path(recipe_id)), record)
+
+    def _write(self, recipe, state, record):
+        """Write the file of one network."""
         header = {
             "recipe": json.dumps(asdict(recipe)),
             "record": json.dumps(asdict(record)),
         }
-        tensors = {name: value.contiguous() for name, value in net.module_.state_dict().items()}
+        tensors = {name: value.contiguous() for name, value in state.items()}
         content = _safetensors().save(tensors, metadata=header)
         write_atomically(self.network_path(recipe.id), content)
 
@@ -108,6 +126,8 @@ class ZooStore:
             net = make_net(recipe, split).initialize()
         parameters = _safetensors().load_file(self.network_path(recipe_id))
         net.module_.load_state_dict(parameters)
+        if recipe.pretraining == "frozen":
+            freeze_body(net.module_)
         return NetworkCase(net, split.X_train, split.y_train, name=recipe_id)
 
     def load_record(self, recipe_id: str) -> tuple[Recipe, TrainingRecord]:
@@ -129,7 +149,8 @@ class ZooStore:
         with safetensors.safe_open(self.network_path(recipe_id), framework="numpy") as file:
             header = file.metadata()
         record = json.loads(header["record"])
-        record["test_losses"] = tuple(record["test_losses"])
+        for name in ("test_losses", "longer_losses"):
+            record[name] = tuple(record.get(name, ()))
         return Recipe(**json.loads(header["recipe"])), TrainingRecord(**record)
 
     def finished_ids(self) -> set[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,11 @@ import torch
 from skorch.callbacks import Callback
 from torch.nn.functional import cross_entropy, mse_loss
 
+from hessdiag.zoo._augmentation import make_augmentation
 from hessdiag.zoo._batches import TensorBatches, count_batches
 from hessdiag.zoo._plain_epochs import PlainClassifier, PlainRegressor
+from hessdiag.zoo._pretraining import PRETRAININGS, Pretrained
+from hessdiag.zoo._schedule import CosineSchedule
 from hessdiag.zoo.networks import FAMILIES, SHAPED_FAMILIES
 from hessdiag.zoo.tasks import load_dataset, split_dataset
 
@@ -27,6 +31,11 @@ if TYPE_CHECKING:
 # Shares of the training run after which the held-out loss is taken: log-steps, as most of what
 # happens to it happens early.
 CHECKPOINTS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
+
+# What training longer means: these multiples of a run's steps. Runs of more than `LONG_RUN` steps
+# go on to the first alone, as they cost the most and gain the least.
+LONGER = (2, 4)
+LONG_RUN = 800
 
 # A network that does worse than this many null losses on its own training data has not learned
 # from it but blown up.
@@ -52,12 +61,15 @@ class TrainingRecord:
         Sizes of the task; `n_classes` counts the targets of a regression.
     kind : {"classification", "regression"}, default="classification"
         What is predicted.
-    form : {"tabular", "series", "image"}, default="tabular"
+    form : {"tabular", "series", "image", "tokens"}, default="tabular"
         Form of the samples.
     parent : str, default=""
         The real set, or the family of generated ones, that the task belongs to.
     teacher_width : int, default=-1
         Hidden units of the teacher network that made the targets; -1 where none did.
+    longer_losses : tuple of float, default=()
+        Held-out loss of the same run after twice the steps, and after four times; empty where that
+        was not measured, and without the second where only the first was.
     """
 
     status: str
@@ -75,6 +87,7 @@ class TrainingRecord:
     form: str = "tabular"
     parent: str = ""
     teacher_width: int = -1
+    longer_losses: tuple = ()
 
 
 class HeldOutLoss(Callback):
@@ -148,9 +161,15 @@ def make_net(
     Raises
     ------
     ValueError
-        If the recipe's family or optimizer is not known, or the family does not suit the data.
+        If the recipe's family, optimizer, schedule, pretraining or augmentation is not known, or
+        the family or the augmentation does not suit the data.
     """
-    for name, known in (("family", FAMILIES), ("optimizer", _OPTIMIZERS)):
+    for name, known in (
+        ("family", FAMILIES),
+        ("optimizer", _OPTIMIZERS),
+        ("schedule", ("constant", "cosine")),
+        ("pretraining", PRETRAININGS),
+    ):
         if (found := getattr(recipe, name)) not in known:
             raise ValueError(
                 f"Expected {name} among {', '.join(known)}, found {found!r} in {recipe}. "
@@ -166,6 +185,20 @@ def make_net(
     else:
         net_class, criterion, special = PlainRegressor, torch.nn.MSELoss, {}
     optimizer, options = _OPTIMIZERS[recipe.optimizer]
+    augment = make_augmentation(recipe.augmentation, split.form, split.shape)
+    if augment is not None:
+        options = options | {"iterator_train__augment": augment}
+    n_epochs = _count_epochs(recipe, split)
+    if recipe.schedule == "cosine":
+        n_steps = n_epochs * count_batches(len(split.y_train), recipe.batch_size)
+        callbacks = [("schedule", CosineSchedule(n_steps)), *(callbacks or [])]
+    if recipe.pretraining != "none":
+        if split.form == "tokens":
+            raise ValueError(
+                f"Expected pretraining 'none' for tokens, found {recipe.pretraining!r} in "
+                f"{recipe}. Change the recipe: bodies of tokens have nothing to learn from."
+            )
+        callbacks = [("pretrained", Pretrained(recipe, split)), *(callbacks or [])]
     return net_class(
         FAMILIES[recipe.family],
         module__n_inputs=split.X_train.shape[1],
@@ -181,7 +214,7 @@ def make_net(
         optimizer__lr=recipe.learning_rate,
         optimizer__weight_decay=recipe.weight_decay,
         **options,
-        max_epochs=math.ceil(recipe.n_steps / count_batches(len(split.y_train), recipe.batch_size)),
+        max_epochs=n_epochs,
         batch_size=recipe.batch_size,
         iterator_train=TensorBatches,
         iterator_train__shuffle=True,
@@ -197,37 +230,47 @@ def make_net(
     )
 
 
-def train_recipe(recipe: Recipe) -> tuple[NeuralNetClassifier | NeuralNetRegressor, TrainingRecord]:
+def train_recipe(
+    recipe: Recipe, longer: Sequence[int] = ()
+) -> tuple[NeuralNetClassifier | NeuralNetRegressor, TrainingRecord]:
     """Train the network of a recipe.
 
     Parameters
     ----------
     recipe : Recipe
         The recipe; the same recipe gives the same network on the same machine.
+    longer : sequence of int, default=()
+        Multiples of the recipe's steps, ascending, after which to measure what training longer
+        does to the held-out loss. At a constant learning rate the run itself goes on; a schedule
+        that has come to its end is stretched, and the run begun anew. The network is the same.
+        Not done for one that diverged.
 
     Returns
     -------
     net : skorch.NeuralNetClassifier or skorch.NeuralNetRegressor
-        The fitted net.
+        The fitted net, after the steps of the recipe.
     record : TrainingRecord
         Its losses.
     """
     dataset = load_dataset(recipe.dataset)
     split = recipe_split(recipe)
     with torch.random.fork_rng(devices=[]), one_thread():
-        torch.manual_seed(recipe.seed)
-        net = make_net(recipe, split)
-        curve = HeldOutLoss(split.X_test, split.y_test, net.max_epochs)
-        net.set_params(callbacks=[("held_out", curve)])
-        net.fit(split.X_train, split.y_train)
+        curve = HeldOutLoss(split.X_test, split.y_test, _count_epochs(recipe, split))
+        net = _fit(recipe, split, [("held_out", curve)])
+        net.set_params(callbacks=None)
+        after = torch.get_rng_state()
         train_loss, train_error = loss_and_error(net, split.X_train, split.y_train)
         valid_loss, valid_error = loss_and_error(net, split.X_valid, split.y_valid)
         test_error = loss_and_error(net, split.X_test, split.y_test)[1]
-    test_losses = curve.curve()
-    net.set_params(callbacks=None)
-    finite = np.isfinite([train_loss, valid_loss, *test_losses]).all()
+        test_losses = curve.curve()
+        finite = np.isfinite([train_loss, valid_loss, *test_losses]).all()
+        ok = finite and train_loss < DIVERGED * split.null_loss
+        longer_losses = ()
+        if ok and longer:
+            torch.set_rng_state(after)
+            longer_losses = _train_longer(net, recipe, split, longer)
     record = TrainingRecord(
-        status="ok" if finite and train_loss < DIVERGED * split.null_loss else "diverged",
+        status="ok" if ok else "diverged",
         null_loss=split.null_loss,
         test_losses=test_losses,
         train_loss=train_loss,
@@ -242,8 +285,40 @@ def train_recipe(recipe: Recipe) -> tuple[NeuralNetClassifier | NeuralNetRegress
         form=split.form,
         parent=dataset.parent,
         teacher_width=-1 if dataset.teacher_width is None else dataset.teacher_width,
+        longer_losses=longer_losses,
     )
     return net, record
+
+
+def _fit(recipe, split, callbacks=None):
+    """Return the fitted net of a recipe; torch's global generator is left where the run ends."""
+    torch.manual_seed(recipe.seed)
+    return make_net(recipe, split, callbacks).fit(split.X_train, split.y_train)
+
+
+def _train_longer(net, recipe, split, multiples):
+    """Return the held-out loss of a run that has just ended after multiples of its steps."""
+    losses = []
+    going_on, done = copy.deepcopy(net), 1
+    for multiple in multiples:
+        if recipe.schedule == "constant":
+            epochs = (multiple - done) * net.max_epochs
+            going_on.fit_loop(split.X_train, split.y_train, epochs=epochs)
+            done = multiple
+        else:
+            going_on = _fit(replace(recipe, n_steps=multiple * recipe.n_steps), split)
+        losses.append(loss_and_error(going_on, split.X_test, split.y_test)[0])
+    return tuple(losses)
+
+
+def _count_epochs(recipe, split):
+    """Number of epochs of a recipe's run."""
+    return math.ceil(recipe.n_steps / count_batches(len(split.y_train), recipe.batch_size))
+
+
+def longer_multiples(recipe):
+    """Multiples of a recipe's steps after which training longer is measured."""
+    return LONGER if recipe.n_steps <= LONG_RUN else LONGER[:1]
 
 
 def loss_and_error(

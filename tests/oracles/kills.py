@@ -60,7 +60,7 @@ def shrink():
     zoo.choose_tasks = lambda *_: []
     StudyDesign.quick = classmethod(lambda cls: STUDY)
     # What is committed in the meantime does not matter.
-    sys.modules["hessdiag.cli"]._commit = lambda: None
+    sys.modules["hessdiag.provenance"]._commit = lambda: None
     # Fitting the shipped diagnoser anew would be most of the time.
     sys.modules["hessdiag.study._gather"].load_reference_diagnoser = lambda *_: _Diagnoser()
     sys.modules["hessdiag.study.statistics._rank_correlation"].N_BOOTSTRAP = 40

@@ -1,16 +1,20 @@
 """A zoo can be killed at any moment: nothing is lost, nothing is done twice."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
 from hessdiag.zoo import Recipe, ZooStore, train_recipe, train_zoo
+from hessdiag.zoo._builder import narrower_ids
 
 SCRIPT = """
 import sys
@@ -58,7 +62,7 @@ def test_killed_build_resumes(tmp_path):
 
     real = builder.train_recipe
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builder, "train_recipe", lambda r: trained.append(r.id) or real(r))
+        patch.setattr(builder, "train_recipe", lambda r, *_: trained.append(r.id) or real(r))
         train_zoo(RECIPES, folder, n_jobs=1, progress=False)
     assert store.finished_ids() == {recipe.id for recipe in RECIPES}
     assert sorted(trained) == sorted({r.id for r in RECIPES} - {name[:16] for name in before})
@@ -113,8 +117,6 @@ def test_empty_zoo_says_what_to_do(tmp_path):
 
 
 def test_summary_and_second_build(small_zoo, small_recipes, tmp_path):
-    import shutil
-
     from hessdiag.zoo._pipeline import build_zoo
 
     assert f"{len(small_recipes)} networks trained" in small_zoo.summary
@@ -129,6 +131,54 @@ def test_summary_and_second_build(small_zoo, small_recipes, tmp_path):
         assert set(again) == set(first)
         for name in first:
             np.testing.assert_array_equal(again[name], first[name])
+
+
+def test_longer_runs_are_measured_beside_what_is_there(small_zoo, small_recipes, tmp_path):
+    grid = small_recipes[:12]
+    wanted = narrower_ids(grid)
+    assert wanted == {recipe.id for recipe in grid if recipe.width < 16}
+    kept = grid[0]
+    shutil.copytree(small_zoo.folder / "networks", tmp_path / "networks")
+    store = ZooStore(tmp_path)
+    before = {recipe.id: store.load_record(recipe.id)[1] for recipe in grid}
+    parameters = store.load_case(kept.id).net.module_.state_dict()
+    assert all(record.longer_losses == () for record in before.values())
+    # One of a machine that rounds otherwise, and one whose network is another one.
+    off = replace(before[kept.id], test_losses=(*before[kept.id].test_losses[:-1], 0.77))
+    store.replace_record(kept.id, off)
+    with pytest.warns(UserWarning, match=f"1 of 8 networks another held-out loss.*{kept.id}"):
+        train_zoo(grid, tmp_path, n_jobs=1, progress=False, longer=wanted)
+    for recipe in grid:
+        record = store.load_record(recipe.id)[1]
+        measured = recipe.id in wanted and recipe != kept
+        assert len(record.longer_losses) == (2 if measured else 0)
+        expected = off if recipe == kept else before[recipe.id]
+        assert replace(record, longer_losses=()) == expected
+    after = store.load_case(kept.id).net.module_.state_dict()
+    assert all(torch.equal(parameters[name], after[name]) for name in parameters)
+    store.replace_record(kept.id, before[kept.id])
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*")}
+    train_zoo(grid, tmp_path, n_jobs=1, progress=False, longer=wanted)
+    changed = [path.stem for path, time_ in files.items() if path.stat().st_mtime_ns != time_]
+    assert changed == [kept.id]
+    fresh = train_zoo([kept], tmp_path / "new", n_jobs=1, progress=False, longer=wanted)
+    assert fresh.load_record(kept.id) == store.load_record(kept.id)
+
+
+def test_records_from_before_longer_runs_load(small_zoo, small_recipes, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    recipe = small_recipes[0]
+    path = small_zoo.store.network_path(recipe.id)
+    found, record = small_zoo.store.load_record(recipe.id)
+    header = {"recipe": asdict(found), "record": asdict(record)}
+    for name in ("schedule", "augmentation", "pretraining"):
+        del header["recipe"][name]
+    del header["record"]["longer_losses"]
+    old = tmp_path / "networks" / path.name
+    old.parent.mkdir()
+    save_file(load_file(path), old, {name: json.dumps(part) for name, part in header.items()})
+    assert ZooStore(tmp_path).load_record(recipe.id) == (recipe, record)
 
 
 def test_other_settings_in_the_same_folder_warn(small_zoo, small_recipes, tmp_path):

@@ -204,3 +204,33 @@ def test_one_seed_of_each_labelled_configuration_is_chosen(small_zoo):
     assert set(chosen["config"]) == set(labelled.loc[labelled["diagnosis"] != "", "config"])
     assert choose_networks(labelled.sample(frac=1, random_state=1))["id"].isin(chosen["id"]).all()
     assert small_zoo.store.examined_ids() == set(chosen["id"])
+
+
+def test_gain_of_training_longer():
+    records = make_records(lambda g, width, decay, seed: [1.5, 1.0 + 0.1 * seed])
+    assert label_networks(records)["gain_longer"].isna().all()
+    plain = configurations(records)
+    # After twice the steps 0.8, 0.9, 1.2; after four times 0.5, 1.2, 1.0: the latter in the mean.
+    later = [(0.8, 0.5), (0.9, 1.2), (1.2, 1.0)]
+    records["longer_losses"] = [
+        () if (row.width, row.weight_decay, row.seed) == (2, 1, 1) else later[row.seed]
+        for row in records.itertuples()
+    ]
+    labels = configurations(records)
+    differences = np.array([1.0 - 0.5, 1.1 - 1.2, 1.2 - 1.0]) / NULL_LOSS
+    row = labels.loc[(2, 0.0)]
+    np.testing.assert_allclose(row["gain_longer"], differences.mean())
+    np.testing.assert_allclose(row["se_longer"], differences.std(ddof=1) / np.sqrt(3))
+    assert np.isnan(labels.loc[(2, 1.0), "gain_longer"])
+    assert np.isnan(labels.loc[(32, 0.0), "gain_longer"])  # not labelled
+    # It moves no diagnosis and no other gain.
+    others = [name for name in plain if not name.endswith("longer")]
+    pd.testing.assert_frame_equal(labels[others], plain[others])
+
+
+def test_a_run_that_blows_up_later_counts_by_what_it_was_before():
+    records = make_records(lambda *_: [1.5, 1.0])
+    records["longer_losses"] = [(0.6, np.nan)] * len(records)
+    np.testing.assert_allclose(configurations(records).loc[(2, 0.0), "gain_longer"], 0.2)
+    records["longer_losses"] = [(np.inf, np.nan)] * len(records)
+    assert np.isnan(configurations(records).loc[(2, 0.0), "gain_longer"])

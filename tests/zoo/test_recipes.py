@@ -29,6 +29,7 @@ def test_id_is_the_hash_of_canonical_json(recipe, expected):
 def test_every_field_counts():
     other = {"dataset": "wine", "family": "cnn1d", "activation": "tanh"}
     other |= {"optimizer": "sgd", "normalization": "batch"}
+    other |= {"schedule": "cosine", "augmentation": "jitter", "pretraining": "tuned"}
     for field in fields(Recipe):
         value = other.get(field.name) or getattr(PLAIN, field.name) + 1
         changed = replace(PLAIN, **{field.name: value})

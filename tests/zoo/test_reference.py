@@ -1,14 +1,23 @@
 """The table keeps what was measured, and refuses another version's."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import hessdiag as hd
 from hessdiag.features import LAYER_MEASURES
-from hessdiag.zoo import load_layer_table, read_reference, write_reference
+from hessdiag.zoo import (
+    ZooStore,
+    load_layer_table,
+    measure_longer,
+    read_reference,
+    train_recipe,
+    write_reference,
+)
 from hessdiag.zoo._examination import REFERENCE_SPECTRA, load_weight_statistics
+from hessdiag.zoo._longer import recipe_of
 from hessdiag.zoo._reference import COLUMNS, REFERENCE_PATH, read_rivals
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES, weight_statistics
 
@@ -57,6 +66,62 @@ def test_rivals_are_read_from_the_networks(small_zoo):
         load_weight_statistics(small_zoo.store, "no such network")
 
 
+def test_tables_from_before_longer_runs_are_read(small_zoo, tmp_path):
+    later = ["schedule", "augmentation", "pretraining", "gain_longer", "se_longer"]
+    with np.load(small_zoo.table) as archive:
+        arrays = {name: values for name, values in archive.items() if name[7:] not in later}
+    path = tmp_path / "old.npz"
+    np.savez(path, **arrays)
+    _, columns, _ = read_reference(path)
+    _, expected, _ = read_reference(small_zoo.table)
+    assert list(columns) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(columns[name], values)
+        assert columns[name].dtype.kind == values.dtype.kind
+    assert np.isnan(columns["gain_longer"]).all()
+
+
+def test_longer_runs_of_a_table(small_zoo, small_recipes, tmp_path):
+    table, folder = tmp_path / "table.npz", tmp_path / "zoo"
+    summary = measure_longer(
+        folder, table, small_zoo.table, n_seeds=2, max_steps=100, n_jobs=1, progress=False
+    )
+    assert "measured for 8 of 12 networks; 0 that" in summary
+    _, columns, _ = read_reference(table)
+    with np.load(table) as new, np.load(small_zoo.table) as old:
+        assert set(new) == set(old)
+        for name in set(old) - {"column_gain_longer", "column_se_longer"}:
+            np.testing.assert_array_equal(new[name], old[name])
+    store = ZooStore(folder)
+    for index, n_steps in enumerate(columns["n_steps"]):
+        if n_steps > 100:
+            assert np.isnan(columns["gain_longer"][index])
+            continue
+        recipe = recipe_of(columns, index)
+        records = [store.load_record(replace(recipe, seed=seed).id)[1] for seed in (0, 1)]
+        own = np.array([record.test_losses[-1] for record in records])
+        later = np.array([record.longer_losses for record in records])
+        best = later[:, later.mean(axis=0).argmin()]
+        gains = (own - best) / records[0].null_loss
+        np.testing.assert_allclose(columns["gain_longer"][index], gains.mean())
+        np.testing.assert_allclose(columns["se_longer"][index], abs(np.diff(gains)[0]) / 2)
+        again = train_recipe(replace(recipe, n_steps=4 * recipe.n_steps))[1]
+        member = records[recipe.seed]
+        assert member.longer_losses[1] == pytest.approx(again.test_losses[-1], rel=1e-6)
+
+
+def test_a_table_of_other_networks_stays_unmeasured(small_zoo, tmp_path):
+    with np.load(small_zoo.table) as archive:
+        arrays = dict(archive)
+    arrays["column_test_loss"] = arrays["column_test_loss"] + 0.3
+    other = tmp_path / "other.npz"
+    np.savez(other, **arrays)
+    summary = measure_longer(
+        tmp_path, tmp_path / "new.npz", other, n_seeds=2, max_steps=100, n_jobs=1, progress=False
+    )
+    assert "measured for 0 of 12 networks; 8 that were trained again have another" in summary
+
+
 def test_task_columns_are_looked_up(small_zoo, tmp_path):
     tables, columns, provenance = read_reference(small_zoo.table)
     frame = pd.DataFrame(columns)
@@ -93,13 +158,26 @@ def test_tables_of_another_version_are_refused(what, small_zoo, tmp_path):
     with np.load(small_zoo.table) as archive:
         arrays = dict(archive)
     if what == "measures":
-        arrays["measure_names"] = arrays["measure_names"][::-1]
+        arrays["measure_names"] = arrays["measure_names"].copy()
+        arrays["measure_names"][0] = "other"
     else:
         del arrays["column_gain_fourfold"]
     path = tmp_path / "old.npz"
     np.savez(path, **arrays)
     with pytest.raises(ValueError, match="hessdiag zoo build"):
         read_reference(path)
+
+
+def test_measures_are_read_in_whatever_order(small_zoo, tmp_path):
+    with np.load(small_zoo.table) as archive:
+        arrays = dict(archive)
+    arrays["measure_names"] = arrays["measure_names"][::-1]
+    arrays["measures"] = arrays["measures"][:, ::-1]
+    path = tmp_path / "other.npz"
+    np.savez(path, **arrays)
+    for table, expected in zip(read_reference(path)[0], read_reference(small_zoo.table)[0]):
+        for name, values in expected.measures.items():
+            np.testing.assert_array_equal(table.measures[name], values)
 
 
 def test_loader_forms(small_zoo):
@@ -120,7 +198,7 @@ def test_loader_forms(small_zoo):
 def test_no_feature_knows_the_test_set(small_zoo):
     names = hd.load_reference_zoo(path=small_zoo.table).feature_names
     measured = ("test", "valid", *(name for name in COLUMNS if name.startswith("gain")))
-    assert len(measured) == 8
+    assert len(measured) == 9
     assert not [n for n in names if any(word in n for word in measured)]
     # Kept to measure what gains leave to be told; no row of the evaluation takes it.
     assert [name for name in COLUMNS if name.startswith("test")] == ["test_loss"]

@@ -1,4 +1,4 @@
-"""CNN1d and CNN2d: small convolutional networks on series and on images."""
+"""Small convolutional networks on series and on images."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from torch import nn
 
 from hessdiag.zoo.networks._parts import check_shape, make_activation, make_normalization
 
-# Positions per axis that the head sees: coarse, so that it stays small, yet not a single one, so
-# that where things are is not lost.
-POOLED = 2
+# Pooling ends where an axis is shorter.
+LEAST_TO_POOL = 4
 
 
 class _ConvolutionalNet(nn.Sequential):
@@ -16,6 +15,9 @@ class _ConvolutionalNet(nn.Sequential):
 
     n_axes: int
     kernel_size: int
+    # Positions per axis that the head sees: coarse, so that it stays small, yet not a single one,
+    # so that where things are is not lost.
+    pooled = 2
     convolution: type
     max_pooling: type
     average_pooling: type
@@ -44,13 +46,13 @@ class _ConvolutionalNet(nn.Sequential):
             self.add_module(f"activation_{index}", make_activation(activation))
             if dropout:
                 self.add_module(f"dropout_{index}", nn.Dropout(dropout))
-            if smallest >= 2 * POOLED:
+            if smallest >= LEAST_TO_POOL:
                 self.add_module(f"pool_{index}", self.max_pooling(2))
                 smallest //= 2
             n_channels = width
-        self.add_module("average", self.average_pooling(POOLED))
+        self.add_module("average", self.average_pooling(self.pooled))
         self.add_module("flatten", nn.Flatten())
-        self.add_module("head", nn.Linear(n_channels * POOLED ** len(sizes), n_outputs))
+        self.add_module("head", nn.Linear(n_channels * self.pooled ** len(sizes), n_outputs))
 
 
 class CNN1d(_ConvolutionalNet):
@@ -153,3 +155,81 @@ class CNN2d(_ConvolutionalNet):
     convolution = nn.Conv2d
     max_pooling = nn.MaxPool2d
     average_pooling = nn.AdaptiveAvgPool2d
+
+
+class CNN1dGlobal(CNN1d):
+    """Convolutional network on series, with global average pooling.
+
+    As `CNN1d`, but the head reads each channel's average over all positions [1]_: a network of few
+    channels then has few parameters, whatever the length.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of input features: channels times length.
+    n_outputs : int
+        Number of outputs (logits, or regression targets).
+    width : int, default=16
+        Channels of each convolution.
+    depth : int, default=2
+        Number of convolutions.
+    activation : {"relu", "tanh", "gelu"}, default="relu"
+        Activation after each convolution.
+    normalization : {"none", "layer", "batch"}, default="none"
+        Normalization between each convolution and its activation.
+    dropout : float, default=0.0
+        Share of values that is dropped after each activation in training.
+    input_shape : tuple (channels, length)
+        Shape of one sample; the network takes samples flattened.
+
+    References
+    ----------
+    .. [1] Lin, Chen, Yan (2014). Network in network. ICLR.
+
+    Examples
+    --------
+    >>> from hessdiag.zoo import CNN1dGlobal
+    >>> CNN1dGlobal(40, 10, width=4, input_shape=(1, 40)).head
+    Linear(in_features=4, out_features=10, bias=True)
+    """
+
+    pooled = 1
+
+
+class CNN2dGlobal(CNN2d):
+    """Convolutional network on images, with global average pooling.
+
+    As `CNN2d`, but the head reads each channel's average over all positions [1]_: a network of few
+    channels then has few parameters, whatever the size.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of input features: channels times height times width.
+    n_outputs : int
+        Number of outputs (logits, or regression targets).
+    width : int, default=16
+        Channels of each convolution.
+    depth : int, default=2
+        Number of convolutions.
+    activation : {"relu", "tanh", "gelu"}, default="relu"
+        Activation after each convolution.
+    normalization : {"none", "layer", "batch"}, default="none"
+        Normalization between each convolution and its activation.
+    dropout : float, default=0.0
+        Share of values that is dropped after each activation in training.
+    input_shape : tuple (channels, height, width)
+        Shape of one sample; the network takes samples flattened.
+
+    References
+    ----------
+    .. [1] Lin, Chen, Yan (2014). Network in network. ICLR.
+
+    Examples
+    --------
+    >>> from hessdiag.zoo import CNN2dGlobal
+    >>> CNN2dGlobal(64, 10, width=4, input_shape=(1, 8, 8)).head
+    Linear(in_features=4, out_features=10, bias=True)
+    """
+
+    pooled = 1

@@ -1,4 +1,4 @@
-"""The multi-layer perceptron of the zoo, and the table of all its architecture families."""
+"""The multi-layer perceptron of the zoo."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from hessdiag.zoo.networks._attention import AttentionNet
-from hessdiag.zoo.networks._convolutional import CNN1d, CNN2d
 from hessdiag.zoo.networks._parts import make_activation, make_normalization
-from hessdiag.zoo.networks._residual_mlp import ResidualMLP
 
 
 class MLP(nn.Sequential):
@@ -66,16 +63,3 @@ class MLP(nn.Sequential):
                 self.add_module(f"dropout_{index}", nn.Dropout(dropout))
             size = width
         self.add_module("head", nn.Linear(size, n_outputs))
-
-
-#: Module class of each architecture family of `Recipe`.
-FAMILIES = {
-    "mlp": MLP,
-    "residual_mlp": ResidualMLP,
-    "cnn1d": CNN1d,
-    "cnn2d": CNN2d,
-    "attention": AttentionNet,
-}
-
-#: Families whose classes take ``input_shape``.
-SHAPED_FAMILIES = ("cnn1d", "cnn2d", "attention")

@@ -13,7 +13,7 @@ _BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm1d, 3: nn.BatchNorm2d}
 
 def make_activation(name):
     """Return the module of an activation's name."""
-    _check("activation", name, ACTIVATIONS)
+    check_name("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]()
 
 
@@ -23,7 +23,7 @@ def make_normalization(name, n_channels, n_axes=1):
     ``n_axes`` counts the axes of one sample: 1 for vectors, 2 for series of channels, 3 for images.
     Over channels, "layer" normalizes all of a sample at once, as a group norm with one group.
     """
-    _check("normalization", name, ("none", "layer", "batch"))
+    check_name("normalization", name, ("none", "layer", "batch"))
     if name == "none":
         return None
     if name == "batch":
@@ -43,7 +43,25 @@ def check_shape(n_inputs, input_shape, n_axes=None):
     return shape
 
 
-def _check(what, name, known):
+def holds_tokens(n_inputs, input_shape):
+    """Say whether a shape is (vocabulary, length) of token ids, one for each input.
+
+    A series of (channels, length) has as many inputs as values, so that the two are told apart.
+    """
+    shape = tuple(input_shape or ())
+    return len(shape) == 2 and shape[0] > 1 and shape[1] == n_inputs
+
+
+def refuse_unless(what, name, known, why):
+    """Raise if a network has no use for a choice that others have."""
+    if name not in known:
+        raise ValueError(
+            f"Expected {what} {' or '.join(map(repr, known))}, found {name!r}: {why}. "
+            "Pass one that it has."
+        )
+
+
+def check_name(what, name, known):
     """Raise if a name is not known."""
     if name not in known:
         raise ValueError(
