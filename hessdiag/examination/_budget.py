@@ -28,6 +28,8 @@ OF_HESSIANS, OF_FACTORS, OF_GAPS, OF_PASSES = 0.35, 0.25, 0.1, 0.15
 OF_FACTORS_ALONE = 0.6
 # What forecasts by wide layers and passes take beside measured parts.
 MORE = 1.2
+# Evaluations of the loss for each layer, which take a while from so many outputs on.
+EVALUATIONS, MANY_OUTPUTS = 12, 100_000
 # Side of the matrix whose decomposition is timed, the power by which that grows, and by how much
 # statistics add to it.
 SIDE_TIMED, POWER_OF_SIDE, WITH_STATISTICS = 400, 2.6, 1.3
@@ -115,7 +117,8 @@ def plan_budget(problem, settings, max_time, n_columns=None):
     n = problem.n_samples
     one_pass = pass_seconds(problem)
     rest = PASSES_BETWEEN * one_pass * min(1.0, MOST_SAMPLES / n)
-    rest += _decompositions(problem, n, n_columns)
+    losses = _evaluations(problem)
+    rest += _decompositions(problem, n, n_columns) + losses
     first_look = one_pass * _passes(problem, settings, n_columns) + rest
     whole = Budget(n, n, settings.n_probes, settings.n_lanczos_steps, first_look)
     if max_time is None or whole.seconds <= CLEARLY * max_time or not problem.is_separable:
@@ -127,7 +130,7 @@ def plan_budget(problem, settings, max_time, n_columns=None):
     seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
     seconds += costs.gaps(n)
     if seconds <= (OF_HESSIANS + OF_FACTORS + OF_GAPS) * max_time:
-        seconds = MORE * (seconds + _passes_between(n_between or n, one_pass / n))
+        seconds = MORE * (seconds + losses + _passes_between(n_between or n, one_pass / n))
         return replace(whole, seconds=seconds, n_between=n_between, left_out=_of_between(n_between))
     n_samples = n
     of_factors = OF_FACTORS if settings.curvature == "hessian" else OF_FACTORS_ALONE
@@ -177,7 +180,7 @@ def plan_budget(problem, settings, max_time, n_columns=None):
             )
     left_out += _of_between(n_between)
     seconds = costs.factors(n_samples) + costs.hessians(*found) + costs.gaps(n_gaps)
-    seconds = MORE * (seconds + _passes_between(n_between or n, one_pass / n))
+    seconds = MORE * (seconds + losses + _passes_between(n_between or n, one_pass / n))
     return Budget(n_samples, *found, seconds, n_gaps, n_between, gap_blocks, names, tuple(left_out))
 
 
@@ -204,6 +207,17 @@ def _n_between(n, each, limit):
 def _passes_between(n, each):
     """Estimate seconds of the comparison between samples."""
     return PASSES_BETWEEN * each * min(n, MOST_SAMPLES)
+
+
+def _evaluations(problem):
+    """Estimate seconds of evaluating the loss at other outputs, layer by layer."""
+    function, values = problem.output_function, problem.output_values
+    if function is None or values is None or values.numel() < MANY_OUTPUTS:
+        return 0.0
+    start = time.perf_counter()
+    with torch.no_grad():
+        function(values.double())
+    return EVALUATIONS * (len(problem.blocks) + 1) * (time.perf_counter() - start)
 
 
 def _decompositions(problem, n, n_columns):
