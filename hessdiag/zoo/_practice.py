@@ -116,13 +116,13 @@ N_TRAIN = {
 }
 
 # A share of flipped labels, or a variance in units of that of the targets.
-LABEL_NOISE = {
+LABEL_NOISE: dict[str, dict[str, tuple[float, ...]]] = {
     "memorizing": {"classification": (0.25, 0.35, 0.5), "regression": (0.5, 1.0, 2.0)},
     "ordinary": {"classification": (0.0, 0.0, 0.1, 0.25), "regression": (0.0, 0.0, 0.25, 1.0)},
     "undertrained": {"classification": (0.0, 0.0, 0.1, 0.25), "regression": (0.0, 0.0, 0.25, 1.0)},
 }
 
-LEARNING_RATES = {
+LEARNING_RATES: dict[str, dict[str, tuple[float, ...]]] = {
     "memorizing": {"adamw": (3e-3, 1e-2), "sgd": (0.05, 0.1)},
     "ordinary": {"adamw": (1e-3, 3e-3), "sgd": (0.03, 0.1)},
     "undertrained": {"adamw": (1e-3, 3e-3), "sgd": (0.01, 0.03, 0.1)},
