@@ -247,6 +247,7 @@ def test_narrowed_factors_keep_the_gram_matrix(factor, wide, silent):
 
 
 def test_narrowing_finds_the_rank_and_leaves_what_is_not_finite():
+    torch.manual_seed(0)
     inputs = torch.randn(50, 3) @ torch.randn(3, 20)
     sweeps = torch.randn(100, 2) @ torch.randn(2, 30)
     factor = OuterFactor(inputs.view(50, 1, 1, 20), sweeps.view(50, 2, 1, 1, 30), ("weight",))
