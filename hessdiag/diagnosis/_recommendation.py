@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 # The share of a layer's directions that the data determine, under the evidence prior.
 _SATURATION = "effective_dimension_fraction_1"
 
+# Loss on the training data, over that of the best constant output. Any width reaches 1, by its last
+# bias alone, so that what is above was not trained to the end, however wide it is.
+WORSE_THAN_CONSTANT = 1.0
+
 #: Ways of constraining, the weakest first: what to do in words, and for a program.
 WAYS = {
     "decay": (
@@ -54,7 +58,8 @@ def recommend(
         The intervention, the layers it is about, a sentence, and the change for a program.
     """
     if diagnosis == UNDERPARAMETERIZED:
-        return _widen(table, findings)
+        ratio = table.context["loss_over_null_loss"]
+        return _train(ratio) if ratio >= WORSE_THAN_CONSTANT else _widen(table, findings)
     if diagnosis == OVERFITTING:
         return _constrain(findings, constraints or {})
     return Recommendation(
@@ -80,6 +85,16 @@ def recommend_measuring(reason: str, remedy: str) -> Recommendation:
     because = f", as {reason}" if reason else ""
     text = f"Change nothing on this ground: too little was measured{because}. {remedy}"
     return Recommendation("measure", (), text)
+
+
+def _train(ratio):
+    """Advise to train first: what has not even learned a constant says nothing of its width."""
+    text = (
+        "Train it first: on its own training data its loss is "
+        f"{ratio:.3g} times that of the best constant guess, which any width reaches. Train it "
+        "longer, or at another learning rate, and diagnose it again before you change its size."
+    )
+    return Recommendation("train", (), text, {"train_longer": 4})
 
 
 def _widen(table, findings):

@@ -69,15 +69,17 @@ class Recommendation:
 
     Parameters
     ----------
-    action : {"widen", "constrain", "keep", "measure"}
-        The intervention; ``"measure"`` where too little was measured to advise one.
+    action : {"widen", "constrain", "keep", "train", "measure"}
+        The intervention; ``"train"`` where the network does worse than a constant on its own
+        training data, ``"measure"`` where too little was measured to advise one.
     layers : tuple of str
         Layers it is about; for ``"widen"`` the one that is most saturated first.
     text : str
         The advice in a sentence.
     change : dict
         The same for a program: ``{"width_factor": 4}``, ``{"width_factor": 0.25}``,
-        ``{"weight_decay": "increase"}``, ``{"stop_earlier": True}``; empty for the others.
+        ``{"weight_decay": "increase"}``, ``{"stop_earlier": True}``, ``{"train_longer": 4}``;
+        empty for the others.
     """
 
     action: str

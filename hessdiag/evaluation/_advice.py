@@ -129,7 +129,8 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
             continue
         recipe = recipe_of(zoo.columns, index)
         advice = _advice_for(diagnosers[fold_of[index]], zoo.tables[index], named[index])
-        widen = advice.action == "widen"
+        # The opposite of constraining is widening; that of widening, and of training, is the other.
+        widen = advice.action in ("widen", "train")
         constrain = _first_possible(recipe, () if widen else (advice.change,))
         taken[parent] = taken.get(parent, 0) + 1
         chosen.append(
@@ -368,6 +369,8 @@ def _title(network, kind):
     change = network.opposite if kind == "opposite" else network.advised
     if "width_factor" in change:
         return f"width x {change['width_factor']:g}"
+    if "train_longer" in change:
+        return f"steps x {change['train_longer']:g}"
     return "more weight decay" if "weight_decay" in change else "stop earlier"
 
 

@@ -9,7 +9,13 @@ from hessdiag.labels import DELTA
 #: In the order in which probabilities are listed: what to widen, what to keep, what to constrain.
 DIAGNOSIS_ORDER = ("underparameterized", "well-fit", "overfitting")
 
-ACTIONS = {"widen": "Widen", "constrain": "Constrain", "keep": "Keep", "measure": "Measure"}
+ACTIONS = {
+    "widen": "Widen",
+    "constrain": "Constrain",
+    "keep": "Keep",
+    "train": "Train",
+    "measure": "Measure",
+}
 
 WEIGHT_EXPLANATION = (
     "Weight: by how many percentage points the probability of the diagnosis falls when the layer's "
