@@ -117,6 +117,12 @@ def _parser():
         help='answer "undecided" where no diagnosis has this probability',
     )
     diagnose.add_argument(
+        "--class-prior",
+        nargs="+",
+        metavar="DIAGNOSIS=SHARE",
+        help="how common each diagnosis is among such networks (default: all alike)",
+    )
+    diagnose.add_argument(
         "--max-time",
         type=float,
         default=60.0,
@@ -176,6 +182,7 @@ def _diagnose(arguments):
 
     _check_diagnose(arguments, (*DIAGNOSES, UNDECIDED))
     to_stdout = arguments.json == "-"
+    prior = _class_prior(arguments.class_prior, DIAGNOSES)
     skip = arguments.on_error == "warn"
     unless_it_fails = partial(_unless_it_fails, skip, to_stdout)
     loaded = [
@@ -186,7 +193,7 @@ def _diagnose(arguments):
     reports = []
     if cases:
         diagnoser = load_reference_diagnoser()
-        diagnoser.set_params(min_confidence=arguments.min_confidence)
+        diagnoser.set_params(min_confidence=arguments.min_confidence, class_prior=prior)
         diagnoser.spectra_.set_params(max_time=arguments.max_time or None)
         found = [unless_it_fails(case.name, diagnoser.explain, case) for case in cases]
         reports = [report for report in found if report is not None]
@@ -208,6 +215,26 @@ def _diagnose(arguments):
             print(f"Spectra: {Path(path).resolve()}", file=notes)
     n_cases, fail_on = len(arguments.cases), arguments.fail_on
     return _gate(reports, n_cases, fail_on) if fail_on else PASSED
+
+
+def _class_prior(words, classes):
+    """Read the shares of diagnoses; None where none were given."""
+    if words is None:
+        return None
+    from hessdiag.diagnosis import check_class_prior
+
+    prior = {}
+    for word in words:
+        name, _, share = word.partition("=")
+        try:
+            prior[name] = float(share)
+        except ValueError:
+            raise ValueError(
+                f"Expected --class-prior as DIAGNOSIS=SHARE, found {word!r}. Write for example "
+                "--class-prior overfitting=0.1 underparameterized=0.2 well-fit=0.7"
+            ) from None
+    check_class_prior(prior, classes)
+    return prior
 
 
 def _check_diagnose(arguments, answers):
@@ -297,6 +324,7 @@ def _report_content(report):
         "name": report.name,
         "diagnosis": report.answer,
         "probabilities": report.probabilities,
+        "fitted_probabilities": report.fitted_probabilities,
         "gains": {word: gain and asdict(gain) for word, gain in gains.items()},
         "constraints": report.constraints,
         "action": report.recommendation.action,

@@ -214,6 +214,28 @@ def test_min_confidence(folders, small_diagnoser, tmp_path, capsys):
     assert "between 0 and 1, found 1.5" in capsys.readouterr().err
 
 
+def test_class_prior(folders, small_diagnoser, tmp_path, capsys):
+    content = tmp_path / "r.json"
+    one = ["diagnose", str(folders[0]), "--json", str(content)]
+    assert (
+        main([*one, "--class-prior", "overfitting=2", "underparameterized=1e-9", "well-fit=1"]) == 0
+    )
+    (entry,) = json.loads(content.read_text())
+    before = small_diagnoser.predict_proba([hd.load_case(folders[0])])[0]
+    assert list(entry["fitted_probabilities"].values()) == pytest.approx(before.tolist())
+    assert entry["probabilities"]["underparameterized"] < 1e-6
+    assert any("class_prior expects" in note for note in entry["notes"])
+    capsys.readouterr()
+    for words, message in (
+        (["overfitting"], "DIAGNOSIS=SHARE, found 'overfitting'"),
+        (["overfitting=x"], "found 'overfitting=x'"),
+        (["overfitting=1"], "Expected a share for each of"),
+        (["overfitting=1", "underparameterized=1", "well-fit=0"], "positive numbers"),
+    ):
+        assert main([*one, "--class-prior", *words]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_gate(folders, small_diagnoser):
     (diagnosis,) = small_diagnoser.predict([hd.load_case(folders[0])])
     others = [name for name in DIAGNOSES if name != diagnosis]

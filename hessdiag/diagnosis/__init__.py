@@ -1,5 +1,8 @@
 """From tables to diagnoses: the label rule, the diagnoser, its reports."""
 
+from hessdiag.diagnosis._class_prior import (
+    check_class_prior,
+)
 from hessdiag.diagnosis._classifier import (
     TableClassifier,
 )
@@ -71,6 +74,7 @@ __all__ = [
     "Recommendation",
     "TableClassifier",
     "TableDiagnoser",
+    "check_class_prior",
     "coverage_accuracy_curve",
     "expected_gains",
     "is_unsure",

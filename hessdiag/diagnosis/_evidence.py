@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hessdiag.diagnosis._class_prior import note_of_prior
 from hessdiag.diagnosis._gains import CONSTRAINTS, GainEstimate
 from hessdiag.diagnosis._gaps import MOST_MISSING
 from hessdiag.diagnosis._missing import (
@@ -168,6 +169,11 @@ def explain_table(diagnoser, table, examination):
     floor = diagnoser.min_confidence
     undecided = floor is not None and bool(base[winner] < floor)
     notes = (*notes_of_less(examination), *_notes(table, reference, domain_score))
+    fitted, shares = {}, diagnoser._class_prior()
+    if shares is not None:
+        own = diagnoser._fitted_probabilities(columns)[0]
+        fitted = {str(k): float(p) for k, p in zip(diagnoser.classes_, own, strict=True)}
+        notes = (*notes, note_of_prior(shares, diagnoser.classes_, own))
     reason, remedy = reason_of(examination)
     if is_worth_a_note(missing, missing_share):
         notes = (note_of_missing(missing, missing_share, reason), *notes)
@@ -203,6 +209,7 @@ def explain_table(diagnoser, table, examination):
         domain_score=domain_score,
         missing=missing,
         missing_share=missing_share,
+        fitted_probabilities=fitted,
     )
 
 

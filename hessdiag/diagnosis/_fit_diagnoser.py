@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from hessdiag.diagnosis._class_prior import at_prior, check_class_prior, prior_of_fit
 from hessdiag.diagnosis._evidence import ReferenceRanges, explain_table
 from hessdiag.diagnosis._gains import check_gains
 from hessdiag.diagnosis._gaps import MOST_MISSING, mean_by_owner
@@ -64,6 +65,11 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         `predict` answers ``"undecided"`` where the probability of the most probable diagnosis is
         below; None always names a diagnosis. `coverage_accuracy_curve` shows what a value buys.
         Probabilities and gains are not affected.
+    class_prior : dict of str to float or None, default=None
+        How common each diagnosis is among the networks that are asked about, as in
+        ``{"overfitting": 0.1, "underparameterized": 0.2, "well-fit": 0.7}``: probabilities, and
+        what follows from them, are for such networks. None leaves them as the classifier gives
+        them, which by default is for diagnoses that are equally common.
 
     Attributes
     ----------
@@ -73,6 +79,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         The fitted stages.
     table_diagnoser_ : TableDiagnoser
         What estimates gains and distance from the reference; `estimator_` itself where it can.
+    fitted_class_prior_ : ndarray of shape (n_classes,)
+        Shares of the diagnoses at which the classifier's own probabilities hold.
     feature_names_ : ndarray of str
         Columns of the table.
     reference_ : ReferenceRanges
@@ -97,6 +105,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         "spectra": [HasMethods(["fit", "transform"]), None],
         "features": [HasMethods(["fit", "transform"]), None],
         "min_confidence": [Interval(Real, 0, 1, closed="both"), None],
+        "class_prior": [Mapping, None],
     }
 
     def __init__(
@@ -105,11 +114,13 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         spectra: LayerSpectra | None = None,
         features: SpectralFeatures | None = None,
         min_confidence: float | None = None,
+        class_prior: Mapping[str, float] | None = None,
     ) -> None:
         self.estimator = estimator
         self.spectra = spectra
         self.features = features
         self.min_confidence = min_confidence
+        self.class_prior = class_prior
 
     def __sklearn_tags__(self):
         """Declare that the input is a list of objects."""
@@ -152,16 +163,18 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If `y`, `gains` or `groups` has another length than `X`; if there are words other than
-            the three diagnoses, or only one of them; if gains are not finite; if `min_confidence`
-            is given and the classifier has no probabilities.
+            the three diagnoses, or only one of them; if gains are not finite; if `class_prior`
+            does not fit the diagnoses; if that or `min_confidence` is given and the classifier
+            has no probabilities.
         """
         self._validate_params()
-        if self.min_confidence is not None and not _gives_probabilities(self):
-            raise ValueError(
-                f"Expected a classifier with predict_proba where min_confidence is given, found "
-                f"{type(self.estimator).__name__}. Wrap it in "
-                "sklearn.calibration.CalibratedClassifierCV, or leave min_confidence at None."
-            )
+        for name in ("min_confidence", "class_prior"):
+            if getattr(self, name) is not None and not _gives_probabilities(self):
+                raise ValueError(
+                    f"Expected a classifier with predict_proba where {name} is given, found "
+                    f"{type(self.estimator).__name__}. Wrap it in "
+                    f"sklearn.calibration.CalibratedClassifierCV, or leave {name} at None."
+                )
         spectra = clone(LayerSpectra() if self.spectra is None else self.spectra).fit(X)
         y = self._check_diagnoses(X, y)
         checked = None if gains is None else check_gains(gains, len(X))
@@ -189,6 +202,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         taken = {name: known[name] for name in known if has_fit_parameter(estimator, name)}
         self.estimator_ = clone(estimator).fit(columns, y, **taken)
         self.classes_ = self.estimator_.classes_
+        self.fitted_class_prior_ = prior_of_fit(self.estimator_, y, self.classes_)
+        self._class_prior()
         if isinstance(self.estimator_, TableDiagnoser):
             self.table_diagnoser_ = self.estimator_
         else:
@@ -368,8 +383,19 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             result[examined] = answer
         return result
 
+    def _class_prior(self):
+        """Shares of the diagnoses that are expected; None where nobody said."""
+        if self.class_prior is None:
+            return None
+        return check_class_prior(self.class_prior, self.classes_)
+
     def _probabilities(self, columns):
-        """Probabilities of rows, averaged over what was not measured."""
+        """Probabilities of rows, averaged over what was not measured, at the prior expected."""
+        found, shares = self._fitted_probabilities(columns), self._class_prior()
+        return found if shares is None else at_prior(found, shares, self.fitted_class_prior_)
+
+    def _fitted_probabilities(self, columns):
+        """The same by what the classifier was fitted on."""
         if self.estimator_ is self.table_diagnoser_:
             return self.estimator_.predict_proba(columns)
         rows, owners = self.table_diagnoser_.filled(columns)
@@ -378,7 +404,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
     def _most_probable(self, columns):
         """Diagnoses of rows; of several ways to fill the gaps of a row, on average."""
         rows, _ = self.table_diagnoser_.filled(columns)
-        if len(rows) == len(columns) or not _gives_probabilities(self):
+        plain = len(rows) == len(columns) and self.class_prior is None
+        if plain or not _gives_probabilities(self):
             return self.estimator_.predict(columns)
         return self.classes_[np.argmax(self._probabilities(columns), axis=1)]
 

@@ -127,6 +127,9 @@ class DiagnosisReport:
         Measures that were not taken though networks of the reference have them.
     missing_share : float
         Share of what a diagnosis weighs that was not measured.
+    fitted_probabilities : dict of str to float
+        Probabilities at the shares of diagnoses that the classifier was fitted with; empty where
+        no `class_prior` moves them, so that they are `probabilities`.
     """
 
     name: str | None
@@ -144,6 +147,7 @@ class DiagnosisReport:
     domain_score: float | None = None
     missing: tuple = ()
     missing_share: float = 0.0
+    fitted_probabilities: dict = field(default_factory=dict)
 
     @property
     def answer(self) -> str:
