@@ -215,13 +215,12 @@ def test_min_confidence(folders, small_diagnoser, tmp_path, capsys):
 
 
 def test_class_prior(folders, small_diagnoser, tmp_path, capsys):
+    before = small_diagnoser.predict_proba([hd.load_case(folders[0])])[0]
     content = tmp_path / "r.json"
     one = ["diagnose", str(folders[0]), "--json", str(content)]
-    assert (
-        main([*one, "--class-prior", "overfitting=2", "underparameterized=1e-9", "well-fit=1"]) == 0
-    )
+    prior = ["overfitting=2", "underparameterized=1e-9", "well-fit=1"]
+    assert main([*one, "--class-prior", *prior]) == 0
     (entry,) = json.loads(content.read_text())
-    before = small_diagnoser.predict_proba([hd.load_case(folders[0])])[0]
     assert list(entry["fitted_probabilities"].values()) == pytest.approx(before.tolist())
     assert entry["probabilities"]["underparameterized"] < 1e-6
     assert any("class_prior expects" in note for note in entry["notes"])
