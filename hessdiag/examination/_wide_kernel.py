@@ -79,9 +79,19 @@ def arc_cosine_kernel(
     # A layer keeps the lengths.
     products = np.outer(*(np.sqrt(np.maximum(squared, 0.0)) for squared in squared_lengths))
     for _ in range(depth):
-        cosines = np.clip(kernel / np.maximum(products, 1e-300), -1.0, 1.0)
-        angles = np.arccos(cosines)
-        kernel = products * (np.sin(angles) + (np.pi - angles) * cosines) / np.pi
+        cosines = kernel / np.maximum(products, 1e-300)
+        np.clip(cosines, -1.0, 1.0, out=cosines)
+        # In place, as this is most of the time where samples are a thousand.
+        found = np.arccos(cosines)
+        np.subtract(np.pi, found, out=found)
+        found *= cosines
+        sines = 1.0 - cosines
+        cosines += 1.0
+        sines *= cosines
+        found += np.sqrt(sines, out=sines)
+        found *= products
+        found /= np.pi
+        kernel = found
     return kernel
 
 
