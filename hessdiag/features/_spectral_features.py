@@ -232,9 +232,16 @@ def _pool(function, values):
     """
     present = np.isfinite(values)
     pooled = np.where(present.all(axis=1), function(np.where(present, values, 0.0)), np.nan)
-    for network, measure in np.argwhere(present.any(axis=1) & ~present.all(axis=1)):
-        own = values[network, present[network, :, measure], measure]
-        pooled[network, measure] = function(own[:, None])[0]
+    networks, measures = np.nonzero(present.any(axis=1) & ~present.all(axis=1))
+    if not len(networks):
+        return pooled
+    # At once for all that apply to the same layers.
+    own, applies = values[networks, :, measures], present[networks, :, measures]
+    patterns, kinds = np.unique(applies, axis=0, return_inverse=True)
+    for kind, pattern in enumerate(patterns):
+        rows = np.flatnonzero(kinds.ravel() == kind)
+        found = function(own[np.ix_(rows, np.flatnonzero(pattern))][:, :, None])[:, 0]
+        pooled[networks[rows], measures[rows]] = found
     return pooled
 
 
