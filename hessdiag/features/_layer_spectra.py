@@ -257,7 +257,7 @@ class LayerSpectra(  # type: ignore[call-arg]
             if not isinstance(case, NetworkCase):
                 continue
             try:
-                keys[index] = self._enter(case, index, todo, outcomes)
+                keys[index] = self._enter(case, index, todo, outcomes, len(X) > 1)
             except Exception as error:
                 results[index] = self._skip(case, index, error)
         workers = joblib.Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
@@ -282,11 +282,12 @@ class LayerSpectra(  # type: ignore[call-arg]
                 keep(key, outcome)
         return results
 
-    def _enter(self, case, index, todo, outcomes):
+    def _enter(self, case, index, todo, outcomes, several):
         """Return the key of a case, and see that it has an outcome or is to be examined.
 
         The same content may come several times in a list, or be kept: it is digested to know that,
-        but checked and examined once. What has no digest is examined each time.
+        but checked and examined once. What has no digest is examined each time. One case alone is
+        checked by its examination.
         """
         digest = self._digest(case)
         key = self._key(case, digest, index)
@@ -294,7 +295,8 @@ class LayerSpectra(  # type: ignore[call-arg]
             outcomes[key] = found
         elif key not in todo and key not in outcomes:
             try:
-                self._check(case)
+                if several:
+                    self._check(case)
                 todo[key] = case, digest
             except Exception as error:
                 outcomes[key] = error

@@ -305,10 +305,14 @@ def test_bounds_are_checked(name):
 
 
 def test_bounds_hold_for_the_check_of_a_case(monkeypatch, keywords):
-    case, given = make_case(n_samples=12, width=2), []
+    cases, given = [make_case(n_samples=n, width=2) for n in (12, 13, 14)], []
     monkeypatch.setattr(_layer_spectra, "check_case", lambda case, **s: given.append(s))
-    hd.LayerSpectra(layers=["head"], **GIVEN).transform([case])
-    assert given == [{"layers": ["head"], "batch_size": 5, "max_memory": 1e9}]
+    transformer = hd.LayerSpectra(layers=["head"], **GIVEN)
+    transformer.transform(cases[:2])
+    assert given == 2 * [{"layers": ["head"], "batch_size": 5, "max_memory": 1e9}]
+    # One alone is checked where it is examined, and not twice.
+    transformer.transform(cases[2:])
+    assert len(given) == 2
 
 
 def test_keys_of_kept_examinations_stay_as_they_were():
