@@ -122,7 +122,10 @@ def test_report_fields(index, diagnoser, nine_cases):
         assert layer.kind == type(module).__name__
         assert layer.n_params == sum(p.numel() for p in module.parameters())
     assert report.examination.digest == case.digest()
-    actions = {"underparameterized": "widen", "overfitting": "constrain", "well-fit": "keep"}
+    context = report.examination.context
+    # What is worse than a constant is to be trained before it is widened.
+    larger = "train" if context["loss"] >= context["null_loss"] else "widen"
+    actions = {"underparameterized": larger, "overfitting": "constrain", "well-fit": "keep"}
     advice = report.recommendation
     assert advice.action == actions[report.diagnosis]
     if advice.action == "widen":
@@ -200,7 +203,9 @@ def test_gains_choose_the_advice(best, change, nine_cases):
             assert advice.change == change
             assert f"{0.5:.2g} null losses" in advice.text
         elif report.diagnosis == "underparameterized":
-            assert advice.change == {"width_factor": 4}
+            context = report.examination.context
+            worse = context["loss"] >= context["null_loss"]
+            assert advice.change == ({"train_longer": 4} if worse else {"width_factor": 4})
         else:
             assert advice.change == {}
 
