@@ -45,14 +45,14 @@ def test_what_is_worse_than_a_constant_is_told_to_train(table, diagnosis, ratio,
         assert "widen" not in advice.text.lower()
 
 
-def test_a_network_that_was_hardly_trained_is_told_to_train():
+def test_a_network_that_was_hardly_trained_is_told_to_train(reference_diagnoser):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 5)).astype(np.float32)
     y = (3 + X[:, :1] * X[:, 1:2]).astype(np.float32)
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 1))
     net = NeuralNetRegressor(module, max_epochs=1, lr=1e-4, train_split=None, verbose=0)
-    report = hd.load_reference_diagnoser().explain(hd.NetworkCase(net.fit(X, y), X, y))
+    report = reference_diagnoser.explain(hd.NetworkCase(net.fit(X, y), X, y))
     assert report.examination.context["loss"] > report.examination.context["null_loss"]
     assert report.diagnosis == "underparameterized"
     assert report.recommendation.action == "train"

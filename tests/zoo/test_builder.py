@@ -133,6 +133,7 @@ def test_summary_and_second_build(small_zoo, small_recipes, tmp_path):
             np.testing.assert_array_equal(again[name], first[name])
 
 
+@pytest.mark.slow
 def test_longer_runs_are_measured_beside_what_is_there(small_zoo, small_recipes, tmp_path):
     grid = small_recipes[:12]
     wanted = narrower_ids(grid)

@@ -81,6 +81,7 @@ def test_tables_from_before_longer_runs_are_read(small_zoo, tmp_path):
     assert np.isnan(columns["gain_longer"]).all()
 
 
+@pytest.mark.slow
 def test_longer_runs_of_a_table(small_zoo, small_recipes, tmp_path):
     table, folder = tmp_path / "table.npz", tmp_path / "zoo"
     summary = measure_longer(
@@ -110,6 +111,7 @@ def test_longer_runs_of_a_table(small_zoo, small_recipes, tmp_path):
         assert member.longer_losses[1] == pytest.approx(again.test_losses[-1], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_table_of_other_networks_stays_unmeasured(small_zoo, tmp_path):
     with np.load(small_zoo.table) as archive:
         arrays = dict(archive)

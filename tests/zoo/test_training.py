@@ -319,6 +319,7 @@ def test_augmented_samples_are_of_the_kind_that_is_promised():
     assert make_augmentation("none", "tabular", None) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [*CLASSES, *BODIES])
 def test_heads_on_bodies_that_were_trained_before(family, tmp_path):
     if family in CLASSES:

@@ -63,6 +63,7 @@ def test_names_are_sorted_and_every_real_set_is_a_task():
     assert set(list_datasets()) < set(list_tasks())
 
 
+@pytest.mark.slow
 def test_tasks_are_distinct():
     # Of large sets some rows tell; where they agree, so do the sizes.
     contents = {
