@@ -34,6 +34,8 @@ class Workload:
     # Steps and number of layers of an untimed comparison of largest eigenvalues, where those of
     # the timed work have not converged.
     agreement: tuple[int, int] | None = None
+    # Most steps of Lanczos where errors are looked at.
+    largest_steps: int = 45
 
     @property
     def model(self):
