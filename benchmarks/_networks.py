@@ -13,6 +13,8 @@ from sklearn.datasets import load_digits
 from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 
+from hessdiag.resumable import fit_to_the_end
+
 __all__ = ["NETWORKS", "Workload", "layer_names", "make_workload", "small_workload"]
 
 
@@ -102,7 +104,7 @@ def train(module, X, y, n_epochs, device, kind=NeuralNetClassifier):
         device=device,
         verbose=0,
     )
-    net = net.fit(X, y) if n_epochs else net.initialize()
+    net = fit_to_the_end(net, X, y) if n_epochs else net.initialize()
     net.module_.zero_grad(set_to_none=True)
     return net
 
