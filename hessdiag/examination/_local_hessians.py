@@ -157,7 +157,9 @@ class LocalHessians(LocalSpectra):
         max_time : float or None, default=60
             Seconds to keep within, as far as samples, probes and Hessians can be left out; what is
             left out stands in the context as ``left_out``, and results then depend on how fast the
-            machine is. By default that is what one waits for. None sets no bound.
+            machine is. Preparing the net, and a little of each part, is always done; where that
+            took longer the context says so as ``seconds_taken``. By default that is what one waits
+            for. None sets no bound.
         n_output_columns : int or None, default=None
             Random columns that stand for each sample's outputs, on `max_samples` samples whatever
             `max_gram_size` says; None chooses, as said there. From the rank of the output Hessians
