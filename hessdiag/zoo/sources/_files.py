@@ -1,0 +1,44 @@
+"""Find the files that packages bring along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hessdiag.optional import import_optional
+
+#: What pip calls the packages whose module has another name.
+DISTRIBUTIONS = {"skimage": "scikit-image", "pywt": "PyWavelets", "spellchecker": "pyspellchecker"}
+
+
+def packaged_file(package: str, name: str) -> Path:
+    """Return the path of a file inside an installed package; nothing is downloaded.
+
+    Parameters
+    ----------
+    package : str
+        Name of the module.
+    name : str
+        Path of the file inside its folder.
+
+    Returns
+    -------
+    path : pathlib.Path
+        Where it is.
+
+    Raises
+    ------
+    ImportError
+        If the package is not installed.
+    FileNotFoundError
+        If this release of the package lacks the file.
+    """
+    module = import_optional(package, "zoo", "The zoo's data")
+    path = Path(str(module.__file__)).parent / name
+    if not path.is_file():
+        distribution = DISTRIBUTIONS.get(package, package.replace("_", "-"))
+        raise FileNotFoundError(
+            f"Expected the file {name} in the package {distribution}, found that the release "
+            f"installed has none. Install another one: "
+            f'pip install --upgrade "hessdiag[zoo]" {distribution}'
+        )
+    return path
