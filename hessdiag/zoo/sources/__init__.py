@@ -14,12 +14,46 @@ from hessdiag.zoo.sources._pictures import (
     read_faces,
     read_picture,
 )
+from hessdiag.zoo.sources._series import (
+    read_earth_rotation,
+    read_glucose,
+    read_nations,
+    read_populations,
+    read_ride,
+    read_sea_temperature,
+    read_seattle_weather,
+    read_spectra,
+    read_stocks,
+    read_temperatures,
+)
+from hessdiag.zoo.sources._words import (
+    read_cities,
+    read_color_names,
+    read_strings,
+    read_words,
+    without_accents,
+)
 
 __all__ = [
     "PICTURES",
     "packaged_file",
+    "read_cities",
+    "read_color_names",
     "read_colors",
     "read_disparity",
+    "read_earth_rotation",
     "read_faces",
+    "read_glucose",
+    "read_nations",
     "read_picture",
+    "read_populations",
+    "read_ride",
+    "read_sea_temperature",
+    "read_seattle_weather",
+    "read_spectra",
+    "read_stocks",
+    "read_strings",
+    "read_temperatures",
+    "read_words",
+    "without_accents",
 ]

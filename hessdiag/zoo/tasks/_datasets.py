@@ -14,6 +14,8 @@ from hessdiag.zoo.tasks._sklearn import SKLEARN_TASKS
 from hessdiag.zoo.tasks._subsets import SUBSET_TASKS
 from hessdiag.zoo.tasks._synthetic import SYNTHETIC_TASKS
 from hessdiag.zoo.tasks._teacher import TEACHER_TASKS
+from hessdiag.zoo.tasks._texts import TEXT_TASKS
+from hessdiag.zoo.tasks._windows import WINDOW_TASKS
 
 #: Every task by its name.
 TASKS = {
@@ -25,6 +27,8 @@ TASKS = {
     **SIGNAL_TASKS,
     **TEACHER_TASKS,
     **PICTURE_TASKS,
+    **WINDOW_TASKS,
+    **TEXT_TASKS,
 }
 
 

@@ -32,7 +32,7 @@ def make_turned(name, parent, pictures, side, quarters=(0, 1, 2, 3)):
     patches, rng = _patches(pictures, side), np.random.default_rng(task_seed(name))
     labels = rng.integers(0, len(quarters), len(patches))
     turned = [np.rot90(patch, quarters[label]) for patch, label in zip(patches, labels)]
-    return _classes(name, parent, np.stack(turned), labels)
+    return _classes(name, parent, _same_contrast(np.stack(turned)), labels)
 
 
 def make_negative(name, parent, pictures, side):
@@ -56,7 +56,7 @@ def make_enlarged(name, parent, pictures, side, factors):
         row, column = rng.integers(0, len(block) - size + 1, 2)
         part = block[row : row + size, column : column + size]
         seen.append(part.reshape(side, factors[label], side, factors[label]).mean(axis=(1, 3)))
-    return _classes(name, parent, np.stack(seen), labels)
+    return _classes(name, parent, _same_contrast(np.stack(seen)), labels)
 
 
 def make_blurred(name, parent, pictures, side, widths):
@@ -69,7 +69,8 @@ def make_blurred(name, parent, pictures, side, widths):
         ]
     )
     labels = rng.integers(0, len(widths), blurred.shape[1])
-    return _classes(name, parent, blurred[labels, np.arange(len(labels))], labels)
+    chosen = blurred[labels, np.arange(len(labels))]
+    return _classes(name, parent, _same_contrast(chosen), labels)
 
 
 def make_beside(name, parent, pictures, side):
@@ -132,6 +133,12 @@ def make_described(name, parent, picture, side, beside, pool=np.mean):
 def _patches(pictures, side):
     """Return the patches of all pictures."""
     return np.concatenate([cut_patches(picture, side) for picture in map(read_picture, pictures)]).astype(np.float64)
+
+
+def _same_contrast(patches):
+    """Return patches of mean zero, and of variance one if they are not all of one grey."""
+    patches = patches - patches.mean(axis=(1, 2), keepdims=True)
+    return patches / (patches.std(axis=(1, 2), keepdims=True) + 1)
 
 
 def _pairs(picture, side):

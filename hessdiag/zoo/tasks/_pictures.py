@@ -99,12 +99,6 @@ for _name in ("camera", "chelsea", "astronaut", "coffee", "rocket", "ascent", "a
     f"{_name}-bands4": _of(make_bands, _name, side=10),
     f"{_name}-distance": _of(make_enlarged, _name, side=8, factors=(1, 2, 3)),
     f"{_name}-blurred": _of(make_blurred, _name, side=10, widths=(0.3, 0.8, 1.3, 2.0)),
-    f"{_name}-negative": _of(make_negative, _name, side=12),
-    f"{_name}-beside": _of(make_beside, _name, side=10),
-    f"{_name}-hidden": _of(make_hidden, _name, side=12, hole=4),
-    f"{_name}-ahead": _of(make_ahead, _name, side=10, distance=3),
-    f"{_name}-sat": _task(make_described, _name, picture=_name, side=10, beside=lambda n=_name: _saturation(n)),
-    f"{_name}-red": _task(make_described, _name, picture=_name, side=10, beside=lambda n=_name: _redness(n)),
     }
 PICTURE_TASKS |= {
     "motorcycle": _task(make_disparity, "motorcycle", side=12),
