@@ -4,6 +4,15 @@ Nothing here knows of tasks, and nothing is downloaded. What each source is, and
 authors give it, stands in the docstring of the function that reads it.
 """
 
+from hessdiag.zoo.sources._code import (
+    read_entities,
+    read_lines,
+)
+from hessdiag.zoo.sources._drawings import (
+    FONTS,
+    draw_letters,
+    read_graphs,
+)
 from hessdiag.zoo.sources._files import (
     packaged_file,
 )
@@ -35,15 +44,20 @@ from hessdiag.zoo.sources._words import (
 )
 
 __all__ = [
+    "FONTS",
     "PICTURES",
+    "draw_letters",
     "packaged_file",
     "read_cities",
     "read_color_names",
     "read_colors",
     "read_disparity",
     "read_earth_rotation",
+    "read_entities",
     "read_faces",
     "read_glucose",
+    "read_graphs",
+    "read_lines",
     "read_nations",
     "read_picture",
     "read_populations",

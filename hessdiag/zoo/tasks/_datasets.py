@@ -6,12 +6,14 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Literal
 
+from hessdiag.zoo.tasks._drawn import DRAWN_TASKS
 from hessdiag.zoo.tasks._pictures import PICTURE_TASKS
 from hessdiag.zoo.tasks._rare import RARE_TASKS
 from hessdiag.zoo.tasks._real import DEMO_DATASET, REAL_TASKS
 from hessdiag.zoo.tasks._signals import SIGNAL_TASKS
 from hessdiag.zoo.tasks._sklearn import SKLEARN_TASKS
 from hessdiag.zoo.tasks._subsets import SUBSET_TASKS
+from hessdiag.zoo.tasks._symbols import SYMBOL_TASKS
 from hessdiag.zoo.tasks._synthetic import SYNTHETIC_TASKS
 from hessdiag.zoo.tasks._teacher import TEACHER_TASKS
 from hessdiag.zoo.tasks._texts import TEXT_TASKS
@@ -27,8 +29,10 @@ TASKS = {
     **SIGNAL_TASKS,
     **TEACHER_TASKS,
     **PICTURE_TASKS,
+    **DRAWN_TASKS,
     **WINDOW_TASKS,
     **TEXT_TASKS,
+    **SYMBOL_TASKS,
 }
 
 

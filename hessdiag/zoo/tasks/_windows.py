@@ -27,27 +27,21 @@ from hessdiag.zoo.tasks._dataset import (
 def cut_windows(series, length):
     """Return the windows (n_windows, length, n_channels) of a series, one after the other."""
     n_windows = len(series) // length
-    return series[: n_windows * length].reshape(n_windows, length, -1)
+    return series[: n_windows * length].reshape(n_windows, length, series.shape[1])
 
 
 def make_earth(name, parent, question):
-    """Return weeks of the earth's rotation: what comes next, or which season it is.
+    """Return weeks of the earth's rotation, and what comes next.
 
-    The length of the day, 32 days, and how far it changes in the next five; or the same days and
-    which quarter of the year they end in; or the pole's place every eighth day, 24 times, less
-    where it is at last, and where it is 64 days later.
+    The length of the day, 32 days, and how far it changes in the next five; or the pole's place
+    every other day, 12 times, less where it is at last, and where it is 60 days later.
     """
     days = read_earth_rotation()
     if question == "pole":
-        cut = cut_windows(days[::8, 2:4], 24 + 8)
-        past = cut[:, :24] - cut[:, 23:24]
-        return _values(name, parent, past, cut[:, -1] - cut[:, 23])
-    if question == "length":
-        cut = cut_windows(days[:, 4:], 32 + 5)
-        return _values(name, parent, cut[:, :32] - cut[:, 31:32], cut[:, -1, 0] - cut[:, 31, 0])
-    cut = cut_windows(days, 32)
-    past = cut[:, :, 4:] - cut[:, :, 4:].mean(axis=1, keepdims=True)
-    return _classes(name, parent, past, (cut[:, -1, 0] - 1) // 3)
+        cut = cut_windows(days[::2, 2:4], 12 + 30)
+        return _values(name, parent, cut[:, :12] - cut[:, 11:12], cut[:, -1] - cut[:, 11])
+    cut = cut_windows(days[:, 4:], 32 + 5)
+    return _values(name, parent, cut[:, :32] - cut[:, 31:32], cut[:, -1, 0] - cut[:, 31, 0])
 
 
 def make_temperatures(name, parent, question):
@@ -102,13 +96,14 @@ def make_stocks(name, parent, question):
     """Return 16 days of stocks: of which one, from when, or how restless the next 8 will be.
 
     Channels are the logarithms of the highest over the lowest price, of the closing price over that
-    of the day before, and of the volume over that of the first day.
+    of the day before, and of the volume; but for the question of which stock, over that of the first
+    day.
     """
     windows, ahead, tickers, years = [], [], [], []
     for ticker, days in read_stocks().items():
         change = np.diff(days[:, 2], prepend=days[0, 2])
         cut = cut_windows(np.column_stack([days, change]), 24)
-        volume = cut[:, :16, 3] - cut[:, :1, 3]
+        volume = cut[:, :16, 3] - (0 if question == "ticker" else cut[:, :1, 3])
         windows.append(np.stack([cut[:, :16, 1], cut[:, :16, 4], volume], axis=2))
         ahead.append(np.log(cut[:, 16:, 1].mean(axis=1)))
         tickers += [ticker] * len(cut)
@@ -249,7 +244,6 @@ def _task(make, parent, **arguments):
 
 WINDOW_TASKS = {
     "earth-rotation": _task(make_earth, "earth-rotation", question="length"),
-    "earth-rotation-season": _task(make_earth, "earth-rotation", question="season"),
     "earth-rotation-pole": _task(make_earth, "earth-rotation", question="pole"),
     "temperatures": _task(make_temperatures, "temperatures", question="city"),
     "temperatures-season": _task(make_temperatures, "temperatures", question="season"),
