@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from hessdiag.optional import import_optional
@@ -32,8 +33,11 @@ def packaged_file(package: str, name: str) -> Path:
     FileNotFoundError
         If this release of the package lacks the file.
     """
-    module = import_optional(package, "zoo", "The zoo's data")
-    path = Path(str(module.__file__)).parent / name
+    spec = find_spec(package)
+    if spec is None or not spec.origin:
+        import_optional(package, "zoo", "The zoo's data")  # says how to get it
+    # The package itself is not run: some take seconds to start.
+    path = Path(str(spec and spec.origin)).parent / name
     if not path.is_file():
         distribution = DISTRIBUTIONS.get(package, package.replace("_", "-"))
         raise FileNotFoundError(

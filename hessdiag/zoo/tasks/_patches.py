@@ -35,16 +35,6 @@ def make_turned(name, parent, pictures, side, quarters=(0, 1, 2, 3)):
     return _classes(name, parent, _same_contrast(np.stack(turned)), labels)
 
 
-def make_negative(name, parent, pictures, side):
-    """Return patches, half of them as on the negative of a film: whether it is one."""
-    patches, rng = _patches(pictures, side), np.random.default_rng(task_seed(name))
-    labels = rng.integers(0, 2, len(patches))
-    middle = patches.mean(axis=(1, 2), keepdims=True)
-    sign = np.where(labels, -1, 1)[:, None, None]
-    # About its own mean, for brightness not to tell.
-    return _classes(name, parent, middle + sign * (patches - middle), labels)
-
-
 def make_enlarged(name, parent, pictures, side, factors):
     """Return patches of a picture seen from as many distances as factors: from which one."""
     rng = np.random.default_rng(task_seed(name))
@@ -120,14 +110,10 @@ def make_ahead(name, parent, pictures, side, distance):
     return _values(name, parent, patches - last[:, None, None], line[:, -1] - last)
 
 
-def make_described(name, parent, picture, side, beside, pool=np.mean):
-    """Return patches of a picture, and the mean over each of a map that lies beside it.
-
-    Patches are left out where the map is not known throughout.
-    """
-    values = pool(cut_patches(beside(), side), axis=(1, 2))
-    known = np.isfinite(values)
-    return _values(name, parent, cut_patches(read_picture(picture), side)[known], values[known])
+def make_described(name, parent, picture, measure, side):
+    """Return patches of a picture in grey, and the mean over each of what its colors measure."""
+    values = cut_patches(measure(picture), side).mean(axis=(1, 2))
+    return _values(name, parent, _patches((picture,), side), values)
 
 
 def _patches(pictures, side):

@@ -15,7 +15,6 @@ from hessdiag.zoo.tasks._patches import (
     make_described,
     make_enlarged,
     make_hidden,
-    make_negative,
     make_turned,
     make_which,
 )
@@ -72,35 +71,75 @@ def _of(make, parent, **arguments):
     return _task(make, parent, pictures=(parent,), **arguments)
 
 
+def _beside(parent, measure, side):
+    """Return a task of how one picture's patches in grey are colored."""
+    return _task(make_described, parent, picture=parent, measure=measure, side=side)
+
+
+#: Standard deviations of the Gaussians that blur, in pixels.
+BLURS = (0.3, 0.8, 1.3, 2.0)
+
 PICTURE_TASKS = {
     "surfaces": _task(make_which, "surfaces", pictures=SURFACES, side=8),
     "surfaces-distance": _task(
         make_enlarged, "surfaces", pictures=SURFACES, side=10, factors=(1, 2, 3)
     ),
     "surfaces-blurred": _task(
-        make_blurred, "surfaces", pictures=SURFACES, side=10, widths=(0.3, 0.8, 1.3, 2.0)
+        make_blurred, "surfaces", pictures=SURFACES, side=10, widths=BLURS
     ),
     "surfaces-brick-turned": _task(
         make_turned, "surfaces", pictures=("brick",), side=14, quarters=(0, 1)
     ),
-    "surfaces-grass-turned": _task(
-        make_turned, "surfaces", pictures=("grass",), side=12, quarters=(0, 1, 2, 3)
-    ),
+    "surfaces-grass-turned": _task(make_turned, "surfaces", pictures=("grass",), side=12),
     "surfaces-gravel-hidden": _task(
         make_hidden, "surfaces", pictures=("gravel",), side=12, hole=4
     ),
-    "surfaces-gravel-turned": _task(
-        make_turned, "surfaces", pictures=("gravel",), side=12, quarters=(0, 1, 2, 3)
+    "camera": _of(make_ahead, "camera", side=10, distance=3),
+    "camera-beside": _of(make_beside, "camera", side=10),
+    "camera-bands": _of(make_bands, "camera", side=10),
+    "chelsea": _of(make_hidden, "chelsea", side=12, hole=4),
+    "chelsea-redness": _beside("chelsea", _redness, side=10),
+    "astronaut": _beside("astronaut", _saturation, side=10),
+    "astronaut-beside": _of(make_beside, "astronaut", side=10),
+    "coffee": _of(make_beside, "coffee", side=10),
+    "coffee-bands": _of(make_bands, "coffee", side=10),
+    "coffee-redness": _beside("coffee", _redness, side=8),
+    "rocket": _of(make_bands, "rocket", side=10),
+    "rocket-saturation": _beside("rocket", _saturation, side=10),
+    "aero": _of(make_blurred, "aero", side=10, widths=BLURS),
+    "aero-ahead": _of(make_ahead, "aero", side=10, distance=3),
+    "ascent": _of(make_ahead, "ascent", side=10, distance=2),
+    "ascent-blurred": _of(make_blurred, "ascent", side=10, widths=BLURS),
+    "grace_hopper": _of(make_bands, "grace_hopper", side=10),
+    "grace_hopper-blurred": _of(make_blurred, "grace_hopper", side=10, widths=BLURS),
+    "grace_hopper-redness": _beside("grace_hopper", _redness, side=10),
+    "moon": _of(make_blurred, "moon", side=10, widths=BLURS),
+    "moon-turned": _of(make_turned, "moon", side=12),
+    "moon-hidden": _of(make_hidden, "moon", side=12, hole=4),
+    "coins": _of(make_blurred, "coins", side=10, widths=BLURS),
+    "coins-bands": _of(make_bands, "coins", side=10),
+    "hubble_deep_field": _of(make_blurred, "hubble_deep_field", side=10, widths=BLURS),
+    "hubble_deep_field-distance": _of(
+        make_enlarged, "hubble_deep_field", side=8, factors=(1, 2, 3)
     ),
-}
-for _name in ("camera", "chelsea", "astronaut", "coffee", "rocket", "ascent", "aero", "grace_hopper", "moon", "coins", "hubble_deep_field", "retina", "ihc", "cell", "page", "text", "china", "flower", "jacksboro"):
-    PICTURE_TASKS |= {
-    f"{_name}-turned": _of(make_turned, _name, side=12),
-    f"{_name}-bands4": _of(make_bands, _name, side=10),
-    f"{_name}-distance": _of(make_enlarged, _name, side=8, factors=(1, 2, 3)),
-    f"{_name}-blurred": _of(make_blurred, _name, side=10, widths=(0.3, 0.8, 1.3, 2.0)),
-    }
-PICTURE_TASKS |= {
+    "hubble_deep_field-redness": _beside("hubble_deep_field", _redness, side=10),
+    "retina": _beside("retina", _saturation, side=12),
+    "retina-blurred": _of(make_blurred, "retina", side=10, widths=BLURS),
+    "ihc": _beside("ihc", _redness, side=8),
+    "ihc-blurred": _of(make_blurred, "ihc", side=10, widths=BLURS),
+    "cell": _of(make_enlarged, "cell", side=8, factors=(1, 2, 3)),
+    "cell-blurred": _of(make_blurred, "cell", side=10, widths=BLURS),
+    "page": _of(make_blurred, "page", side=10, widths=BLURS),
+    "page-turned": _of(make_turned, "page", side=12),
+    "page-ahead": _of(make_ahead, "page", side=8, distance=2),
+    "text": _of(make_turned, "text", side=12),
+    "text-beside": _of(make_beside, "text", side=10),
+    "china-blurred": _of(make_blurred, "china", side=10, widths=BLURS),
+    "china-beside": _of(make_beside, "china", side=10),
+    "flower-blurred": _of(make_blurred, "flower", side=10, widths=BLURS),
+    "flower-hidden": _of(make_hidden, "flower", side=12, hole=4),
+    "jacksboro": _of(make_ahead, "jacksboro", side=8, distance=3),
+    "jacksboro-hidden": _of(make_hidden, "jacksboro", side=10, hole=6),
     "motorcycle": _task(make_disparity, "motorcycle", side=12),
     "faces": _task(make_faces, "faces", quadrants=False),
     "faces-quarters": _task(make_faces, "faces", quadrants=True),
