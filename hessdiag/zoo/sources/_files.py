@@ -8,7 +8,12 @@ from pathlib import Path
 from hessdiag.optional import import_optional
 
 #: What pip calls the packages whose module has another name.
-DISTRIBUTIONS = {"skimage": "scikit-image", "pywt": "PyWavelets", "spellchecker": "pyspellchecker"}
+DISTRIBUTIONS = {
+    "pywt": "PyWavelets",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "spellchecker": "pyspellchecker",
+}
 
 
 def packaged_file(package: str, name: str) -> Path:

@@ -24,18 +24,13 @@ def make_columns(name, parent, columns=None, classes=None):
         kept = np.isin(labels, classes)
         frame, labels = frame[kept], labels[kept]
     cells = frame.iloc[:, slice(*columns)] if columns else frame
-    words, ids = np.unique(cells.to_numpy(str), return_inverse=True)
-    return make_token_dataset(name, parent, ids.reshape(cells.shape), len(words), labels)
+    return _cells(name, parent, cells, labels)
 
 
 def make_predicted_column(name, parent, column):
     """Return a real table of categories as tokens but for one column, which is asked for."""
     frame, _ = read_samples(parent)
-    cells = frame.drop(columns=column)
-    words, ids = np.unique(cells.to_numpy(str), return_inverse=True)
-    return make_token_dataset(
-        name, parent, ids.reshape(cells.shape), len(words), frame[column].to_numpy(str)
-    )
+    return _cells(name, parent, frame.drop(columns=column), _stripped(frame[column]))
 
 
 def make_excerpts(name, parent, languages, length, n_lines):
@@ -146,6 +141,17 @@ def make_repeats(name, parent, length, n_symbols):
     rows = rng.integers(0, n_symbols, (N_SAMPLES, length))
     counts = (rows[:, 2:] == rows[:, :-2]).sum(axis=1)
     return make_token_dataset(name, parent, rows, n_symbols, counts, classes=False)
+
+
+def _cells(name, parent, frame, labels):
+    """Return a task of a table of categories."""
+    words, ids = np.unique(_stripped(frame), return_inverse=True)
+    return make_token_dataset(name, parent, ids.reshape(frame.shape), len(words), labels)
+
+
+def _stripped(cells):
+    """Return categories as strings without blanks at either end."""
+    return np.char.strip(cells.to_numpy(str))
 
 
 def _balanced(row, n_kinds):
