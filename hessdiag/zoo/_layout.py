@@ -142,7 +142,9 @@ def make_recipes(
         raise ValueError(
             f"Expected recipes among plain, practice, found {recipes!r}. Pass one of these."
         )
-    known = [load_dataset(name) for name in (list_tasks(recipes=recipes) if tasks is None else tasks)]
+    known = [
+        load_dataset(name) for name in (list_tasks(recipes=recipes) if tasks is None else tasks)
+    ]
     kept_aside = [task.name for task in known if task.parent == DEMO_DATASET]
     if kept_aside:
         raise ValueError(

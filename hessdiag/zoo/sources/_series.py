@@ -116,7 +116,9 @@ def read_glucose() -> np.ndarray:
     readings : ndarray of float64 of shape (n_readings, 3)
         Minutes since the first midnight, current of the sensor in nA, glucose in mg/dl.
     """
-    frame = _read_csv("bokeh_sampledata", "_data/CGM.csv.gz", parse_dates=["datetime"], na_values="nil")
+    frame = _read_csv(
+        "bokeh_sampledata", "_data/CGM.csv.gz", parse_dates=["datetime"], na_values="nil"
+    )
     frame = frame.dropna().sort_values("datetime", kind="stable")
     since = frame["datetime"] - frame["datetime"].iloc[0].normalize()
     minutes = since.dt.total_seconds().to_numpy() / 60
@@ -172,9 +174,8 @@ def read_populations() -> pd.DataFrame:
     frame = _read_csv("bokeh_sampledata", "_data/population.csv.gz")
     # From 900 on numbers stand for continents and the like.
     frame = frame[frame["Sex"].isin(["Male", "Female"]) & (frame["LocID"] < 900)]
-    return frame.pivot_table(
-        values="Value", index=["Location", "Year", "Sex"], columns="AgeGrpStart", aggfunc="sum"
-    ).dropna()
+    keys = ["Location", "Year", "Sex", "AgeGrpStart"]
+    return frame.set_index(keys)["Value"].unstack("AgeGrpStart").sort_index().dropna()
 
 
 @lru_cache(maxsize=1)

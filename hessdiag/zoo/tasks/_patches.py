@@ -54,7 +54,9 @@ def make_blurred(name, parent, pictures, side, widths):
     rng = np.random.default_rng(task_seed(name))
     blurred = np.stack(
         [
-            np.concatenate([cut_patches(gaussian_filter(p, width), side) for p in map(read_picture, pictures)])
+            np.concatenate(
+                [cut_patches(gaussian_filter(p, width), side) for p in map(read_picture, pictures)]
+            )
             for width in widths
         ]
     )
@@ -118,7 +120,9 @@ def make_described(name, parent, picture, measure, side):
 
 def _patches(pictures, side):
     """Return the patches of all pictures."""
-    return np.concatenate([cut_patches(picture, side) for picture in map(read_picture, pictures)]).astype(np.float64)
+    return np.concatenate(
+        [cut_patches(picture, side) for picture in map(read_picture, pictures)]
+    ).astype(np.float64)
 
 
 def _same_contrast(patches):

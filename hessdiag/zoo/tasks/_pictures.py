@@ -84,16 +84,12 @@ PICTURE_TASKS = {
     "surfaces-distance": _task(
         make_enlarged, "surfaces", pictures=SURFACES, side=10, factors=(1, 2, 3)
     ),
-    "surfaces-blurred": _task(
-        make_blurred, "surfaces", pictures=SURFACES, side=10, widths=BLURS
-    ),
+    "surfaces-blurred": _task(make_blurred, "surfaces", pictures=SURFACES, side=10, widths=BLURS),
     "surfaces-brick-turned": _task(
         make_turned, "surfaces", pictures=("brick",), side=14, quarters=(0, 1)
     ),
     "surfaces-grass-turned": _task(make_turned, "surfaces", pictures=("grass",), side=12),
-    "surfaces-gravel-hidden": _task(
-        make_hidden, "surfaces", pictures=("gravel",), side=12, hole=4
-    ),
+    "surfaces-gravel-hidden": _task(make_hidden, "surfaces", pictures=("gravel",), side=12, hole=4),
     "camera": _of(make_ahead, "camera", side=10, distance=3),
     "camera-beside": _of(make_beside, "camera", side=10),
     "camera-bands": _of(make_bands, "camera", side=10),
@@ -108,11 +104,9 @@ PICTURE_TASKS = {
     "rocket-saturation": _beside("rocket", _saturation, side=10),
     "aero": _of(make_blurred, "aero", side=10, widths=BLURS),
     "aero-ahead": _of(make_ahead, "aero", side=10, distance=3),
-    "ascent": _of(make_ahead, "ascent", side=10, distance=2),
-    "ascent-blurred": _of(make_blurred, "ascent", side=10, widths=BLURS),
+    "ascent": _of(make_blurred, "ascent", side=10, widths=BLURS),
     "grace_hopper": _of(make_bands, "grace_hopper", side=10),
     "grace_hopper-blurred": _of(make_blurred, "grace_hopper", side=10, widths=BLURS),
-    "grace_hopper-redness": _beside("grace_hopper", _redness, side=10),
     "moon": _of(make_blurred, "moon", side=10, widths=BLURS),
     "moon-turned": _of(make_turned, "moon", side=12),
     "moon-hidden": _of(make_hidden, "moon", side=12, hole=4),
@@ -123,8 +117,7 @@ PICTURE_TASKS = {
         make_enlarged, "hubble_deep_field", side=8, factors=(1, 2, 3)
     ),
     "hubble_deep_field-redness": _beside("hubble_deep_field", _redness, side=10),
-    "retina": _beside("retina", _saturation, side=12),
-    "retina-blurred": _of(make_blurred, "retina", side=10, widths=BLURS),
+    "retina": _of(make_blurred, "retina", side=10, widths=BLURS),
     "ihc": _beside("ihc", _redness, side=8),
     "ihc-blurred": _of(make_blurred, "ihc", side=10, widths=BLURS),
     "cell": _of(make_enlarged, "cell", side=8, factors=(1, 2, 3)),
@@ -133,13 +126,10 @@ PICTURE_TASKS = {
     "page-turned": _of(make_turned, "page", side=12),
     "page-ahead": _of(make_ahead, "page", side=8, distance=2),
     "text": _of(make_turned, "text", side=12),
-    "text-beside": _of(make_beside, "text", side=10),
     "china-blurred": _of(make_blurred, "china", side=10, widths=BLURS),
     "china-beside": _of(make_beside, "china", side=10),
     "flower-blurred": _of(make_blurred, "flower", side=10, widths=BLURS),
-    "flower-hidden": _of(make_hidden, "flower", side=12, hole=4),
     "jacksboro": _of(make_ahead, "jacksboro", side=8, distance=3),
-    "jacksboro-hidden": _of(make_hidden, "jacksboro", side=10, hole=6),
     "motorcycle": _task(make_disparity, "motorcycle", side=12),
     "faces": _task(make_faces, "faces", quadrants=False),
     "faces-quarters": _task(make_faces, "faces", quadrants=True),

@@ -8,10 +8,12 @@ from hessdiag.zoo.sources import read_entities, read_lines
 from hessdiag.zoo.tasks._dataset import Task, make_token_dataset, task_seed
 from hessdiag.zoo.tasks._real import read_samples
 
-N_SAMPLES = 4000
+N_SAMPLES = 3000
 
 #: All that may stand in a line: what else there is counts as the first one.
-CHARACTERS = "~ abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,:;=()[]{}'\"+-*/<>#\\|&!%@"
+CHARACTERS = (
+    "~ abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,:;=()[]{}'\"+-*/<>#\\|&!%@"
+)
 
 
 def make_columns(name, parent, columns=None, classes=None):
@@ -45,18 +47,6 @@ def make_excerpts(name, parent, languages, length, n_lines):
     return _characters(name, parent, texts, labels)
 
 
-def make_next_character(name, parent, language, length, n_lines):
-    """Return the beginnings of lines: whether a vowel, a consonant or something else follows."""
-    rng, texts, labels = np.random.default_rng(task_seed(name)), [], []
-    lines = [line for line in read_lines(language) if len(line) > length]
-    for index in rng.permutation(len(lines))[:n_lines]:
-        end = rng.integers(length, len(lines[index]))
-        texts.append(lines[index][end - length : end])
-        following = lines[index][end].lower()
-        labels.append(0 if following in "aeiou" else 1 if following.isalpha() else 2)
-    return _characters(name, parent, texts, labels)
-
-
 def make_entities(name, parent):
     """Return names of characters in HTML, and in which part of Unicode the character is."""
     entities = [(text, point) for text, point in read_entities() if len(text) <= 16]
@@ -86,7 +76,7 @@ def make_brackets(name, parent, length, n_kinds):
         if rng.random() < 0.5:
             swapped = rows[row].copy()
             while _balanced(swapped, n_kinds):
-                one, other = rng.choice(length, 2, replace=False)
+                one, other = rng.integers(0, length, 2)
                 swapped = rows[row].copy()
                 swapped[[one, other]] = swapped[[other, one]]
             rows[row], labels[row] = swapped, 0
@@ -179,9 +169,7 @@ def _task(make, parent, real=True, **arguments):
 
 SYMBOL_TASKS = {
     "splice-tokens": _task(make_columns, "splice"),
-    "splice-tokens-junction": _task(
-        make_columns, "splice", columns=(15, 45), classes=("EI", "IE")
-    ),
+    "splice-tokens-junction": _task(make_columns, "splice", columns=(15, 45), classes=("EI", "IE")),
     "splice-tokens-donor": _task(make_columns, "splice", columns=(20, 40), classes=("EI", "N")),
     "tic-tac-toe-tokens": _task(make_columns, "tic-tac-toe"),
     "tic-tac-toe-tokens-centre": _task(make_predicted_column, "tic-tac-toe", column="x4"),
@@ -193,12 +181,6 @@ SYMBOL_TASKS = {
     "code": _task(
         make_excerpts, "code", languages=("python", "c", "english"), length=16, n_lines=1000
     ),
-    "code-python-next": _task(
-        make_next_character, "code", language="python", length=20, n_lines=3000
-    ),
-    "code-english-next": _task(
-        make_next_character, "code", language="english", length=20, n_lines=3000
-    ),
     "entities": _task(make_entities, "entities"),
     "brackets": _task(make_brackets, "brackets", real=False, length=12, n_kinds=2),
     "brackets-long": _task(make_brackets, "brackets", real=False, length=24, n_kinds=1),
@@ -208,9 +190,7 @@ SYMBOL_TASKS = {
     "chains-many": _task(
         make_chains, "chains", real=False, length=32, n_symbols=12, n_chains=8, sharpness=1.5
     ),
-    "motifs": _task(
-        make_motifs, "motifs", real=False, length=30, n_symbols=8, motifs=5, n_wrong=1
-    ),
+    "motifs": _task(make_motifs, "motifs", real=False, length=30, n_symbols=8, motifs=5, n_wrong=1),
     "motifs-faint": _task(
         make_motifs, "motifs", real=False, length=20, n_symbols=6, motifs=3, n_wrong=2
     ),

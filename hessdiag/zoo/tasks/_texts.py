@@ -88,7 +88,7 @@ def make_next_vowel(name, parent, language, n_words):
     return _letters(name, parent, texts, labels, length=12)
 
 
-def make_kinds(name, parent, kinds, n_strings, letters_only=False):
+def make_kinds(name, parent, kinds, n_strings):
     """Return strings of several kinds, none of two: of which kind one is."""
     strings = {kind: read_strings(kind) for kind in kinds}
     texts, labels = [], []
@@ -100,7 +100,6 @@ def make_kinds(name, parent, kinds, n_strings, letters_only=False):
             if text not in others
             and 3 <= len(text) <= 12
             and all(character in LETTERS + "0123456789" for character in text)
-            and (text.isalpha() or not letters_only)
         ][:n_strings]
         texts += own
         labels += [kind] * len(own)
@@ -184,7 +183,6 @@ TEXT_TASKS = {
         "strings",
         kinds=("passwords", "us_tv_and_film"),
         n_strings=3000,
-        letters_only=True,
     ),
     "colors": _task(make_colors, "colors", question="strongest"),
     "colors-lightness": _task(make_colors, "colors", question="lightness"),
@@ -195,9 +193,7 @@ TEXT_TASKS = {
         regions=("China", "India", "Japan", "Italy", "Germany and Poland", "Mexico"),
         n_cities=300,
     ),
-    "cities-asia": _task(
-        make_cities, "cities", regions=("China", "India", "Japan"), n_cities=400
-    ),
+    "cities-asia": _task(make_cities, "cities", regions=("China", "India", "Japan"), n_cities=400),
     "cities-europe": _task(
         make_cities, "cities", regions=("Italy", "Germany and Poland"), n_cities=800
     ),

@@ -30,18 +30,11 @@ def cut_windows(series, length):
     return series[: n_windows * length].reshape(n_windows, length, series.shape[1])
 
 
-def make_earth(name, parent, question):
-    """Return weeks of the earth's rotation, and what comes next.
-
-    The length of the day, 32 days, and how far it changes in the next five; or the pole's place
-    every other day, 12 times, less where it is at last, and where it is 60 days later.
-    """
-    days = read_earth_rotation()
-    if question == "pole":
-        cut = cut_windows(days[::2, 2:4], 12 + 30)
-        return _values(name, parent, cut[:, :12] - cut[:, 11:12], cut[:, -1] - cut[:, 11])
-    cut = cut_windows(days[:, 4:], 32 + 5)
-    return _values(name, parent, cut[:, :32] - cut[:, 31:32], cut[:, -1, 0] - cut[:, 31, 0])
+def make_earth(name, parent):
+    """Return the length of 32 days, less that of the last, and how far it changes in the next 5."""
+    cut = cut_windows(read_earth_rotation()[:, 4:], 32 + 5)
+    last = cut[:, 31:32]
+    return _values(name, parent, cut[:, :32] - last, cut[:, -1, 0] - last[:, 0, 0])
 
 
 def make_temperatures(name, parent, question):
@@ -76,20 +69,17 @@ def make_temperatures(name, parent, question):
 
 
 def make_seattle(name, parent, question):
-    """Return spells of weather: whether rain comes next, or how warm the next day will be.
+    """Return three days of precipitation, temperatures and wind, and what comes next.
 
-    Three days of precipitation, temperatures and wind.
+    How warm the next day will be, or whether it rains.
     """
-    days, kinds = read_seattle_weather()
-    cut = cut_windows(np.column_stack([days, days[:, 0] > 0]), 4)
-    past = cut[:, :3, :4]
-    past[:, :, 0] = np.log1p(past[:, :, 0])
+    days, _ = read_seattle_weather()
+    cut = cut_windows(days, 4)
+    rain = np.log1p(cut[:, :3, :1])
+    past = np.concatenate([rain, cut[:, :3, 1:]], axis=2)
     if question == "rain":
-        return _classes(name, parent, past, cut[:, 3, 4])
-    if question == "warm":
-        return _values(name, parent, past, cut[:, 3, 1])
-    kept = np.isin(kinds, ["sun", "rain", "fog"])
-    return _classes(name, parent, days[kept], kinds[kept])
+        return _classes(name, parent, past, cut[:, 3, 0] > 0)
+    return _values(name, parent, past, cut[:, 3, 1])
 
 
 def make_stocks(name, parent, question):
@@ -117,31 +107,25 @@ def make_stocks(name, parent, question):
 
 
 def make_glucose(name, parent, question):
-    """Return two hours of blood sugar, every five minutes, or of the current of the sensor.
+    """Return two hours of one person's blood sugar, every five minutes.
 
-    What it will have changed by in half an hour; which quarter of the day it is; or, from the
-    current alone, how much sugar there is at last.
+    By how much it will have changed in half an hour; or instead the current of the sensor, and how
+    much sugar there is at last.
     """
-    readings = read_glucose()
-    cuts = [cut_windows(run, 24 + 6) for run in _unbroken(readings, 0, 5, slack=1)]
-    cut = np.concatenate(cuts)
-    glucose = cut[:, :24, 2:]
+    runs = _unbroken(read_glucose(), step=5, slack=1)
+    cut = np.concatenate([cut_windows(run, 24 + 6) for run in runs])
     if question == "change":
-        return _values(name, parent, glucose, cut[:, -1, 2] - cut[:, 23, 2])
-    if question == "hour":
-        return _classes(name, parent, glucose, cut[:, 23, 0] % 1440 // 360)
+        return _values(name, parent, cut[:, :24, 2:], cut[:, -1, 2] - cut[:, 23, 2])
     return _values(name, parent, cut[:, :24, 1:2], cut[:, 23, 2])
 
 
-def make_sea(name, parent, question):
-    """Return the temperature of the sea in 20 hours: its change in the next 4, or the season."""
-    readings = read_sea_temperature()
-    cut = np.concatenate([cut_windows(run, 48) for run in _unbroken(readings, 0, 0.5, slack=0.01)])
-    past = cut[:, :40, 1:]
-    past = past - past.mean(axis=1, keepdims=True)
-    if question == "change":
-        return _values(name, parent, past, cut[:, -1, 1] - cut[:, 39, 1])
-    return _classes(name, parent, past, cut[:, 0, 0] // (24 * 91.3) % 4)
+def make_sea(name, parent):
+    """Return the sea's temperature in 20 hours, less its mean, and the quarter of the year."""
+    runs = _unbroken(read_sea_temperature(), step=0.5, slack=0.01)
+    cut = np.concatenate([cut_windows(run, 40) for run in runs])
+    past = cut[:, :, 1:] - cut[:, :, 1:].mean(axis=1, keepdims=True)
+    # The readings begin in the middle of February.
+    return _classes(name, parent, past, cut[:, 0, 0] // (24 * 365.25 / 4) % 4)
 
 
 def make_ride(name, parent):
@@ -154,26 +138,20 @@ def make_ride(name, parent):
 
 
 def make_populations(name, parent, question):
-    """Return the shares of each age among the people of a country.
+    """Return the shares of each age among the men and women of a country, in every tenth year.
 
-    Men and women, and how far all will have grown in ten years; the period they are from; or either
-    sex alone, and which it is. Of each country every tenth year.
+    By how much they will all have grown in ten years, or from which twenty years it is.
     """
     frame = read_populations()
     tens = frame[frame.index.get_level_values("Year") % 10 == 0]
-    sexes = {sex: tens.xs(sex, level="Sex") for sex in ("Female", "Male")}
-    counts = np.stack([sexes[sex].to_numpy(float) for sex in sexes], axis=2)
-    years = sexes["Male"].index.get_level_values("Year").to_numpy()
+    women, men = tens.xs("Female", level="Sex"), tens.xs("Male", level="Sex")
+    counts = np.stack([women.to_numpy(float), men.to_numpy(float)], axis=2)
     total = counts.sum(axis=(1, 2))
-    if question == "sex":
-        shares = counts / counts.sum(axis=1, keepdims=True)
-        both = np.concatenate([shares[:, :, 0], shares[:, :, 1]])[:, :, None]
-        return _classes(name, parent, both, np.repeat([0, 1], len(shares)))
     shares = counts / total[:, None, None]
+    places, years = (men.index.get_level_values(level).to_numpy() for level in (0, 1))
     if question == "period":
         known = years <= 2020
         return _classes(name, parent, shares[known], (years[known] - 1950) // 20)
-    places = sexes["Male"].index.get_level_values("Location")
     followed = (places[1:] == places[:-1]) & (np.diff(years) == 10)
     growth = np.log(total[1:] / total[:-1])
     return _values(name, parent, shares[:-1][followed], growth[followed])
@@ -213,9 +191,9 @@ def make_spectra(name, parent, covers=None, hidden=None):
     return _classes(name, parent, scene[kept, ::4][:, :, None], cover[kept])
 
 
-def _unbroken(readings, column, step, slack):
-    """Return the parts of readings in which each comes a step after the one before."""
-    breaks = np.flatnonzero(np.abs(np.diff(readings[:, column]) - step) > slack) + 1
+def _unbroken(readings, step, slack):
+    """Return the parts of readings in which each comes a step of time after the one before."""
+    breaks = np.flatnonzero(np.abs(np.diff(readings[:, 0]) - step) > slack) + 1
     return np.split(readings, breaks)
 
 
@@ -243,8 +221,7 @@ def _task(make, parent, **arguments):
 
 
 WINDOW_TASKS = {
-    "earth-rotation": _task(make_earth, "earth-rotation", question="length"),
-    "earth-rotation-pole": _task(make_earth, "earth-rotation", question="pole"),
+    "earth-rotation": _task(make_earth, "earth-rotation"),
     "temperatures": _task(make_temperatures, "temperatures", question="city"),
     "temperatures-season": _task(make_temperatures, "temperatures", question="season"),
     "temperatures-hour": _task(make_temperatures, "temperatures", question="hour"),
@@ -255,14 +232,11 @@ WINDOW_TASKS = {
     "stocks-period": _task(make_stocks, "stocks", question="period"),
     "stocks-restless": _task(make_stocks, "stocks", question="restless"),
     "glucose": _task(make_glucose, "glucose", question="change"),
-    "glucose-hour": _task(make_glucose, "glucose", question="hour"),
     "glucose-sensor": _task(make_glucose, "glucose", question="sensor"),
-    "sea": _task(make_sea, "sea", question="change"),
-    "sea-season": _task(make_sea, "sea", question="season"),
+    "sea": _task(make_sea, "sea"),
     "ride": _task(make_ride, "ride"),
     "populations": _task(make_populations, "populations", question="growth"),
     "populations-period": _task(make_populations, "populations", question="period"),
-    "populations-sex": _task(make_populations, "populations", question="sex"),
     "nations": _task(make_nations, "nations", question="region"),
     "nations-growth": _task(make_nations, "nations", question="growth"),
     "spectra": _task(make_spectra, "spectra"),

@@ -12,7 +12,9 @@ from sklearn.datasets import load_iris
 from hessdiag.zoo.sources import read_entities, read_lines
 
 
-@pytest.mark.parametrize(("language", "n_lines"), [("python", 10_000), ("c", 3_000), ("english", 500)])
+@pytest.mark.parametrize(
+    ("language", "n_lines"), [("python", 10_000), ("c", 3_000), ("english", 500)]
+)
 def test_lines(language, n_lines):
     lines = read_lines(language)
     assert len(set(lines)) == len(lines) >= n_lines

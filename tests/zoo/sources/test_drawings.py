@@ -26,7 +26,10 @@ def test_kinds_of_letters_differ_as_they_should():
     ink = {item: image.sum() for item, image in zip(what, images)}
     for letter, family, weight, slant, size in what:
         if weight == "bold":
-            assert ink[letter, family, weight, slant, size] > ink[letter, family, "regular", slant, size]
+            assert (
+                ink[letter, family, weight, slant, size]
+                > ink[letter, family, "regular", slant, size]
+            )
 
 
 def test_graphs_are_all_of_five_to_seven_nodes():

@@ -28,7 +28,9 @@ def test_words_of_a_language(language):
     words = read_words(language)
     assert len(set(words)) == len(words) == 20_000
     assert all(4 <= len(word) <= 12 and word.isascii() and word.isalpha() for word in words)
-    raw = gzip.decompress(packaged_file("spellchecker", f"resources/{language}.json.gz").read_bytes())
+    raw = gzip.decompress(
+        packaged_file("spellchecker", f"resources/{language}.json.gz").read_bytes()
+    )
     frequency = {}
     for word, count in json.loads(raw).items():
         plain = without_accents(word.lower())
@@ -66,7 +68,9 @@ def test_cities():
     pytest.importorskip("bokeh_sampledata")
     path = packaged_file("bokeh_sampledata", "_data/world_cities.csv.gz")
     with gzip.open(path, "rt", encoding="utf-8") as file:
-        lines = {(float(row["lat"]), float(row["lng"])): row["name"] for row in csv.DictReader(file)}
+        lines = {
+            (float(row["lat"]), float(row["lng"])): row["name"] for row in csv.DictReader(file)
+        }
     cities = read_cities()
     assert len(cities) > 30_000
     same = [without_accents(lines[lat, lng].lower()) == name for name, lat, lng in cities]

@@ -172,7 +172,10 @@ def test_colors_of_patches(name):
     X, y = images(name)
     arguments = PICTURE_TASKS[name].arguments
     red, green, blue = np.moveaxis(read_colors(arguments["picture"]), 2, 0)
-    largest, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    largest, least = (
+        np.maximum(np.maximum(red, green), blue),
+        np.minimum(np.minimum(red, green), blue),
+    )
     expected = {"_redness": red - blue, "_saturation": largest - least}
     beside = expected[arguments["measure"].__name__]
     side = arguments["side"]
