@@ -17,26 +17,26 @@ MODULES = (
     "ftplib getopt gettext heapq inspect ipaddress locale mailbox netrc optparse pickletools "
     "plistlib pprint random sched shelve shlex smtplib statistics string tarfile textwrap "
     "tokenize turtle typing uuid weakref zipfile"
-).split()
+)
 
 #: Descriptions of data sets in scikit-learn.
 DESCRIPTIONS = (
     "breast_cancer california_housing covtype diabetes digits iris kddcup99 lfw linnerud "
     "olivetti_faces rcv1 species_distributions twenty_newsgroups wine_data"
-).split()
+)
 
 
 @lru_cache(maxsize=3)
 def read_lines(language: str) -> list[str]:
-    """Read lines of one of three languages, without what is indented.
+    """Read lines of one of three languages, each without its indentation.
 
     They are those of the installed releases: others have other ones, though mostly the same.
 
     Parameters
     ----------
     language : {"python", "c", "english"}
-        Python's own library (PSF licence), the headers of NumPy, or the descriptions of data sets in
-        scikit-learn (BSD licences).
+        Python's own library (PSF licence), the headers of NumPy, or the descriptions of data sets
+        in scikit-learn (BSD licences).
 
     Returns
     -------
@@ -45,12 +45,14 @@ def read_lines(language: str) -> list[str]:
     """
     if language == "python":
         folder = Path(sysconfig.get_paths()["stdlib"])
-        paths = [path for name in MODULES if (path := folder / f"{name}.py").is_file()]
+        paths = [path for name in MODULES.split() if (path := folder / f"{name}.py").is_file()]
     elif language == "c":
         paths = sorted((Path(np.get_include()) / "numpy").glob("*.h"))
     else:
         folder = packaged_file("sklearn", "datasets/descr/iris.rst").parent
-        paths = [path for name in DESCRIPTIONS if (path := folder / f"{name}.rst").is_file()]
+        paths = [
+            path for name in DESCRIPTIONS.split() if (path := folder / f"{name}.rst").is_file()
+        ]
     lines = [line.strip() for path in paths for line in path.read_text("utf-8").splitlines()]
     return list(dict.fromkeys(line for line in lines if line and line.isascii()))
 

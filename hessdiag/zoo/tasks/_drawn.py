@@ -15,7 +15,7 @@ from hessdiag.zoo.tasks._real import read_samples
 
 #: Size of a letter's image, and sizes of the fonts.
 SIDE = 14
-SIZES = (10, 11, 12, 13)
+SIZES = (9, 10, 11, 12, 13)
 
 #: Most nodes of a graph.
 N_NODES = 7

@@ -86,8 +86,8 @@ def make_stocks(name, parent, question):
     """Return 16 days of stocks: of which one, from when, or how restless the next 8 will be.
 
     Channels are the logarithms of the highest over the lowest price, of the closing price over that
-    of the day before, and of the volume; but for the question of which stock, over that of the first
-    day.
+    of the day before, and of the volume: over that of the first day, unless the question is which
+    stock it is.
     """
     windows, ahead, tickers, years = [], [], [], []
     for ticker, days in read_stocks().items():

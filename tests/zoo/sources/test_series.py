@@ -35,9 +35,9 @@ def folder(package):
 def rows(package, name):
     """Rows of a file as dicts of strings."""
     path = folder(package) / "_data" / name
-    opened = gzip.open(path, "rt", encoding="utf-8") if name.endswith("gz") else path.open()
-    with opened as file:
-        return list(csv.DictReader(file))
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if name.endswith("gz") else content).decode()
+    return list(csv.DictReader(text.splitlines()))
 
 
 def test_earth_rotation():
