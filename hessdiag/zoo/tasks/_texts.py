@@ -64,20 +64,6 @@ def make_missing_vowel(name, parent, language, n_words):
     return _letters(name, parent, texts, labels, length=12, alphabet=LETTERS + "?")
 
 
-def make_swapped(name, parent, language, n_words):
-    """Return words of a language, half of them with two letters side by side swapped."""
-    rng, texts, labels = np.random.default_rng(task_seed(name)), [], []
-    for word in read_words(language)[:n_words]:
-        places = [place for place in range(len(word) - 1) if word[place] != word[place + 1]]
-        label = int(rng.integers(0, 2)) if places else 0
-        if label:
-            place = rng.choice(places)
-            word = word[:place] + word[place + 1] + word[place] + word[place + 2 :]
-        texts.append(word)
-        labels.append(label)
-    return _letters(name, parent, texts, labels, length=12)
-
-
 def make_next_vowel(name, parent, language, n_words):
     """Return the first letters of words, each word once: whether the next one is a vowel."""
     rng, texts, labels = np.random.default_rng(task_seed(name)), [], []
@@ -159,12 +145,9 @@ TEXT_TASKS = {
         make_languages, "languages", languages=("es", "fr", "it", "pt"), n_words=1200
     ),
     "basque": _task(make_reversed, "basque", language="eu", n_words=4000),
-    "basque-vowel": _task(make_missing_vowel, "basque", language="eu", n_words=4000),
-    "basque-swapped": _task(make_swapped, "basque", language="eu", n_words=4000),
     "basque-next-vowel": _task(make_next_vowel, "basque", language="eu", n_words=4000),
-    "latvian": _task(make_missing_vowel, "latvian", language="lv", n_words=4000),
-    "latvian-reversed": _task(make_reversed, "latvian", language="lv", n_words=4000),
-    "latvian-swapped": _task(make_swapped, "latvian", language="lv", n_words=4000),
+    "latvian": _task(make_reversed, "latvian", language="lv", n_words=4000),
+    "latvian-vowel": _task(make_missing_vowel, "latvian", language="lv", n_words=4000),
     "latvian-next-vowel": _task(make_next_vowel, "latvian", language="lv", n_words=4000),
     "strings": _task(
         make_kinds,

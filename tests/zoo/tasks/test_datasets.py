@@ -42,7 +42,7 @@ SAMPLE = [
     "teacher-8-relu-noisy-10",
     "camera-beside",
     "stocks",
-    "basque-vowel",
+    "latvian-vowel",
     "motifs",
 ]
 

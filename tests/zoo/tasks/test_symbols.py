@@ -1,6 +1,7 @@
 """Symbols: real ones are those of the tables, generated ones follow their rules."""
 
 import html
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -91,7 +92,8 @@ def test_brackets(name):
         assert (not text) == label
     # Of those that are not balanced, each has as many opening as closing brackets of a kind.
     for kind in range(n_kinds):
-        np.testing.assert_array_equal((X == kind).sum(axis=1), (X == kind + n_kinds).sum(axis=1))
+        opening, closing = (np.equal(X, token).sum(axis=1) for token in (kind, kind + n_kinds))
+        np.testing.assert_array_equal(opening, closing)
     assert 0.45 < y.mean() < 0.55
 
 
@@ -126,7 +128,7 @@ def test_motifs_are_there(name, n_wrong):
 
 def test_sums_and_repeats():
     X, y = rows("sums")
-    sums = np.array([sum(b for a, b in zip(ids, ids[1:]) if b < a) for ids in X])
+    sums = np.array([sum(b for a, b in pairwise(ids) if b < a) for ids in X])
     np.testing.assert_allclose(np.var(y - sums), 0.1 * sums.var(), rtol=0.1)
     X, y = rows("repeats")
     assert [sum(a == b for a, b in zip(ids, ids[2:])) for ids in X.tolist()] == y.tolist()

@@ -64,17 +64,6 @@ def test_missing_vowel(name):
     assert all(text.count("?") == 1 for text in found)
 
 
-@pytest.mark.parametrize("name", of("make_swapped"))
-def test_swapped(name):
-    found, y = texts(name)
-    words = read_words(TEXT_TASKS[name].arguments["language"])
-    for text, label, word in zip(found, y, words):
-        differ = [place for place, (one, other) in enumerate(zip(text, word)) if one != other]
-        assert len(differ) == 2 * label
-        assert sorted(text) == sorted(word)
-        assert not label or differ[1] == differ[0] + 1
-
-
 @pytest.mark.parametrize("name", of("make_next_vowel"))
 def test_next_vowel(name):
     found, y = texts(name)
@@ -118,8 +107,7 @@ def test_cities(name):
     for text, label in zip(found, y):
         south, north, west, east = REGIONS[regions[label]]
         assert any(south < lat < north and west < lng < east for lat, lng in places[text])
-    capitals = {"China": "wuhan", "India": "nagpur", "Japan": "tokyo", "Mexico": "puebla"}
-    assert all(place in REGIONS for place in capitals)
-    for region, city in capitals.items():
+    known = {"China": "wuhan", "India": "nagpur", "Japan": "tokyo", "Mexico": "puebla"}
+    for region, city in known.items():
         south, north, west, east = REGIONS[region]
         assert any(south < lat < north and west < lng < east for lat, lng in places[city])

@@ -118,7 +118,7 @@ def test_stocks():
             np.testing.assert_array_equal(X[index, 2], spell[:, 3])
             np.testing.assert_allclose(relative[index, 2], spell[:, 3] - spell[0, 3])
             assert ticker[index] == label
-            assert period[index] == (spell[0, 0] >= 2004) + (spell[0, 0] >= 2009)
+            assert period[index] == int(spell[0, 0] >= 2004) + int(spell[0, 0] >= 2009)
             ahead = np.log(np.mean(days[start + 16 : start + 24, 1]))
             np.testing.assert_allclose(restless[index], ahead, rtol=1e-5)
             index += 1
