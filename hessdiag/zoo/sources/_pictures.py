@@ -12,7 +12,7 @@ from hessdiag.zoo.sources._files import packaged_file
 _SKIMAGE = {
     name: ("skimage", f"data/{name}.{ending}")
     for ending, names in {
-        "png": "astronaut brick camera cell chelsea clock_motion coffee coins grass gravel horse "
+        "png": "astronaut brick camera cell chelsea coffee coins grass gravel "
         "ihc moon motorcycle_left motorcycle_right page text",
         "jpg": "hubble_deep_field retina rocket",
     }.items()
@@ -26,13 +26,12 @@ PICTURES = {
     "ascent": ("pywt", "data/ascent.npz"),
     "grace_hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
     "jacksboro": ("matplotlib", "mpl-data/sample_data/jacksboro_fault_dem.npz"),
-    "topobathy": ("matplotlib", "mpl-data/sample_data/topobathy.npz"),
     "china": ("sklearn", "datasets/images/china.jpg"),
     "flower": ("sklearn", "datasets/images/flower.jpg"),
 }
 
 #: What a file of several arrays calls the picture.
-_ARRAYS = {"aero": "data", "ascent": "data", "jacksboro": "elevation", "topobathy": "topo"}
+_ARRAYS = {"aero": "data", "ascent": "data", "jacksboro": "elevation"}
 
 
 @lru_cache(maxsize=32)
@@ -47,8 +46,7 @@ def read_picture(name: str) -> np.ndarray:
     Returns
     -------
     picture : ndarray of float64 of shape (height, width)
-        The mean of red, green and blue, from 0 to 255, or heights in metres (of "jacksboro" and
-        "topobathy").
+        The mean of red, green and blue, from 0 to 255, or heights in metres (of "jacksboro").
     """
     package, file = PICTURES[name]
     path = packaged_file(package, file)
