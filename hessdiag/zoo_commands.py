@@ -157,7 +157,7 @@ def _zoo_build(arguments):
     check_output_folder(arguments.out, "--out")
     if arguments.table:
         check_output_file(arguments.table, "--table")
-    tasks = choose_tasks(arguments.tasks, arguments.datasets)
+    tasks = choose_tasks(arguments.tasks, arguments.datasets, arguments.recipes)
     recipes = make_recipes(
         tasks, arguments.grids, arguments.seeds, arguments.random_state, arguments.recipes
     )
