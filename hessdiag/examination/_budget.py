@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from numbers import Real
 
 import numpy as np
 import torch
@@ -246,27 +245,6 @@ def _seconds_per_operation():
     start = time.perf_counter()
     square @ square
     return (time.perf_counter() - start) / SIDE_TIMED**3
-
-
-def check_time(max_time):
-    """Check a budget of time.
-
-    Parameters
-    ----------
-    max_time : float or None
-        Seconds; None sets no bound.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    number = isinstance(max_time, Real) and not isinstance(max_time, bool)
-    if max_time is not None and not (number and max_time > 0):
-        raise ValueError(
-            f"Expected max_time to be None or a positive number of seconds, found {max_time!r}. "
-            "Pass None to go without a bound."
-        )
 
 
 def evenly(n, size):

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hessdiag.cases import NetworkCase
 from hessdiag.docstrings import take_parameters
-from hessdiag.examination._budget import check_time
 from hessdiag.examination._examination import Examination
 from hessdiag.examination._examine import examine_problem
-from hessdiag.spectra import LocalSpectra, check_counts
+from hessdiag.spectra import LocalSpectra, check_counts, check_time
 
 if TYPE_CHECKING:
     import numpy as np
