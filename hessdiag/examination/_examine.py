@@ -12,7 +12,7 @@ import torch
 from hessdiag.curvature import fitting_chunks
 from hessdiag.curvature.network import NotSeparableError, sample_indices
 from hessdiag.examination._between_samples import between_samples_statistics
-from hessdiag.examination._budget import LEAST_SAMPLES, evenly, plan_budget
+from hessdiag.examination._budget import LEAST_SAMPLES, LEAST_TIME, evenly, plan_budget
 from hessdiag.examination._context import context_of
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
@@ -26,8 +26,8 @@ from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spe
 
 # Seconds beyond which it is said what an examination is expected to take.
 LONG = 2.0
-# The least that parts are given, and by how much all may take longer before it is said.
-SHORTEST, OVER = 1e-3, 1.1
+# By how much all may take longer before it is said.
+OVER = 1.1
 
 
 def examine_problem(
@@ -58,8 +58,8 @@ def examine_problem(
     if view.n_columns is not None:
         part = part.without_output_hessians()
     # Where the time has gone already, all is made of the least.
-    rest = None if max_time is None else max(SHORTEST, max_time - (time.monotonic() - start))
-    budget = plan_budget(part, settings, rest, view.n_columns)
+    rest = None if max_time is None else max(LEAST_TIME, max_time - (time.monotonic() - start))
+    budget = plan_budget(part, settings, rest, view.n_columns, problem, context["task"])
     forecast = time.monotonic() - start + budget.seconds
     if forecast > LONG:
         context["seconds_forecast"] = forecast

@@ -122,9 +122,9 @@ def test_outputs_that_are_many(monkeypatch, kind):
 def test_parts_of_a_second_are_taken_as_they_are(monkeypatch, max_time):
     given = []
 
-    def plan(problem, settings, seconds, n_columns):
+    def plan(problem, settings, seconds, *others):
         given.append(seconds)
-        return plan_budget(problem, settings, seconds, n_columns)
+        return plan_budget(problem, settings, seconds, *others)
 
     monkeypatch.setattr("hessdiag.examination._examine.plan_budget", plan)
     case = hd.testing.make_case(n_samples=100, activation="tanh")
