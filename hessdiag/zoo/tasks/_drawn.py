@@ -24,7 +24,7 @@ N_NODES = 7
 def make_letters(name, parent, letters, question, noise):
     """Return images of letters in many fonts and sizes, moved by up to a pixel, in noise.
 
-    Which letter, family, weight or slant it is, or whether it is mirrored.
+    Which letter, weight or slant it is, or whether it is mirrored.
     """
     rng = np.random.default_rng(task_seed(name))
     drawn, what = draw_letters(letters, SIDE, SIZES)
@@ -34,7 +34,7 @@ def make_letters(name, parent, letters, question, noise):
         labels = rng.integers(0, 2, len(images))
         images = np.where(labels[:, None, None], images[:, :, ::-1], images)
     else:
-        place = ("letter", "family", "weight", "slant").index(question)
+        place = ("letter", None, "weight", "slant").index(question)
         labels = [item[place] for item in what]
     images = images + noise * rng.standard_normal(images.shape)
     return _image_classes(name, parent, images, labels)
@@ -142,9 +142,6 @@ def _task(make, parent, **arguments):
 
 DRAWN_TASKS = {
     "glyphs": _task(make_letters, "glyphs", letters="aceghmnrsuv", question="letter", noise=30.0),
-    "glyphs-family": _task(
-        make_letters, "glyphs", letters="abdefgkmnpqrstuw", question="family", noise=0.0
-    ),
     "glyphs-slant": _task(
         make_letters, "glyphs", letters="bdfhiklmnpqrtuHIKLMNTU", question="slant", noise=30.0
     ),
