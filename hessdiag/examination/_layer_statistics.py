@@ -28,7 +28,7 @@ class LayerStatistics:
         outputs = problem.outputs
         self.columns, self.factors = None, outputs.factors
         self.losses, self.task = PointwiseLoss(problem), Task(problem)
-        self.scale = self.losses.scale
+        self.scale, self.epsilon = self.losses.scale, problem.epsilon
         self.device = outputs.outputs.device
         self.outputs = outputs.outputs.cpu().numpy()
         self.residuals = self.scale * outputs.residuals.cpu().numpy()
@@ -56,9 +56,9 @@ class LayerStatistics:
     def ggn_spectrum(self, eig, gram, factor, curvature, gap):
         """Turn a decomposition into the spectrum of the net's own loss; `factor` is weighted."""
         if self.signs is not None:
-            return ggn_spectrum(factor, self.signs, curvature, gap)
+            return ggn_spectrum(factor, self.signs, curvature, gap, resolution=self.epsilon)
         values = eig.eigenvalues / self.scale
-        return Spectrum.from_eigenvalues(values, factor.n_params, curvature, gap, factor.epsilon)
+        return Spectrum.from_eigenvalues(values, factor.n_params, curvature, gap, self.epsilon)
 
     def __call__(self, gram, ridge, eig, n_params=None):
         """Compute the statistics of one Gram matrix."""
@@ -96,7 +96,7 @@ class LayerStatistics:
             size = n_samples * n_roots
             weighted = weighted.transpose(1, 0, 2).reshape(size, size)
             values = np.maximum(_eigenvalues(weighted) / self.scale, 0.0)
-        return Spectrum.from_eigenvalues(values, n_params, "ggn")
+        return Spectrum.from_eigenvalues(values, n_params, "ggn", resolution=self.epsilon)
 
 
 def _eigenvalues(matrix):

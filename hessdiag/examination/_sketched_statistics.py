@@ -44,7 +44,7 @@ class SketchedStatistics(LayerStatistics):
     def __init__(self, problem, n_roots, generator):
         function = problem.output_function
         self.losses, self.task = PointwiseLoss(problem), Task(problem)
-        self.scale, self.signs = self.losses.scale, None
+        self.scale, self.signs, self.epsilon = self.losses.scale, None, problem.epsilon
         self.values = function.values.reshape(problem.n_samples, -1).double()
         self.device = self.values.device
         residuals = self.scale * function.products.residuals
@@ -78,7 +78,7 @@ class SketchedStatistics(LayerStatistics):
     def ggn_spectrum(self, eig, gram, factor, curvature, gap):
         """Turn a decomposition into an estimate of the spectrum of the net's own loss."""
         values = eig.eigenvalues / self.scale
-        return self._estimate(values, gram, factor.n_params, curvature, gap, factor.epsilon)
+        return self._estimate(values, gram, factor.n_params, curvature, gap)
 
     def gram_spectrum(self, gram, n_params):
         """Return the Gauss-Newton spectrum of the whole net from the summed Gram matrices."""
@@ -86,9 +86,9 @@ class SketchedStatistics(LayerStatistics):
         values = exact.nodes[exact.nodes != 0]
         return self._estimate(values, gram, n_params, "ggn")
 
-    def _estimate(self, values, gram, n_params, curvature, gap=math.nan, epsilon=1e-15):
+    def _estimate(self, values, gram, n_params, curvature, gap=math.nan):
         """Make a spectrum of eigenvalues that random columns gave, which have an error."""
-        known = Spectrum.from_eigenvalues(values, n_params, curvature, gap, epsilon)
+        known = Spectrum.from_eigenvalues(values, n_params, curvature, gap, self.epsilon)
         r = self.n_roots
         diagonal = gram.diagonal().reshape(len(self.roots), -1)[:, FIRST_ROOT:]
         traces = diagonal.sum(axis=0) / self.scale

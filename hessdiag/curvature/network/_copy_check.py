@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,12 +11,22 @@ import torch
 from hessdiag.curvature.network._causes import Autocast, explain_difference
 from hessdiag.curvature.network._checks import graph_nodes, module_attributes, tensors_of
 from hessdiag.curvature.network._functions import OF_MODULES, containers_of
-from hessdiag.curvature.network._precision import casts, in_precision, match_floats
+from hessdiag.curvature.network._precision import casts, coarser, in_precision, match_floats
+from hessdiag.curvature.network._rounding import (
+    MANY,
+    TooCoarseError,
+    moved_by_rounding,
+    too_coarse,
+)
 
 if TYPE_CHECKING:
     from skorch import NeuralNet
 
     from hessdiag.curvature.network._working_copy import WorkingCopy
+
+# By how much outputs of a copy may differ from the original's with nothing more to be asked,
+# relative to their size; and where rounding alone is behind it, or a precision of the net's own.
+CLOSE, MOST_ROUNDING = 1e-3, 0.1
 
 
 def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
@@ -57,11 +68,15 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
         own, other = in_precision(own, torch.float64), in_precision(other, torch.float64)
         if not (torch.isfinite(own).all() and torch.isfinite(other).all()):
             continue
-        half = any(p.dtype in (torch.float16, torch.bfloat16) for p in _parameters(net).values())
-        tolerance = 0.1 if half or imposes else 1e-3
-        if (own - other).norm() > tolerance * (1e-30 + other.norm()):
-            size = float((own - other).norm() / other.norm())
+        size = float((own - other).norm()) / (1e-30 + float(other.norm()))
+        if size <= (MOST_ROUNDING if imposes else CLOSE):
+            continue
+        precision = functools.reduce(coarser, (p.dtype for p in _parameters(net).values()))
+        precision = coarser(precision, working_copy.dtype)
+        if MANY * moved_by_rounding(working_copy, X, precision) < size:
             raise ValueError(explain_difference(net, working_copy, X, size))
+        if size > MOST_ROUNDING:
+            raise TooCoarseError(too_coarse(working_copy, X, size, precision))
 
 
 def original_runs(net: NeuralNet, X: Any) -> bool:

@@ -21,7 +21,12 @@ from hessdiag.curvature.network._checks import tensors_of
 from hessdiag.curvature.network._data import take
 from hessdiag.curvature.network._outputs import NotSeparableError
 from hessdiag.curvature.network._precision import coarsest_precision, match_floats
-from hessdiag.curvature.network._rounding import TooCoarseError, moved_by_rounding, too_coarse
+from hessdiag.curvature.network._rounding import (
+    MANY,
+    TooCoarseError,
+    moved_by_rounding,
+    too_coarse,
+)
 
 if TYPE_CHECKING:
     from hessdiag.curvature.network._data import Chunk
@@ -34,9 +39,6 @@ CLOSE = {torch.float64: 1e-8, torch.float32: 1e-3}
 MOST_ROUNDING, MOST_OF_HALF = 1e-3, 3e-2
 # By how much rounding is less in float64 than in any other precision, at the least.
 LESS = 1e-4
-# How much more than by one rounding of inputs and parameters outputs may differ, which are made by
-# many roundings.
-MANY = 100.0
 # What remains of a dependence on the other samples where there is none.
 NOTHING = 1e-3
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 # Times that numbers are moved.
 N_DRAWS = 2
+# How much more than by one rounding of inputs and parameters outputs may differ, which are made by
+# many roundings.
+MANY = 100.0
 
 
 class TooCoarseError(ValueError):
@@ -86,7 +89,7 @@ def too_coarse(working_copy: WorkingCopy, X: Any, size: float, precision: torch.
     reach = max((float(t.detach().abs().max()) for t in tensors_of(X) if _is_real(t)), default=0.0)
     remedy = "Scale the inputs, as sklearn.preprocessing.StandardScaler does, and train again"
     if precision == torch.float32 and working_copy.dtype == torch.float32:
-        remedy = f"Pass dtype='float64', which has the digits; or {remedy[0].lower()}{remedy[1:]}"
+        remedy = f"Pass dtype='float64', which has more; or {remedy[0].lower()}{remedy[1:]}"
     elif torch.finfo(precision).bits < 32:
         remedy = f"Take casts to {precision} out of forward; or {remedy[0].lower()}{remedy[1:]}"
     return (
