@@ -20,7 +20,7 @@ from hessdiag.curvature.network import (
 from hessdiag.curvature.products import OutputProducts
 
 # Roundings of terms that cancel, which are left of their sum.
-ROUNDINGS = 100
+ROUNDINGS, FEW = 100, 4
 # Random vectors that the size of a curvature is taken from.
 N_VECTORS = 2
 
@@ -90,23 +90,45 @@ class OutputFunction:
         """Return the curvature (N,) of each sample that may be rounding, as far as that is known.
 
         Terms that have the size of a sample's curvature where outputs are moderate may cancel, as
-        they do in a softmax that is sure of a class: their rounding stays. So the curvature is
-        looked at where the largest output is 1.
+        they do in a softmax that is sure of a class: their rounding stays.
 
         Returns
         -------
         Tensor of shape (N,)
             Sizes of eigenvalues.
         """
+        sizes = _curvature_sizes(self._at_moderate_outputs)
+        return ROUNDINGS * torch.finfo(self.precision).eps * self.n_outputs**0.5 * sizes
+
+    def rounding(self, of_outputs: float) -> tuple[float, float]:
+        """Say how much of first and second derivatives is rounding.
+
+        Rounded outputs z move the first by ``Lambda z``; and both have the rounding of terms that
+        are as large as they are themselves where outputs are moderate.
+
+        Parameters
+        ----------
+        of_outputs : float
+            Rounding of the outputs, relative to their size.
+
+        Returns
+        -------
+        of_residuals, of_curvature : float
+            Relative to the size of all; 0 where there are no derivatives at all.
+        """
+        elsewhere, epsilon = self._at_moderate_outputs, torch.finfo(self.precision).eps
+        z = flatten_outputs(self.values).double()
+        residuals, image = self.products.residuals, self.products.products(z[None], 0)[0]
+        scales = elsewhere.residuals.norm(dim=1).nan_to_num(0.0, 0.0, 0.0)
+        moves = of_outputs * image.norm(dim=1) + FEW * epsilon * scales
+        sizes = _curvature_sizes(self.products)
+        return _share(moves, residuals), _share(self.floors(), sizes)
+
+    @functools.cached_property
+    def _at_moderate_outputs(self) -> OutputProducts:
+        """Derivatives where the largest output of every sample is 1, if it is more here."""
         flat = flatten_outputs(self.values).double()
-        moderate = flat / flat.abs().amax(dim=1, keepdim=True).clamp(min=1.0)
-        generator = torch.Generator().manual_seed(0)
-        products, sizes = OutputProducts(self, moderate), flat.new_zeros(len(flat))
-        for _ in range(N_VECTORS):
-            vector = torch.randn(flat.shape, generator=generator, dtype=torch.float64).to(flat)
-            image = products.products(vector[None], 0)[0]
-            sizes = torch.maximum(sizes, image.norm(dim=1).nan_to_num(0.0, 0.0, 0.0))
-        return ROUNDINGS * torch.finfo(self.precision).eps * flat.shape[1] ** 0.5 * sizes
+        return OutputProducts(self, flat / flat.abs().amax(dim=1, keepdim=True).clamp(min=1.0))
 
     def take(self, samples: Samples, indices: torch.Tensor) -> OutputFunction:
         """Return the same function of some samples' outputs."""
@@ -133,3 +155,20 @@ class OutputFunction:
             forms_hessians=False,
             precision=self.precision,
         )
+
+
+def _curvature_sizes(products):
+    """Return the lengths (N,) of products of samples' Hessians with random vectors."""
+    residuals, generator = products.residuals, torch.Generator().manual_seed(0)
+    sizes = residuals.new_zeros(len(residuals))
+    for _ in range(N_VECTORS):
+        vector = torch.randn(residuals.shape, generator=generator, dtype=torch.float64)
+        image = products.products(vector.to(residuals)[None], 0)[0]
+        sizes = torch.maximum(sizes, image.norm(dim=1).nan_to_num(0.0, 0.0, 0.0))
+    return sizes
+
+
+def _share(part, whole):
+    """Return the length of a part beside that of the whole; 0 where there is no whole."""
+    size = float(whole.norm())
+    return float(part.norm()) / size if size > 0 else 0.0

@@ -67,7 +67,7 @@ from hessdiag.curvature.network._precision import (
     coarsest_precision,
     match_floats,
 )
-from hessdiag.curvature.network._rounding import TooCoarseError, moved_by_rounding
+from hessdiag.curvature.network._rounding import TooCoarseError, moved
 from hessdiag.curvature.network._samples import (
     Samples,
 )
@@ -128,7 +128,7 @@ __all__ = [
     "match_floats",
     "matches",
     "module_attributes",
-    "moved_by_rounding",
+    "moved",
     "original_runs",
     "output_curvature",
     "output_hessians_fit",

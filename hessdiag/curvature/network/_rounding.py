@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,24 +49,51 @@ def moved_by_rounding(working_copy: WorkingCopy, X: Any, precision: torch.dtype)
     ----------
     .. [1] N. J. Higham, Accuracy and Stability of Numerical Algorithms, SIAM 2002, chapter 3.
     """
-    epsilon, generator = torch.finfo(precision).eps, torch.Generator().manual_seed(0)
-    numbers = [t for t in (*working_copy.parameters(), *working_copy.buffers()) if _is_real(t)]
-    kept, most = [(tensor, tensor.data) for tensor in numbers], 0.0
+    epsilon, generator, most = torch.finfo(precision).eps, torch.Generator().manual_seed(0), 0.0
     try:
         with torch.no_grad():
             here = _joined(working_copy(X))
             for _ in range(N_DRAWS):
-                for tensor, data in kept:
-                    tensor.data = _rounded(data, epsilon, generator)
-                there = _joined(working_copy(_moved(X, epsilon, generator)))
+                with moved(working_copy, X, epsilon, generator) as other:
+                    there = _joined(working_copy(other))
                 size = float((there - here).norm())
                 most = max(most, size / (1e-30 + float(here.norm())))
     except Exception:
         return 0.0
+    return most
+
+
+@contextlib.contextmanager
+def moved(
+    working_copy: WorkingCopy, X: Any, epsilon: float, generator: torch.Generator
+) -> Iterator[Any]:
+    """Round all numbers of a net, and inputs, in another way for a while.
+
+    Parameters
+    ----------
+    working_copy : WorkingCopy
+        The net; its numbers are put back.
+    X : tree of tensors
+        Inputs.
+    epsilon : float
+        By how much numbers are moved, relative to their size.
+    generator : torch.Generator
+        Where signs are drawn from.
+
+    Yields
+    ------
+    object
+        The inputs, moved likewise.
+    """
+    numbers = [t for t in (*working_copy.parameters(), *working_copy.buffers()) if _is_real(t)]
+    kept = [(tensor, tensor.data) for tensor in numbers]
+    try:
+        for tensor, data in kept:
+            tensor.data = _rounded(data, epsilon, generator)
+        yield _moved(X, epsilon, generator)
     finally:
         for tensor, data in kept:
             tensor.data = data
-    return most
 
 
 def too_coarse(working_copy: WorkingCopy, X: Any, size: float, precision: torch.dtype) -> str:
