@@ -75,6 +75,9 @@ class LocalCurvature:
         The scalar at the outputs where `output_function` is None, but there is a row per sample.
     precision : torch.dtype, default=torch.float64
         The coarsest precision that outputs go through, whatever they are brought to in the end.
+    own_rounding : float, default=0.0
+        By how much rounding in the net's own precision moves its outputs, relative to their size,
+        where that is more than usual.
     """
 
     working_copy: WorkingCopy
@@ -90,6 +93,7 @@ class LocalCurvature:
     keeps_derivatives: bool = True
     seen: OutputFunction | None = None
     precision: torch.dtype = torch.float64
+    own_rounding: float = 0.0
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:

@@ -153,7 +153,7 @@ def _prepared(
         raise
     check_deterministic(copy, samples.chunks[0], collected[0])
     whole = not isinstance(scalar, LayerScalars)
-    precision = _check_copy_on_few(net, copy, samples.chunks[0], whole)
+    precision, own_rounding = _check_copy_on_few(net, copy, samples.chunks[0], whole)
     collected, why_several = _collected_of_one(copy, scalar, samples, collected, output)
     blocks = select_blocks(copy, order, layers)
     if isinstance(scalar, LayerScalars):
@@ -187,6 +187,7 @@ def _prepared(
         may_cut=batch_size is None,
         seen=seen,
         precision=precision,
+        own_rounding=own_rounding,
     )
     problem = with_checked_derivatives(problem)
     if batch_size is not None:
@@ -236,7 +237,8 @@ def _check_runs_as_it_is(net, working_copy, chunk, error):
 def _check_copy_on_few(net, working_copy, chunk, whole):
     """Compare the copy with its original on the first samples, where these can be run alone.
 
-    Return the coarsest precision that outputs go through.
+    Return the coarsest precision that outputs go through, and by how much rounding moves those of
+    the original.
     """
     X = take(chunk.X, slice(0, min(2, chunk.n_samples)))
     try:
@@ -246,9 +248,9 @@ def _check_copy_on_few(net, working_copy, chunk, whole):
         X = chunk.X
     check_left_alone(net, working_copy, X)
     check_differentiable(working_copy, X, whole)
-    check_copy(net, working_copy, X)
+    own_rounding = check_copy(net, working_copy, X)
     precision, _ = coarsest_precision(working_copy.dtype, lambda: working_copy(X))
-    return precision
+    return precision, own_rounding
 
 
 def _run_all(working_copy, samples):

@@ -274,7 +274,8 @@ def ridge_statistics(
     nothing = np.full(len(losses), np.nan)
     leverages = left.leverages[own] if usable else nothing
     influences = left.self_influences[own] if usable else nothing
-    ties = BEYOND * resolution
+    rounding = BEYOND * resolution
+    own_leverages = leverages if leverages.std() > rounding * leverages.mean() else nothing
     high = np.nan
     if usable and leverages.mean() > 0:
         high = (leverages > 2 * leverages.mean()).mean()
@@ -286,15 +287,15 @@ def ridge_statistics(
         "leverage_max": leverages.max(),
         "leverage_dispersion": leverages.std() / leverages.mean(),
         "leverage_high_share": high,
-        "leverage_loss_correlation": _rank_correlation(leverages, losses, ties),
-        "self_influence_dispersion": _beyond(influences.std() / influences.mean(), ties),
-        "self_influence_loss_correlation": _rank_correlation(influences, losses, ties),
+        "leverage_loss_correlation": _rank_correlation(own_leverages, losses),
+        "self_influence_dispersion": _beyond(influences.std() / influences.mean(), rounding),
+        "self_influence_loss_correlation": _rank_correlation(influences, losses),
     }
 
 
 def _beyond(value, rounding):
-    """Return a number of nonnegative kind that is more than rounding; NaN for one that is not."""
-    return value if value > rounding else np.nan
+    """Return a number where it is more than rounding, or nothing at all; NaN elsewhere."""
+    return value if value > rounding or value == 0 else np.nan
 
 
 def gradient_statistics(gram, residuals, targets, resolution=RESOLUTION):
@@ -377,22 +378,19 @@ def _residual_energies(eig, residuals):
     return {"residual_energy_outputs": outputs_share, "residual_energy_tenth": tenth_share}
 
 
-def _rank_correlation(first, second, ties):
-    """Spearman's rank correlation, ties sharing their mean rank; NaN where one is constant.
-
-    Numbers of the first that are closer than `ties`, relative to the largest, are the same.
-    """
+def _rank_correlation(first, second):
+    """Spearman's rank correlation, ties sharing their mean rank; NaN where one is constant."""
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return np.nan
-    first, second = _centred_ranks(first, max(ties, 1e-12)), _centred_ranks(second, 1e-12)
+    first, second = _centred_ranks(first), _centred_ranks(second)
     return first @ second / np.sqrt((first @ first) * (second @ second))
 
 
-def _centred_ranks(values, ties):
+def _centred_ranks(values):
     """Ranks minus their mean; values equal up to rounding are ties."""
-    unit = ties * np.abs(values).max()
+    scale = np.abs(values).max()
     _, inverse, counts = np.unique(
-        np.round(values / unit) if unit > 0 else values,
+        np.round(values / scale, 12) if scale > 0 else values,
         return_inverse=True,
         return_counts=True,
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CLOSE, MOST_ROUNDING = 1e-3, 0.1
 
 
-def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
+def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> float:
     """Compare the copy with its original on some samples; refuse what it takes from the original.
 
     Parameters
@@ -41,24 +41,31 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
     X : tree of tensors
         Inputs of the samples.
 
+    Returns
+    -------
+    float
+        By how much rounding in the original's own precision moves its outputs, relative to their
+        size, where that is more than usual; 0 elsewhere.
+
     Raises
     ------
     ValueError
-        If outputs differ, or if the copy's depend on parameters of the original, as where a
+        If outputs differ by more than rounding, or if the copy's depend on parameters of the original, as where a
         function that the net calls holds a module or a tensor of its own.
     """
     outputs = working_copy(X)
     check_leaves(working_copy, outputs, "its forward pass")
     if not all(_can_be_put_back(part) for part in _parts(net)):
         # What a pass may leave there could not be undone: the original is not run.
-        return
+        return 0.0
     first = next(iter(_parameters(net).values()))
     try:
         with Autocast(first.device.type) as autocast:
             expected = _run_original(net, X)
     except Exception:
         # As where the original lies on a device that is not there; the copy has run.
-        return
+        return 0.0
+    most = 0.0
     # Of its own accord, which the copy may do without.
     imposes = any(casts(tensor) for tensor in tensors_of(outputs)) or autocast.dtype is not None
     for own, other in zip(tensors_of(outputs), tensors_of(expected)):
@@ -77,6 +84,9 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
             raise ValueError(explain_difference(net, working_copy, X, size))
         if size > MOST_ROUNDING:
             raise TooCoarseError(too_coarse(working_copy, X, size, precision))
+        # A half precision has no more digits anyway.
+        most = max(most, size) if torch.finfo(precision).bits >= 32 else most
+    return most
 
 
 def original_runs(net: NeuralNet, X: Any) -> bool:

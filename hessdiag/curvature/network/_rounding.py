@@ -134,7 +134,12 @@ def _is_real(tensor):
 
 
 def _rounded(tensor, epsilon, generator):
-    """Multiply every number by one plus or minus epsilon."""
+    """Multiply every number by one plus or minus epsilon; whole numbers are not rounded.
+
+    They may stand for rows of a table, or for a mask.
+    """
+    if torch.equal(tensor.real, tensor.real.round()):
+        return tensor
     signs = torch.randint(0, 2, tensor.shape, generator=generator, dtype=torch.int8)
     return tensor * (1 + epsilon * (2 * signs.to(tensor.device) - 1).to(tensor.real.dtype))
 
