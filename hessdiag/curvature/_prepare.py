@@ -28,7 +28,9 @@ from hessdiag.curvature.network import (
     check_left_alone,
     check_net,
     check_parameters,
+    check_uncoupled_net,
     check_uncoupled_scalar,
+    coarsest_precision,
     concatenate,
     draw_seed,
     explain_failure,
@@ -150,16 +152,19 @@ def _prepared(
         _check_runs_as_it_is(net, copy, samples.chunks[0], error)
         raise
     check_deterministic(copy, samples.chunks[0], collected[0])
-    _check_copy_on_few(net, copy, samples.chunks[0], not isinstance(scalar, LayerScalars))
+    whole = not isinstance(scalar, LayerScalars)
+    precision, own_rounding = _check_copy_on_few(net, copy, samples.chunks[0], whole)
     collected, why_several = _collected_of_one(copy, scalar, samples, collected, output)
     blocks = select_blocks(copy, order, layers)
     if isinstance(scalar, LayerScalars):
         scalar.match(blocks)
     function, why_whole, seen = None, None, None
     try:
-        function = _function_of_outputs(copy, scalar, blocks, samples, collected, why_several)
+        function = _function_of_outputs(
+            copy, scalar, blocks, samples, collected, why_several, precision
+        )
         with second_derivatives_named():
-            check_uncoupled_scalar(function, function.values)
+            function.precision = check_uncoupled_scalar(function, function.values)
     except NotSeparableError as error:
         why_whole = str(error)
         if function is not None:
@@ -181,6 +186,8 @@ def _prepared(
         first_chunk=samples.largest_chunk,
         may_cut=batch_size is None,
         seen=seen,
+        precision=precision,
+        own_rounding=own_rounding,
     )
     problem = with_checked_derivatives(problem)
     if batch_size is not None:
@@ -228,7 +235,11 @@ def _check_runs_as_it_is(net, working_copy, chunk, error):
 
 
 def _check_copy_on_few(net, working_copy, chunk, whole):
-    """Compare the copy with its original on the first samples, where these can be run alone."""
+    """Compare the copy with its original on the first samples, where these can be run alone.
+
+    Return the coarsest precision that outputs go through, and by how much rounding moves those of
+    the original.
+    """
     X = take(chunk.X, slice(0, min(2, chunk.n_samples)))
     try:
         with torch.no_grad():
@@ -237,7 +248,9 @@ def _check_copy_on_few(net, working_copy, chunk, whole):
         X = chunk.X
     check_left_alone(net, working_copy, X)
     check_differentiable(working_copy, X, whole)
-    check_copy(net, working_copy, X)
+    own_rounding = check_copy(net, working_copy, X)
+    precision, _ = coarsest_precision(working_copy.dtype, lambda: working_copy(X))
+    return precision, own_rounding
 
 
 def _run_all(working_copy, samples):
@@ -277,7 +290,7 @@ def _collected_of_one(working_copy, scalar, samples, collected, output):
     return collected, None
 
 
-def _function_of_outputs(working_copy, scalar, blocks, samples, collected, why_several):
+def _function_of_outputs(working_copy, scalar, blocks, samples, collected, why_several, precision):
     """Return the scalar as an `OutputFunction`, or raise `NotSeparableError` with the reason."""
     if isinstance(scalar, LayerScalars):
         raise NotSeparableError("each layer has a function of its own output")
@@ -293,7 +306,7 @@ def _function_of_outputs(working_copy, scalar, blocks, samples, collected, why_s
         raise NotSeparableError("the outputs do not have one row per sample")
     if value.requires_grad and _reaches_parameters(value, blocks):
         raise NotSeparableError("the loss depends on parameters directly")
-    _check_uncoupled_net(working_copy, samples.chunks[0], collected[0])
+    check_uncoupled_net(working_copy, samples.chunks[0], collected[0], precision)
     _check_taken_of_few(scalar, samples, outputs)
     return _linked(working_copy, scalar, samples, outputs)
 
@@ -326,29 +339,6 @@ def _reaches_parameters(value, blocks):
     parameters = [p for block in blocks for p in block.parameters]
     gradients = torch.autograd.grad(value, parameters, allow_unused=True)
     return any(gradient is not None for gradient in gradients)
-
-
-def _check_uncoupled_net(working_copy, chunk, outputs):
-    """Compare some samples on their own, and at other places, with the same ones in their chunk."""
-    n = chunk.n_samples
-    if n < 2:
-        return
-    generator = torch.Generator().manual_seed(0)
-    some = torch.randperm(n, generator=generator)[: min(8, n - 1)].to(outputs.device)
-    for places in (torch.arange(min(2, n - 1), device=outputs.device), some):
-        try:
-            with torch.no_grad():
-                alone = working_copy(take(chunk.X, places))
-        except (TypeError, RuntimeError, ValueError, IndexError):
-            raise NotSeparableError("the net cannot be run on single samples") from None
-        expected = outputs[places]
-        if not isinstance(alone, torch.Tensor) or alone.shape != expected.shape:
-            raise NotSeparableError("the outputs of one sample depend on the others")
-        if not torch.isfinite(outputs).all():
-            return
-        tolerance = 1e-8 if outputs.dtype == torch.float64 else 1e-3
-        if (alone - expected).norm() > tolerance * (1e-30 + expected.norm()):
-            raise NotSeparableError("the outputs of one sample depend on the others")
 
 
 def _check_taken_of_few(scalar, samples, outputs):

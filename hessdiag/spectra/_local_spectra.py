@@ -393,6 +393,13 @@ class LocalSpectra:
             torch.manual_seed(0)
             try:
                 yield
+            except NotSeparableError as error:
+                # Known beforehand of all samples, and met all the same on some of them.
+                raise ValueError(
+                    "Expected a loss that is a sum over samples of functions of their outputs, "
+                    f"found that {error}. Ask for the spectra of the Hessian alone, which any loss "
+                    "has: layer_spectra(net, X, y, curvature='hessian')."
+                ) from error
             finally:
                 if hasattr(self, "_problem"):
                     self._problem.working_copy.reset()

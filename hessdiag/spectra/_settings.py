@@ -31,6 +31,9 @@ class SpectrumSettings:
         Bytes to keep within.
     deadline : float or None, default=None
         Reading of `time.monotonic` after which Lanczos takes no more than a few steps.
+    resolution : float, default=0.0
+        Rounding of the net or of its loss, where these compute in a coarser precision than that of
+        the matrices.
 
     Raises
     ------
@@ -48,6 +51,7 @@ class SpectrumSettings:
     tolerance: float | None = None
     max_memory: float | None = None
     deadline: float | None = None
+    resolution: float = 0.0
 
     def __post_init__(self):
         """Check every keyword against what it may be."""
