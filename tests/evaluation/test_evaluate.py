@@ -10,10 +10,15 @@ from sklearn.tree import DecisionTreeClassifier
 
 from hessdiag.evaluation import evaluate_zoo, format_evaluation
 from hessdiag.evaluation._gain_ceiling import CEILING_TITLES, gain_ceiling
-from hessdiag.evaluation._rows import evaluation_rows, leading_columns_of_rows
+from hessdiag.evaluation._rows import CURVATURE, FORECASTS, evaluation_rows, leading_columns_of_rows
 from hessdiag.evaluation._search import default_candidates, search_classifier
 from hessdiag.evaluation._studies import study_gains
-from hessdiag.features import CONTEXT_MEASURES, SpectralFeatures
+from hessdiag.features import (
+    CONTEXT_MEASURES,
+    DIAGNOSTIC_FAMILIES,
+    FAMILY_OF,
+    SpectralFeatures,
+)
 from hessdiag.labels import DIAGNOSES, label_gains
 
 ROWS = [
@@ -24,6 +29,8 @@ ROWS = [
     "global_hessian",
     "rules",
     "validation",
+    "curvature",
+    "forecasts",
     "hessdiag",
     "hessdiag_validation",
 ]
@@ -125,12 +132,44 @@ def test_only_named_rows_look_at_validation(made_up_zoo):
 def test_the_family_that_leads_does_so_in_both_rows_that_know_it(made_up_zoo):
     tables = evaluation_rows(made_up_zoo())
     leading = leading_columns_of_rows(tables)
-    assert set(leading) == {"hessdiag", "hessdiag_validation"}
-    families = SpectralFeatures().get_feature_families_out()
+    assert set(leading) == {"forecasts", "hessdiag", "hessdiag_validation"}
     for name, columns in leading.items():
+        chosen = {"families": FORECASTS} if name == "forecasts" else {}
+        families = SpectralFeatures(**chosen).get_feature_families_out()
         assert columns.shape == tables[name].shape[1:]
         np.testing.assert_array_equal(columns[: len(families)], families == "between")
         assert not columns[len(families) :].any()
+
+
+def test_forecasts_and_the_rest_make_up_what_diagnoses_are_made_from(made_up_zoo):
+    zoo, changed = made_up_zoo(), made_up_zoo()
+    assert sorted([*CURVATURE, *FORECASTS]) == sorted(DIAGNOSTIC_FAMILIES)
+    for table in changed.tables:
+        for values in (table.measures, table.network):
+            values |= {name: values[name] + 1 for name in values if FAMILY_OF[name] in FORECASTS}
+    before, after = evaluation_rows(zoo), evaluation_rows(changed)
+    np.testing.assert_array_equal(before["curvature"], after["curvature"])
+    assert (before["forecasts"] != after["forecasts"]).mean() > 0.8  # trends stay
+    width = before["curvature"].shape[1] + before["forecasts"].shape[1]
+    assert width == before["hessdiag"].shape[1]
+
+
+def test_parts_of_the_first_protocol_are_answered_by_its_models(made_up_zoo):
+    zoo = made_up_zoo(300, 18)
+    names = ["leave_datasets_out", "images", "undertrained"]
+    together = evaluate(zoo, protocols=names)["protocols"]
+    for name in names:
+        alone = evaluate(zoo, protocols=[name])["protocols"]
+        assert alone == {name: together[name]}
+    image = zoo.columns["form"] == "image"
+    assert together["images"]["n_networks"] == image.sum()
+    assert together["images"]["n_datasets"] == len(set(zoo.groups[image]))
+    assert together["images"]["n_folds"] <= 3
+    # Networks of the two parts of a division, weighted by class, are those of the whole.
+    confusion = np.array(together["leave_datasets_out"]["rows"]["hessdiag"]["confusion"])
+    own = np.array(together["images"]["rows"]["hessdiag"]["confusion"])
+    assert own.sum() == image.sum()
+    assert (own <= confusion).all()
 
 
 @pytest.mark.slow
@@ -138,7 +177,15 @@ def test_json_has_the_promised_shape(made_up_zoo):
     result = json.loads(json.dumps(evaluate(made_up_zoo(300, 18)), allow_nan=False))
     assert list(result["protocols"]) == [
         "leave_datasets_out",
+        "mlps_on_tables",
+        "other_families",
+        "images",
+        "series",
+        "tokens",
+        "sgd",
+        "undertrained",
         "leave_family_out",
+        "leave_kin_out",
         "leave_activation_out",
         "shallow_to_deep",
         "narrow_to_wide",
