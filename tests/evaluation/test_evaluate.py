@@ -10,9 +10,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 from hessdiag.evaluation import evaluate_zoo, format_evaluation
 from hessdiag.evaluation._gain_ceiling import CEILING_TITLES, gain_ceiling
+from hessdiag.evaluation._left_out import predict_left_out
 from hessdiag.evaluation._rows import CURVATURE, FORECASTS, evaluation_rows, leading_columns_of_rows
 from hessdiag.evaluation._search import default_candidates, search_classifier
-from hessdiag.evaluation._studies import study_gains
+from hessdiag.evaluation._studies import gain_figures
 from hessdiag.features import (
     CONTEXT_MEASURES,
     DIAGNOSTIC_FAMILIES,
@@ -241,7 +242,13 @@ def test_evaluation_is_reproducible_and_printed(made_up_zoo):
     text = format_evaluation(first)
     for words in ("63 networks, 9 data sets", "training loss + sizes", "0.800", "not answered"):
         assert words in text
-    for words in ("only alignment", "Learning curve", "Spearman", "teacher_student"):
+    for words in (
+        "only alignment",
+        "Learning curve",
+        "Spearman",
+        "teacher_student",
+        "Advice of four",
+    ):
         assert words in text
     studies = first["studies"]
     ablation = studies["ablation"]
@@ -259,8 +266,13 @@ def test_studied_gains_and_their_intervals(made_up_zoo):
     target = label_gains(*gains.T)
     index = np.unique(zoo.groups, return_inverse=True)[1]
     splits = [(np.flatnonzero(index % 4 != k), np.flatnonzero(index % 4 == k)) for k in range(4)]
-    known = study_gains(gains, columns, target, zoo.groups, splits)
-    blind = study_gains(rng.normal(size=(400, 3)), columns, target, zoo.groups, splits)
+    columns["gain_longer"] = np.where(index % 2, gains[:, 0] + gains[:, 1], np.nan)
+
+    def figures(table):
+        return gain_figures(predict_left_out(table, columns, target, zoo.groups, splits), columns)
+
+    known, blind = figures(gains), figures(rng.normal(size=(400, 3)))
+    assert list(known) == list(columns)
     for name in columns:
         assert known[name]["spearman"] > 0.9
         assert abs(blind[name]["spearman"]) < 0.2
