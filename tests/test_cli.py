@@ -16,7 +16,7 @@ from skorch import NeuralNetRegressor
 
 import hessdiag as hd
 from hessdiag.cli import main
-from hessdiag.diagnosis import TableClassifier
+from hessdiag.diagnosis import CONSTRAINTS, GAINS, LONGER, TableClassifier
 from hessdiag.labels import DIAGNOSES
 from hessdiag.testing import make_case
 
@@ -168,6 +168,8 @@ def diagnoser_with_gains(monkeypatch, nine_cases):
     gains = 0.01 * np.random.default_rng(0).normal(size=(9, 5))
     gains[np.array(y) == "underparameterized", 0] += 0.3
     gains[np.ix_(np.array(y) == "overfitting", [1, 2, 3, 4])] += 0.3
+    gains = dict(zip((*GAINS, *CONSTRAINTS), gains.T, strict=True))
+    gains[LONGER] = np.linspace(-0.1, 0.3, 9)
     diagnoser = hd.FitDiagnoser().fit(cases, y, gains=gains)
     monkeypatch.setattr("hessdiag.zoo.load_reference_diagnoser", lambda: diagnoser)
     return diagnoser
@@ -183,7 +185,7 @@ def test_json_of_gains(folders, diagnoser_with_gains, tmp_path):
     scores = model.domain_score(cases)
     written = json.loads(content.read_text())
     for entry, case, own, ends, score in zip(written, cases, gains, intervals, scores, strict=True):
-        for column, name in enumerate(("widening", "constraining")):
+        for column, name in enumerate(("widening", "constraining", "longer")):
             gain = entry["gains"][name]
             assert gain["value"] == pytest.approx(own[column])
             assert [gain["low"], gain["high"]] == pytest.approx(ends[column].tolist())
@@ -194,6 +196,7 @@ def test_json_of_gains(folders, diagnoser_with_gains, tmp_path):
         report = model.explain(case)
         assert entry["constraints"] == pytest.approx(report.constraints)
         assert entry["change"] == report.recommendation.change
+        assert entry["cause"] == report.cause
         assert entry["notes"] == list(report.notes)
 
 
@@ -381,7 +384,9 @@ def test_stopped_by_the_user(monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_an_interrupted_build_resumes_to_the_same_table(small_recipes, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_build_resumes_to_the_same_table(
+    small_recipes, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr("hessdiag.zoo.make_recipes", lambda *_: small_recipes[12:24])
     monkeypatch.setattr("hessdiag.zoo.choose_tasks", lambda *_: ["wine"])
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from skorch import NeuralNetRegressor
 from interrupts import interrupted_at_step
+from skorch import NeuralNetRegressor
 from skorch.callbacks import Callback
 
 from hessdiag.resumable import (

@@ -143,3 +143,28 @@ def mean_by_owner(values, owners, n):
     np.add.at(totals, owners, values)
     counts = np.bincount(owners, minlength=n)
     return totals / counts.reshape(n, *[1] * (values.ndim - 1))
+
+
+def widest_by_owner(intervals, owners, n):
+    """Join intervals that belong together: from the lowest end to the highest.
+
+    Parameters
+    ----------
+    intervals : ndarray of shape (n_rows, ..., 2)
+        Intervals.
+    owners : ndarray of int of shape (n_rows,)
+        To whom each belongs.
+    n : int
+        How many there are.
+
+    Returns
+    -------
+    intervals : ndarray of shape (n, ..., 2)
+        Joined.
+    """
+    if len(intervals) == n:
+        return intervals
+    each = [intervals[owners == index] for index in range(n)]
+    return np.stack(
+        [np.stack([i[..., 0].min(axis=0), i[..., 1].max(axis=0)], axis=-1) for i in each]
+    )
