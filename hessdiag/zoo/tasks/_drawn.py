@@ -34,7 +34,7 @@ def make_letters(name, parent, letters, question, noise):
         labels = rng.integers(0, 2, len(images))
         images = np.where(labels[:, None, None], images[:, :, ::-1], images)
     else:
-        place = ("letter", None, "weight", "slant").index(question)
+        place = {"letter": 0, "weight": 2, "slant": 3}[question]
         labels = [item[place] for item in what]
     images = images + noise * rng.standard_normal(images.shape)
     return _image_classes(name, parent, images, labels)
