@@ -39,6 +39,9 @@ from hessdiag.curvature.products import (
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+# Rounding of what is computed in float64, a few roundings together.
+LEAST_ROUNDING = 1e-15
+
 
 @dataclass(frozen=True, eq=False)
 class LocalCurvature:
@@ -136,7 +139,7 @@ class LocalCurvature:
         if self.output_function is not None:
             precisions.append(self.output_function.precision)
         coarsest = max(torch.finfo(precision).eps for precision in precisions)
-        return min(coarsest, torch.finfo(torch.float32).eps)
+        return min(max(coarsest, LEAST_ROUNDING), torch.finfo(torch.float32).eps)
 
     @property
     def is_layerwise(self) -> bool:

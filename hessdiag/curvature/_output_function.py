@@ -21,8 +21,6 @@ from hessdiag.curvature.products import OutputProducts
 
 # Roundings of terms that cancel, which are left of their sum.
 ROUNDINGS, FEW = 100, 4
-# Random vectors that the size of a curvature is taken from.
-N_VECTORS = 2
 
 
 class OutputFunction:
@@ -116,12 +114,15 @@ class OutputFunction:
         of_residuals, of_curvature : float
             Relative to the size of all; 0 where there are no derivatives at all.
         """
-        elsewhere, epsilon = self._at_moderate_outputs, torch.finfo(self.precision).eps
-        z = flatten_outputs(self.values).double()
-        residuals, image = self.products.residuals, self.products.products(z[None], 0)[0]
-        scales = elsewhere.residuals.norm(dim=1).nan_to_num(0.0, 0.0, 0.0)
+        epsilon, z = torch.finfo(self.precision).eps, flatten_outputs(self.values).double()
+        if self.curvature is None:
+            residuals, image = self.products.residuals, self.products.products(z[None], 0)[0]
+            sizes = _curvature_sizes(self.products)
+        else:
+            residuals, hessians = self.curvature.residuals, self.curvature.hessians
+            image, sizes = (hessians @ z[:, :, None])[:, :, 0], hessians.flatten(1).norm(dim=1)
+        scales = self._at_moderate_outputs.residuals.norm(dim=1).nan_to_num(0.0, 0.0, 0.0)
         moves = of_outputs * image.norm(dim=1) + FEW * epsilon * scales
-        sizes = _curvature_sizes(self.products)
         return _share(moves, residuals), _share(self.floors(), sizes)
 
     @functools.cached_property
@@ -158,14 +159,15 @@ class OutputFunction:
 
 
 def _curvature_sizes(products):
-    """Return the lengths (N,) of products of samples' Hessians with random vectors."""
+    """Return the lengths (N,) of products of samples' Hessians with a random vector.
+
+    None of its numbers is small, and no two are alike, as the same for all may have no product.
+    """
     residuals, generator = products.residuals, torch.Generator().manual_seed(0)
-    sizes = residuals.new_zeros(len(residuals))
-    for _ in range(N_VECTORS):
-        vector = torch.randn(residuals.shape, generator=generator, dtype=torch.float64)
-        image = products.products(vector.to(residuals)[None], 0)[0]
-        sizes = torch.maximum(sizes, image.norm(dim=1).nan_to_num(0.0, 0.0, 0.0))
-    return sizes
+    sizes = torch.rand(residuals.shape, generator=generator, dtype=torch.float64) + 0.5
+    signs = torch.randint(0, 2, residuals.shape, generator=generator, dtype=torch.int8)
+    vector = torch.where(signs > 0, sizes, -sizes).to(residuals)
+    return products.products(vector[None], 0)[0].norm(dim=1).nan_to_num(0.0, 0.0, 0.0)
 
 
 def _share(part, whole):

@@ -47,7 +47,8 @@ def choose_policy(problem: LocalCurvature, settings: SpectrumSettings) -> Togeth
         low.
     """
     check_separable(problem, settings)
-    settings = replace(settings, resolution=problem.epsilon)
+    if problem.epsilon >= torch.finfo(torch.float32).eps:
+        settings = replace(settings, resolution=problem.epsilon)
     together = Together(problem, settings)
     if settings.max_memory is None:
         return together

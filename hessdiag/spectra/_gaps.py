@@ -97,7 +97,7 @@ class Measured:
 
 def coincidence_threshold(epsilon):
     """Relative gap below which two matrices are the same but for so large a rounding."""
-    return 1e-6 if epsilon <= torch.finfo(torch.float64).eps else 1e-4
+    return 1e-6 if epsilon < torch.finfo(torch.float32).eps else 1e-4
 
 
 def measure_gaps(
