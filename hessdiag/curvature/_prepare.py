@@ -35,6 +35,7 @@ from hessdiag.curvature.network import (
     draw_seed,
     explain_failure,
     find_link,
+    flatten_outputs,
     load_chunks,
     match_floats,
     original_runs,
@@ -51,6 +52,10 @@ from hessdiag.curvature.products import LayerScalars
 
 if TYPE_CHECKING:
     import numpy as np
+
+# Samples of which a half is looked at by itself, and by how much the loss of some may differ from
+# its share of that of all: weights that follow from a batch's own classes change a little.
+LEAST_HALVED, ALIKE = 4, 0.3
 
 
 def prepare(
@@ -164,7 +169,8 @@ def _prepared(
             copy, scalar, blocks, samples, collected, why_several, precision
         )
         with second_derivatives_named():
-            function.precision = check_uncoupled_scalar(function, function.values)
+            function.precision, gradient = check_uncoupled_scalar(function, function.values)
+            _check_same_of_some(function, gradient)
     except NotSeparableError as error:
         why_whole = str(error)
         if function is not None:
@@ -350,6 +356,27 @@ def _check_taken_of_few(scalar, samples, outputs):
             scalar(outputs[few].detach(), take(samples.y, few), X)
     except Exception:
         raise NotSeparableError("the loss cannot be taken of a few samples alone") from None
+
+
+def _check_same_of_some(function, gradient):
+    """Check that the scalar of some samples is a part of that of all, but for a factor.
+
+    So it is not where a loss has weights of its own for samples, by their place in a batch.
+    """
+    n = function.samples.n_samples
+    if n < LEAST_HALVED:
+        return
+    some = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: n // 2]
+    some = some.to(gradient.device)
+    found = function.take(function.samples.take(some), some).products.residuals
+    expected = flatten_outputs(gradient)[some]
+    # By the largest, as squares may be too large or small for float64.
+    found, expected = (t / t.abs().max().clamp(min=1e-300) for t in (found, expected))
+    factor = (found * expected).sum() / expected.square().sum().clamp(min=1e-300)
+    if bool((found - factor * expected).norm() > ALIKE * found.norm()):
+        raise NotSeparableError(
+            "the loss weighs samples by their place in a batch, or by what else is in it"
+        )
 
 
 def _check_whole(working_copy, scalar, samples, reason):

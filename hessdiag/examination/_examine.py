@@ -92,6 +92,7 @@ def examine_problem(
         problem, settings.seed, budget.n_between
     )
     statistics_of = _statistics_of(part, view.n_columns, settings, context, rounding)
+    _say_if_not_apart(statistics_of, context)
     if statistics_of is None:
         found = _examine_whole(part, settings, budget, left_out)
     else:
@@ -221,6 +222,14 @@ def _statistics_of(problem, n_columns, settings, context, rounding):
         context["n_output_columns"] = n_columns
         return found
     return None if problem.outputs is None else LayerStatistics(problem, rounding)
+
+
+def _say_if_not_apart(statistics_of, context):
+    """Say that the loss could not be taken apart, where that is why there are no statistics."""
+    if statistics_of is not None and not statistics_of.losses.known:
+        context.setdefault(
+            "statistics_missing", "the loss is no mean or sum of what it is of each sample alone"
+        )
 
 
 def _examine_factored(

@@ -142,7 +142,7 @@ def output_curvature(
         If the Hessians have too many entries.
     """
     if precision is None:
-        precision = check_uncoupled_scalar(scalar, outputs)
+        precision, _ = check_uncoupled_scalar(scalar, outputs)
     n_samples = len(outputs)
     leaf, loss, gradient = _differentiate(scalar, outputs)
     n_outputs = leaf.numel() // n_samples
@@ -170,7 +170,7 @@ def output_curvature(
 
 def check_uncoupled_scalar(
     scalar: Callable[[torch.Tensor], torch.Tensor], outputs: torch.Tensor
-) -> torch.dtype:
+) -> tuple[torch.dtype, torch.Tensor]:
     """Check that a scalar's second derivatives between the outputs of different samples vanish.
 
     With one number s_n for each sample, drawn at random, ``H (s v) = s (H v)`` for every v if, and
@@ -187,8 +187,10 @@ def check_uncoupled_scalar(
 
     Returns
     -------
-    torch.dtype
+    precision : torch.dtype
         The coarsest precision that the scalar goes through.
+    gradient : Tensor of shape (N, ...)
+        Its first derivatives.
 
     Raises
     ------
@@ -200,7 +202,7 @@ def check_uncoupled_scalar(
     )
     if not _looks_uncoupled(gradient, leaf) and not _is_left_alone(scalar, gradient, leaf):
         raise NotSeparableError("the scalar couples the outputs of different samples")
-    return precision
+    return precision, gradient.detach()
 
 
 def _differentiate(scalar, outputs):
