@@ -1,4 +1,4 @@
-"""What the command ``hessdiag`` starts: an interrupt is answered also while imports take their time.
+"""What the command ``hessdiag`` starts: an interrupt is answered while imports take time, too.
 
 It stands beside the package, as whatever lies in a package is read after all that the package
 itself imports.
