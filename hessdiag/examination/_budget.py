@@ -9,6 +9,7 @@ samples of factors and Gram matrices, of gaps, and of the comparison between sam
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -52,8 +53,10 @@ LEAST_SAMPLES, LEAST_GAPS, WORTH_A_PLAN = 32, 8, 12
 LEAST = (LEAST_SAMPLES, 1, 10)
 # Seconds that a plan is made for, at least.
 LEAST_TIME = 1e-3
-# A first look, by passes forward alone, overestimates: less than this share needs no measuring.
-CLEARLY = 0.25
+# Seconds beyond which it is said what an examination is expected to take. A first look, by passes
+# forward alone, mostly overestimates: what is below these, and a clear share of the time, is not
+# measured.
+LONG, CLEARLY = 2.0, 0.25
 # Passes forward that a product with the Hessian, and that a sweep with its Gram matrix, may take.
 PASSES_OF_PRODUCT, PASSES_OF_SWEEP = 10, 6
 
@@ -128,23 +131,23 @@ def plan_budget(problem, settings, max_time, n_columns=None, whole=None, kind="u
     rest = beside.layers + beside.between(beside.most) + losses
     first_look = one_pass * _passes(problem, settings, n_columns) + rest
     first_look += _decompositions(problem, n, n_columns)
-    whole = Budget(n, n, settings.n_probes, settings.n_lanczos_steps, first_look)
-    if max_time is None or whole.seconds <= CLEARLY * max_time or not problem.is_separable:
-        return whole
-    if n < WORTH_A_PLAN:
-        return whole
+    all_of_it = Budget(n, n, settings.n_probes, settings.n_lanczos_steps, first_look)
+    max_time = math.inf if max_time is None else max_time
+    if n < WORTH_A_PLAN or first_look <= min(LONG, CLEARLY * max_time) or not problem.is_separable:
+        return all_of_it
+    costs = _Costs(problem, settings, n_columns, OF_MEASURING * min(max_time, first_look))
+    measured = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
+    measured += costs.gaps(n)
+    all_of_it = replace(all_of_it, seconds=MORE * (measured + rest))
+    if all_of_it.seconds <= max_time:
+        return all_of_it
     max_time = max(LEAST_TIME, max_time - beside.layers)
     n_between = _most(beside.most, lambda size: beside.between(size) <= OF_PASSES * max_time)
     rest = beside.layers + beside.between(n_between) + losses
     n_between = None if n_between == beside.most else n_between
-    costs = _Costs(problem, settings, n_columns, max_time)
-    seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
-    seconds += costs.gaps(n)
-    if seconds <= (OF_HESSIANS + OF_FACTORS + OF_GAPS) * max_time:
-        left_out = _of_between(n_between)
-        return replace(
-            whole, seconds=MORE * (seconds + rest), n_between=n_between, left_out=left_out
-        )
+    if measured <= (OF_HESSIANS + OF_FACTORS + OF_GAPS) * max_time:
+        seconds, said = MORE * (measured + rest), _of_between(n_between)
+        return replace(all_of_it, seconds=seconds, n_between=n_between, left_out=said)
     n_samples = n
     of_factors = OF_FACTORS if settings.curvature == "hessian" else OF_FACTORS_ALONE
     if costs.has_factors:
@@ -336,9 +339,9 @@ def _hessians_within(costs, settings, n, limit):
 
 
 class _Costs:
-    """Seconds of an examination's parts, measured on a few samples."""
+    """Seconds of an examination's parts, measured on a few samples, within some `limit` itself."""
 
-    def __init__(self, problem, settings, n_columns, max_time):
+    def __init__(self, problem, settings, n_columns, limit):
         self.settings, self.n_columns = settings, n_columns
         self.has_factors = n_columns is not None or problem.outputs is not None
         self.blocks = _spread(problem.blocks, MEASURED_BLOCKS)
@@ -352,7 +355,6 @@ class _Costs:
         curved = self._measure(few, generator)
         found = [self.seconds]
         most = [n for n in MOST_MEASURED if n <= max(2 * self.few, problem.n_samples // 2)]
-        limit = OF_MEASURING * max_time
         most = [n for n in most if sum(found[0].values()) * n / self.few <= limit] or [2 * self.few]
         self.more = most[0]
         self._measure(problem.restrict(order[: self.more].sort().values), generator, curved)

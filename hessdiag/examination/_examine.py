@@ -16,7 +16,7 @@ from hessdiag.curvature.network import (
     sample_indices,
 )
 from hessdiag.examination._between_samples import between_samples_statistics
-from hessdiag.examination._budget import LEAST_SAMPLES, LEAST_TIME, evenly, plan_budget
+from hessdiag.examination._budget import LEAST_SAMPLES, LEAST_TIME, LONG, evenly, plan_budget
 from hessdiag.examination._context import context_of
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
@@ -29,8 +29,6 @@ from hessdiag.examination._wide_layers import wide_layer_statistics
 from hessdiag.progress import say
 from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spectra, measure_gaps
 
-# Seconds beyond which it is said what an examination is expected to take.
-LONG = 2.0
 # By how much all may take longer before it is said.
 OVER = 1.1
 

@@ -11,6 +11,7 @@ from torch import nn
 import hessdiag as hd
 from hessdiag.curvature import prepare
 from hessdiag.curvature.network import untouched_surroundings
+from hessdiag.examination import _budget
 from hessdiag.examination._budget import LEAST, LEAST_SAMPLES, Budget, evenly, plan_budget
 from hessdiag.spectra import SpectrumSettings
 
@@ -116,6 +117,26 @@ def test_outputs_that_are_many(monkeypatch, kind):
         assert found.context["n_output_columns"] == 1000 // 48
     assert said in found.context["left_out"]
     assert np.isfinite(found["first"].spectrum.trace)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("max_time", [None, 60])
+def test_many_classes_take_what_was_forecast(monkeypatch, max_time):
+    # Of this process, as others may be at work.
+    for clock in ("perf_counter", "monotonic"):
+        monkeypatch.setattr(time, clock, time.process_time)
+    timed = [_budget._decomposition_seconds, _budget._seconds_per_operation]
+    for function in [*timed, _budget._seconds_per_logarithm]:
+        function.cache_clear()
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(20, 50), nn.ReLU(), nn.Linear(50, 1000))
+    net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, train_split=None, verbose=0)
+    X, y = RNG.normal(size=(700, 20)).astype("float32"), RNG.integers(0, 1000, 700)
+    start = time.monotonic()
+    found = hd.examine(net.initialize(), X, y, curvature="auto", dtype=None, max_time=max_time)
+    taken = time.monotonic() - start
+    assert taken > _budget.LONG
+    assert taken / 3 < found.context["seconds_forecast"] < 3 * taken
 
 
 @pytest.mark.parametrize("max_time", [0.5, 0.01])
