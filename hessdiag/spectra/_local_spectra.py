@@ -10,6 +10,7 @@ import torch
 
 from hessdiag.curvature import prepare
 from hessdiag.curvature.network import (
+    NotSeparableError,
     check_device,
     draw_seed,
     second_derivatives_named,
