@@ -64,6 +64,7 @@ from hessdiag.curvature.network._outputs import (
 )
 from hessdiag.curvature.network._precision import (
     casts,
+    coarser,
     coarsest_precision,
     match_floats,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "check_parameters",
     "check_uncoupled_net",
     "check_uncoupled_scalar",
+    "coarser",
     "coarsest_precision",
     "concatenate",
     "draw_seed",
