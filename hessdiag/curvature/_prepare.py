@@ -296,9 +296,7 @@ def _collected_of_one(working_copy, scalar, samples, collected, output):
     return collected, None
 
 
-def _function_of_outputs(
-    working_copy, scalar, blocks, samples, collected, why_several, precision
-):
+def _function_of_outputs(working_copy, scalar, blocks, samples, collected, why_several, precision):
     """Return the scalar as an `OutputFunction`, or raise `NotSeparableError` with the reason."""
     if isinstance(scalar, LayerScalars):
         raise NotSeparableError("each layer has a function of its own output")

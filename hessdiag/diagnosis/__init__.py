@@ -20,13 +20,17 @@ from hessdiag.diagnosis._gains import (
     CONSTRAINTS,
     ERRORS,
     GAINS,
+    LONGER,
+    ExpectedGains,
     GainEstimate,
 )
 from hessdiag.diagnosis._leading_columns import (
     leading_columns,
 )
 from hessdiag.diagnosis._recommendation import (
+    CAUSES,
     WAYS,
+    choose_actions,
     recommend,
 )
 from hessdiag.diagnosis._renderers import (
@@ -55,11 +59,13 @@ from hessdiag.labels import (
 )
 
 __all__ = [
+    "CAUSES",
     "CONSTRAINTS",
     "DELTA",
     "DIAGNOSES",
     "ERRORS",
     "GAINS",
+    "LONGER",
     "NOT_EXAMINED",
     "OVERFITTING",
     "UNDECIDED",
@@ -68,6 +74,7 @@ __all__ = [
     "WELL_FIT",
     "DiagnosisReport",
     "Evidence",
+    "ExpectedGains",
     "FitDiagnoser",
     "GainEstimate",
     "LayerFinding",
@@ -75,6 +82,7 @@ __all__ = [
     "TableClassifier",
     "TableDiagnoser",
     "check_class_prior",
+    "choose_actions",
     "coverage_accuracy_curve",
     "expected_gains",
     "is_unsure",

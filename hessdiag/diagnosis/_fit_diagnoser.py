@@ -79,6 +79,9 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         The fitted stages.
     table_diagnoser_ : TableDiagnoser
         What estimates gains and distance from the reference; `estimator_` itself where it can.
+    gain_names_ : tuple of str
+        Columns of `predict_gains`: ``"gain_widening"``, ``"gain_constraining"`` and, where `fit`
+        was given it, ``"gain_longer"``; empty if it was given no gains.
     fitted_class_prior_ : ndarray of shape (n_classes,)
         Shares of the diagnoses at which the classifier's own probabilities hold.
     feature_names_ : ndarray of str
@@ -149,7 +152,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             known, those of narrowing, of more weight decay and of stopping earlier, with NaN
             where there is none. A dict or frame has them as ``gain_widening``,
             ``gain_constraining``, ``gain_narrowing``, ``gain_decay``, ``gain_stopping``, and may
-            have the standard errors of the first two as ``se_widening`` and ``se_constraining``.
+            have the standard errors of the first two as ``se_widening`` and ``se_constraining``,
+            and the gain of training longer as ``gain_longer``, NaN where it was not measured.
         groups : array-like of shape (n_networks,) or None, default=None
             Data set of each network, so that probabilities and intervals are made for data sets
             never seen; None treats each network as its own.
@@ -208,6 +212,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             self.table_diagnoser_ = self.estimator_
         else:
             self.table_diagnoser_ = TableDiagnoser().fit(columns, y, **known)
+        self.gain_names_ = self.table_diagnoser_.gain_names_
         self.reference_ = ReferenceRanges.from_tables(tables, y)
         return self
 
@@ -251,7 +256,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
     def predict_gains(
         self, X: Sequence[NetworkCase], return_interval: bool = False, coverage: float = 0.9
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Estimate how far widening and constraining would each lower held-out loss.
+        """Estimate how far each intervention would lower held-out loss.
 
         Parameters
         ----------
@@ -265,12 +270,14 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        gains : ndarray of shape (n_networks, 2)
+        gains : ndarray of shape (n_networks, n_gain_names)
             Expected gain of widening and of constraining, in units of the null loss; the rule
-            `label_gains` names them as the most probable diagnosis. A row of NaN for a case that
-            was skipped, and where too little was measured for a diagnosis.
-        intervals : ndarray of shape (n_networks, 2, 2)
-            Lower and upper ends of both; only if `return_interval` is true.
+            `label_gains` names them as the most probable diagnosis. Then that of training longer,
+            where `fit` was given it, which no diagnosis follows from: `gain_names_` says whether
+            there are two columns or three. A row of NaN for a case that was skipped, and where too
+            little was measured for a diagnosis.
+        intervals : ndarray of shape (n_networks, n_gain_names, 2)
+            Lower and upper ends of each; only if `return_interval` is true.
 
         Raises
         ------
@@ -286,7 +293,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             found[self.table_diagnoser_.missing_share(columns) > MOST_MISSING] = np.nan
             return found
 
-        answer = self._answer(X, estimate, np.full((2, 3), np.nan))
+        blank = np.full((len(self.gain_names_), 3), np.nan)
+        answer = self._answer(X, estimate, blank)
         gains, intervals = answer[:, :, 0], answer[:, :, 1:]
         return (gains, intervals) if return_interval else gains
 

@@ -150,7 +150,8 @@ def notes_of_less(examination: object) -> tuple[str, ...]:
     Returns
     -------
     notes : tuple of str
-        One for rounding that shows, one for what a budget of time left out, one for few samples.
+        One for rounding that shows, one for what a budget of time left out, one for time beyond it,
+        one for few samples.
     """
     context, notes = getattr(examination, "context", {}), []
     rounding = context.get("rounding")
@@ -163,6 +164,12 @@ def notes_of_less(examination: object) -> tuple[str, ...]:
         notes.append(
             f"To keep within the time{within}: {left_out}. Pass max_time=None, or more seconds, to "
             "look at all."
+        )
+    taken = context.get("seconds_taken")
+    if isinstance(taken, (int, float)):
+        notes.append(
+            f"The examination took {taken:.1f} seconds, longer than was asked for: preparing the "
+            "net, checking its derivatives, and a little of each part are always done."
         )
     columns, n_outputs = context.get("n_output_columns"), context.get("n_outputs")
     if isinstance(columns, (int, float)) and isinstance(n_outputs, (int, float)):

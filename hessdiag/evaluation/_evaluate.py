@@ -105,9 +105,12 @@ def evaluate_zoo(
         )
     tables, gains = evaluation_rows(zoo), measured_gains(zoo.columns)
     leading = leading_columns_of_rows(tables)
+    # What scores a part of another protocol's answers needs no more than these.
+    needed = {protocol.answers or protocol.name for protocol in asked if protocol.splits}
     jobs = [
         (protocol.name, row, split, tables[row], leading.get(row))
-        for protocol in asked
+        for protocol in known
+        if protocol.name in needed
         for row in tables
         for split in protocol.splits
     ]
@@ -165,14 +168,14 @@ def _score_protocol(protocol, zoo, target, found, chosen, rules, random_state):
     asked = np.sort(np.concatenate([test for _, test in protocol.splits]))
     # The tasks of one generator are resampled where there is nothing else to resample.
     units = zoo.groups if len(np.unique(zoo.groups[asked])) > 1 else zoo.columns["dataset"]
-    rows = {}
+    rows, source = {}, protocol.answers or protocol.name
     for row in ROW_TITLES:
         if row == "dummy":
             probabilities = _dummy(target, protocol.splits)
         elif row == "rules":
             probabilities = rules
         else:
-            probabilities = found[protocol.name, row]
+            probabilities = found[source, row]
         rows[row] = score_row(
             target[asked],
             probabilities[asked],
@@ -183,14 +186,14 @@ def _score_protocol(protocol, zoo, target, found, chosen, rules, random_state):
         )
         predicted = classes[probabilities.argmax(axis=1)]
         if row not in NOT_LEARNED:
-            rows[row]["classifiers"] = chosen[protocol.name, row]
+            rows[row]["classifiers"] = chosen[source, row]
         if protocol.parts:
             rows[row]["parts"] = _score_parts(protocol, target, predicted)
         if protocol.name == "teacher_student":
             rows[row]["teacher"] = _against_teacher(zoo.columns, predicted, asked)
     scored = {
         "title": protocol.title,
-        "n_folds": len(protocol.splits),
+        "n_folds": protocol.n_folds,
         "n_networks": len(asked),
         "n_datasets": len(np.unique(zoo.groups[asked])),
         "n_train": int(np.mean([len(train) for train, _ in protocol.splits])),

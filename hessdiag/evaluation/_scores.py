@@ -122,6 +122,33 @@ def bootstrap_interval(target, predicted, groups, random_state=0, n_bootstrap=N_
     return np.quantile(scores, [0.025, 0.975]).tolist()
 
 
+def bootstrap_mean(values, groups, random_state=0, n_bootstrap=N_BOOTSTRAP):
+    """95 % interval of a mean, resampling whole data sets.
+
+    Parameters
+    ----------
+    values : ndarray of float of shape (n_networks,)
+        What is averaged; finite.
+    groups : ndarray of shape (n_networks,)
+        Data sets.
+    random_state : int, default=0
+        Seed.
+    n_bootstrap : int, default=1000
+        Resamples.
+
+    Returns
+    -------
+    interval : list of float
+        Lower and upper end.
+    """
+    names, index = np.unique(groups, return_inverse=True)
+    sums = np.bincount(index, weights=values, minlength=len(names))
+    counts = np.bincount(index, minlength=len(names))
+    rng = np.random.default_rng(random_state)
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_bootstrap)
+    return np.quantile(draws @ sums / (draws @ counts), [0.025, 0.975]).tolist()
+
+
 def expected_calibration_error(right, confidence, n_bins=10):
     """Mean distance of confidence from the share of right answers, over bins of confidence.
 

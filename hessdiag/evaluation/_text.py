@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hessdiag.evaluation._advice_of_four import SIMPLE_TITLES, advice_in_words
 from hessdiag.evaluation._gain_ceiling import CEILING_TITLES
 from hessdiag.evaluation._rows import ROW_TITLES
 
@@ -104,6 +105,7 @@ def _studies_in_words(studies):
             for name, found in gains.items()
         )
         lines.append(f"  {ROW_TITLES[row]:42s} {shown}")
+    lines += advice_in_words(studies["advice"], ROW_TITLES | SIMPLE_TITLES)
     lines += [
         "",
         "What gains leave to be told (Spearman; the same trees for all; no row knows more)",

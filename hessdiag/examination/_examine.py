@@ -16,7 +16,7 @@ from hessdiag.curvature.network import (
     sample_indices,
 )
 from hessdiag.examination._between_samples import between_samples_statistics
-from hessdiag.examination._budget import LEAST_SAMPLES, evenly, plan_budget
+from hessdiag.examination._budget import LEAST_SAMPLES, LEAST_TIME, evenly, plan_budget
 from hessdiag.examination._context import context_of
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
@@ -31,6 +31,8 @@ from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spe
 
 # Seconds beyond which it is said what an examination is expected to take.
 LONG = 2.0
+# By how much all may take longer before it is said.
+OVER = 1.1
 
 
 def examine_problem(
@@ -60,15 +62,16 @@ def examine_problem(
     part = _restrict(problem, settings, view.n_samples)
     if view.n_columns is not None:
         part = part.without_output_hessians()
-    rest = None if max_time is None else max(1.0, max_time - (time.monotonic() - start))
-    budget = plan_budget(part, settings, rest, view.n_columns)
+    # Where the time has gone already, all is made of the least.
+    rest = None if max_time is None else max(LEAST_TIME, max_time - (time.monotonic() - start))
+    budget = plan_budget(part, settings, rest, view.n_columns, problem, context["task"])
     forecast = time.monotonic() - start + budget.seconds
     if forecast > LONG:
         context["seconds_forecast"] = forecast
     say(f"about {budget.seconds:.0f} s")
     left_out = list(budget.left_out)
     if max_time is not None:
-        settings = replace(settings, deadline=start + max(1.0, max_time))
+        settings = replace(settings, deadline=start + max_time)
     if budget.n_samples < part.n_samples:
         part = part.restrict(evenly(part.n_samples, budget.n_samples))
         if settings.max_memory is not None:
@@ -98,6 +101,9 @@ def examine_problem(
         )
     if left_out:
         context["left_out"] = "; ".join(left_out)
+    taken = time.monotonic() - start
+    if max_time is not None and taken > OVER * max_time:
+        context["seconds_taken"] = taken
     return (*found, context)
 
 

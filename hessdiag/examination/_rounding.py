@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -31,7 +31,7 @@ class Rounding:
         Whether the loss's first, and second, derivatives in the outputs are rounding.
     """
 
-    resolution: Resolution = Resolution()
+    resolution: Resolution = field(default_factory=Resolution)
     of_residuals: bool = False
     of_curvature: bool = False
 

@@ -9,12 +9,14 @@ import torch
 
 from hessdiag.curvature.network import hooked, is_irregular, received_by, sample_indices
 from hessdiag.examination._task import Task
-from hessdiag.examination._wide_kernel import wide_kernel_statistics
+from hessdiag.examination._wide_kernel import RIDGES, wide_kernel_statistics
 
 # Samples used for each layer, and for the net's own inputs: an eigen-decomposition of this
 # side for each of three kernels, some 5 and 50 milliseconds.
 LAYER_SAMPLES = 200
 NETWORK_SAMPLES = 500
+# Kernels, and sets of columns that are regressed on these in all.
+N_KERNELS, N_REGRESSIONS = 3, 5
 
 
 def wide_layer_statistics(problem, random_state=None, of_outputs=0.0):
@@ -55,6 +57,21 @@ def wide_layer_statistics(problem, random_state=None, of_outputs=0.0):
         else:
             layers[block.name] = wide_kernel_statistics(products[:few, :few], *of_few, rounding)
     return layers, network
+
+
+def wide_layer_work(problem):
+    """Count the multiplications of `wide_layer_statistics`, and list sides of decompositions."""
+    n, n_outputs = problem.n_samples, problem.n_outputs
+    few, many = min(LAYER_SAMPLES, n), min(NETWORK_SAMPLES, n)
+    sides = [many] + [few] * (len(problem.blocks) - (few == many))
+    multiplications = 0.0
+    for side in sides:
+        # Two times as many rows are written in fewer coordinates where they have more.
+        width = n_outputs if n_outputs <= 2 * side else 2 * side
+        multiplications += N_REGRESSIONS * (len(RIDGES) + 1) * side**2 * width
+    for side in {few, many}:
+        multiplications += 2 * (2 * side) ** 2 * n_outputs * (n_outputs > 2 * side)
+    return multiplications, N_KERNELS * sides
 
 
 def _rounded(outputs, size):

@@ -112,6 +112,26 @@ def check_counts(**counts: Any) -> None:
             )
 
 
+def check_time(max_time: float | None) -> None:
+    """Check a budget of time.
+
+    Parameters
+    ----------
+    max_time : float or None
+        Seconds; None sets no bound.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if max_time is not None and not _is_positive(max_time):
+        raise ValueError(
+            f"Expected max_time to be None or a positive number of seconds, found {max_time!r}. "
+            "Pass None to go without a bound."
+        )
+
+
 def _is_positive(value):
     """Say whether something is a number above zero."""
     return isinstance(value, Real) and not isinstance(value, bool) and value > 0

@@ -50,8 +50,8 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> float:
     Raises
     ------
     ValueError
-        If outputs differ by more than rounding, or if the copy's depend on parameters of the original, as where a
-        function that the net calls holds a module or a tensor of its own.
+        If outputs differ by more than rounding, or if the copy's depend on parameters of the
+        original, as where a function that the net calls holds a module or a tensor of its own.
     """
     outputs = working_copy(X)
     check_leaves(working_copy, outputs, "its forward pass")
