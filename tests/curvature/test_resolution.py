@@ -47,7 +47,9 @@ def test_ordinary_nets_have_nearly_all_digits(dtype):
         assert set(found.layers) == {block.name for block in problem.blocks}
 
 
-@pytest.mark.parametrize(("shift", "dtype"), [(1e3, "float32"), (1e8, "float64"), (1e10, "float64")])
+@pytest.mark.parametrize(
+    ("shift", "dtype"), [(1e3, "float32"), (1e8, "float64"), (1e10, "float64")]
+)
 def test_digits_are_lost_where_large_numbers_cancel(shift, dtype):
     """What is lost follows from the shift: inputs of size 1 are known to eps * shift."""
     module, far = module_of(shift), X + shift

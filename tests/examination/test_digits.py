@@ -8,10 +8,9 @@ from skorch import NeuralNetRegressor
 from torch import nn
 
 import hessdiag as hd
-from hessdiag.curvature import prepare
+from hessdiag.curvature import measure_resolution, prepare
 from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.examination import examine, gram_statistics, wide_kernel_statistics
-from hessdiag.examination._rounding import rounding_of
 from hessdiag.testing import make_cases
 
 RNG = np.random.default_rng(0)
@@ -21,12 +20,16 @@ Y, NUMBERS = X[:, :3].argmax(axis=1), np.sin(X[:, :1]).astype("float32")
 
 def module_of(n_outputs, seed=0):
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, n_outputs))
+    return nn.Sequential(
+        nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, n_outputs)
+    )
 
 
 def fitted(margin=None):
     """A net that is right for all samples; by so much at the least, where that is given."""
-    net = classifier(module_of(3), optimizer=torch.optim.Adam, lr=0.02, batch_size=-1, max_epochs=150)
+    net = classifier(
+        module_of(3), optimizer=torch.optim.Adam, lr=0.02, batch_size=-1, max_epochs=150
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net.partial_fit(X, Y)
@@ -46,15 +49,17 @@ def test_ordinary_nets_have_nothing_left_out(dtype):
         found = examine(case.net, case.X, case.y, dtype=dtype)
         assert not {"rounding", "statistics_missing"} & set(found.context)
         with untouched_surroundings():
-            found = rounding_of(prepare(case.net, case.X, case.y, dtype=dtype))
-        assert not (found.of_residuals or found.of_curvature)
+            found = measure_resolution(prepare(case.net, case.X, case.y, dtype=dtype))
+        assert not found.of_residuals
+        assert not found.of_curvature
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_loss_without_derivatives_but_rounding_has_no_statistics(dtype):
     found = examine(fitted(60.0), X, Y, dtype=dtype)
-    assert "second derivatives in the outputs are rounding in float64" in (
-        found.context["statistics_missing"]
+    assert (
+        "second derivatives in the outputs are rounding in float64"
+        in (found.context["statistics_missing"])
     )
     for layer in (*found.layers, found.network):
         assert np.isnan(layer.ggn_spectrum.trace)
@@ -67,8 +72,9 @@ def test_numbers_that_are_fitted_to_the_last_digit_of_float32():
     net = classifier(module_of(1), NeuralNetRegressor, nn.MSELoss)
     y = net.predict(X) * (1 + 1e-7 * RNG.normal(size=(60, 1)))
     found = examine(net, X, y, dtype="float32")
-    assert "first derivatives in the outputs are rounding in float32" in (
-        found.context["statistics_missing"]
+    assert (
+        "first derivatives in the outputs are rounding in float32"
+        in (found.context["statistics_missing"])
     )
     assert "takeuchi_1" not in found["0"].statistics
     exact = examine(net, X, y, dtype="float64")

@@ -102,7 +102,9 @@ def test_float64_is_not_the_remedy_where_it_has_no_digits_either():
 
 def test_a_report_of_inputs_far_from_zero_says_so():
     module, far = shifted(Net(), 1e5)
-    (found,) = hd.LayerSpectra(dtype=None).fit_transform([hd.NetworkCase(classifier(module), far, Y)])
+    (found,) = hd.LayerSpectra(dtype=None).fit_transform(
+        [hd.NetworkCase(classifier(module), far, Y)]
+    )
     assert "rounding moves the net's outputs" in found.context["rounding"]
     near = hd.examine(classifier(Net().double()), X.astype("float64"), Y)
     for name in near.layer_names[1:]:
