@@ -87,6 +87,7 @@ def _all_agree(found):
 def _derivatives(problem, dtype, strict=True):
     """List what is differentiated: the scalar in all layers, or each layer's own in its own."""
     copy, X = problem.working_copy, match_floats(problem.X, dtype)
+    precision = torch.float64 if strict else problem.coarsest_precision
     fixed = _fixed_rows(copy)
     if not problem.is_layerwise:
         return [
@@ -98,6 +99,7 @@ def _derivatives(problem, dtype, strict=True):
                 problem.scalar.name,
                 dtype,
                 strict,
+                precision,
             )
         ]
     samples = Samples([Chunk(X, problem.y, problem.n_samples)])
@@ -116,6 +118,7 @@ def _derivatives(problem, dtype, strict=True):
             f"the function of layer {block.name!r}",
             dtype,
             strict,
+            precision,
         )
         for block in problem.blocks
     ]

@@ -26,6 +26,7 @@ from hessdiag.curvature.network import (
     Samples,
     Scalar,
     WorkingCopy,
+    coarser,
     flatten_outputs,
     owner_of,
 )
@@ -129,17 +130,21 @@ class LocalCurvature:
         return self.working_copy.dtype.itemsize
 
     @property
+    def coarsest_precision(self) -> torch.dtype:
+        """The coarsest precision that the net or its loss computes in."""
+        if self.output_function is None:
+            return self.precision
+        return coarser(self.precision, self.output_function.precision)
+
+    @property
     def epsilon(self) -> float:
         """Rounding of the coarsest precision that the net or its loss computes in.
 
         That of float32 at the most: by that of a half precision, times the side of a matrix, hardly
         an eigenvalue would be left.
         """
-        precisions = [self.precision]
-        if self.output_function is not None:
-            precisions.append(self.output_function.precision)
-        coarsest = max(torch.finfo(precision).eps for precision in precisions)
-        return min(max(coarsest, LEAST_ROUNDING), torch.finfo(torch.float32).eps)
+        epsilon = torch.finfo(self.coarsest_precision).eps
+        return min(max(epsilon, LEAST_ROUNDING), torch.finfo(torch.float32).eps)
 
     @property
     def is_layerwise(self) -> bool:

@@ -10,6 +10,7 @@ from skorch import NeuralNet, NeuralNetClassifier
 
 from hessdiag.curvature._checked_samples import LEAST_SAMPLES
 from hessdiag.curvature._chunk_size import chosen_chunk_size, first_chunk_size
+from hessdiag.curvature._coupling import check_uncoupled_net
 from hessdiag.curvature._derivative_check import with_checked_derivatives
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._output_function import OutputFunction
@@ -28,7 +29,6 @@ from hessdiag.curvature.network import (
     check_left_alone,
     check_net,
     check_parameters,
-    check_uncoupled_net,
     check_uncoupled_scalar,
     coarsest_precision,
     concatenate,

@@ -1,4 +1,4 @@
-"""How many digits a net's outputs and derivatives have: measured on a few samples of every run."""
+"""How many digits outputs and derivatives have: measured on a few samples of every run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from hessdiag.curvature.network import match_floats, moved
+from hessdiag.curvature.network import match_floats, moved, sample_indices
 
 if TYPE_CHECKING:
     from hessdiag.curvature._local_curvature import LocalCurvature
@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 N_SAMPLES = 8
 # Roundings that there are at the least.
 LEAST = 4.0
+# Samples that are asked first whether the loss still has derivatives, where its Hessians in the
+# outputs are not formed.
+FIRST_SAMPLES = 64
+# Share of first derivatives that is rounding, and of second ones by an upper bound of it, from
+# which on they say nothing.
+OF_RESIDUALS, OF_CURVATURE = 0.1, 1.0
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """Rounding of what a net sends, relative to its size.
+    """Rounding of what a net sends, relative to its size, and what it leaves of the loss.
 
     Parameters
     ----------
@@ -29,15 +35,24 @@ class Resolution:
         Of the outputs.
     layers : dict of str to float, default={}
         Of the outputs' derivatives in each layer's parameters, by the layer's name.
+    of_residuals, of_curvature : bool, default=False
+        Whether the loss's first, and second, derivatives in the outputs are rounding.
     """
 
     outputs: float = 1e-15
     layers: Mapping[str, float] = field(default_factory=dict)
+    of_residuals: bool = False
+    of_curvature: bool = False
 
     @property
     def of_all(self) -> float:
         """The largest of all."""
         return max([self.outputs, *self.layers.values()])
+
+    @property
+    def leaves_nothing(self) -> bool:
+        """Say whether first or second derivatives of the loss are rounding."""
+        return self.of_residuals or self.of_curvature
 
 
 def measure_resolution(problem: LocalCurvature) -> Resolution:
@@ -51,13 +66,15 @@ def measure_resolution(problem: LocalCurvature) -> Resolution:
     Parameters
     ----------
     problem : LocalCurvature
-        What is to be computed with; samples are separate.
+        What is to be computed with; where its samples are not separate nothing is measured.
 
     Returns
     -------
     Resolution
         Relative sizes; those of a net that fails elsewhere are those of its precision.
     """
+    if not problem.is_separable:
+        return Resolution()
     epsilon = torch.finfo(problem.precision).eps
     n = min(N_SAMPLES, problem.n_samples)
     few = problem if n == problem.n_samples else problem.restrict(torch.arange(n))
@@ -69,7 +86,22 @@ def measure_resolution(problem: LocalCurvature) -> Resolution:
         sizes = [0.0] * len(here)
     sizes = [max(size, LEAST * epsilon) for size in sizes]
     names = [block.name for block in problem.blocks]
-    return Resolution(sizes[0], dict(zip(names, sizes[1:], strict=True)))
+    layers = dict(zip(names, sizes[1:], strict=True))
+    return Resolution(sizes[0], layers, *_of_loss(problem, sizes[0]))
+
+
+def _of_loss(problem, of_outputs):
+    """Say whether the loss's first, and second, derivatives in the outputs are rounding."""
+    parts, few = [problem], sample_indices(problem.n_samples, FIRST_SAMPLES, 0)
+    if few is not None and problem.outputs is None:
+        parts.insert(0, problem.restrict(few))
+    found = False, False
+    for part in parts:
+        first, second = part.output_function.rounding(of_outputs)
+        found = first > OF_RESIDUALS, second > OF_CURVATURE
+        if not any(found):
+            break
+    return found
 
 
 def _elsewhere(few, epsilon):

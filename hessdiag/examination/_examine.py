@@ -9,19 +9,18 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from hessdiag.curvature import fitting_chunks
+from hessdiag.curvature import fitting_chunks, measure_resolution
 from hessdiag.curvature.network import (
     NotSeparableError,
     OutputHessiansTooLargeError,
     sample_indices,
 )
 from hessdiag.examination._between_samples import between_samples_statistics
-from hessdiag.examination._budget import LEAST_SAMPLES, LEAST_TIME, LONG, evenly, plan_budget
-from hessdiag.examination._context import context_of
+from hessdiag.examination._budget import LEAST_SAMPLES, LEAST_TIME, evenly, plan_budget
+from hessdiag.examination._context import context_of, note_rounding
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
 from hessdiag.examination._memory import within_bound
-from hessdiag.examination._rounding import note_rounding, rounding_of
 from hessdiag.examination._sketched_statistics import SketchedStatistics
 from hessdiag.examination._task import Task
 from hessdiag.examination._view import choose_view
@@ -81,15 +80,13 @@ def examine_problem(
     context["n_samples_examined"] = part.n_samples
     if settings.max_memory is not None:
         problem, part = within_bound(problem, part, settings, view.n_columns)
-    rounding = rounding_of(part)
-    note_rounding(rounding, part, context)
-    wide_layers, wide_network = wide_layer_statistics(
-        problem, settings.seed, rounding.resolution.outputs
-    )
+    resolution = measure_resolution(part)
+    note_rounding(resolution, part, context)
+    wide_layers, wide_network = wide_layer_statistics(problem, settings.seed, resolution.outputs)
     wide_network = wide_network | between_samples_statistics(
         problem, settings.seed, budget.n_between
     )
-    statistics_of = _statistics_of(part, view.n_columns, settings, context, rounding)
+    statistics_of = _statistics_of(part, view.n_columns, settings, context, resolution)
     _say_if_not_apart(statistics_of, context)
     if statistics_of is None:
         found = _examine_whole(part, settings, budget, left_out)
@@ -203,7 +200,7 @@ def _examine_whole(problem, settings, budget, left_out):
     return layers, _layer(problem, block, spectrum, None, {"gn_gap": math.nan})
 
 
-def _statistics_of(problem, n_columns, settings, context, rounding):
+def _statistics_of(problem, n_columns, settings, context, resolution):
     """Return what computes a layer's statistics; None where the loss has no factors.
 
     Columns, or why there are none, are noted in the context.
@@ -211,7 +208,7 @@ def _statistics_of(problem, n_columns, settings, context, rounding):
     if n_columns is not None:
         generator = torch.Generator().manual_seed(settings.seed)
         try:
-            found = SketchedStatistics(problem, n_columns, generator, rounding)
+            found = SketchedStatistics(problem, n_columns, generator, resolution)
         except NotSeparableError as error:
             context["statistics_missing"] = str(error)
             return None
@@ -219,7 +216,7 @@ def _statistics_of(problem, n_columns, settings, context, rounding):
             del context["statistics_missing"]
         context["n_output_columns"] = n_columns
         return found
-    return None if problem.outputs is None else LayerStatistics(problem, rounding)
+    return None if problem.outputs is None else LayerStatistics(problem, resolution)
 
 
 def _say_if_not_apart(statistics_of, context):
@@ -267,7 +264,7 @@ def _examine_factored(
         known = settings.curvature if gap is not None and gap.coincides else "ggn"
         ggn = statistics_of.ggn_spectrum(eig, gram, seen, known, size)
         ridge = block.n_params / norm**2 if norm > 0 else math.inf
-        digits = statistics_of.rounding.resolution.layers.get(name)
+        digits = statistics_of.resolution.layers.get(name)
         statistics = statistics_of(gram, ridge, eig, resolution=digits) | {"gn_gap": size}
         found[name] = ggn, statistics | wide_layers.get(name, {})
         summed = summed + gram

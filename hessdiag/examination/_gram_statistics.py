@@ -270,11 +270,17 @@ def ridge_statistics(
         }
     finite = np.isfinite(alo_losses)
     best = np.argmin(np.where(finite, alo_losses, np.inf)) if finite.any() else None
-    best_loss = np.nan if best is None else alo_losses[best]
+    best_loss = best_ridge = np.nan
+    rounding = BEYOND * resolution
+    if best is not None:
+        best_loss = alo_losses[best]
+        # Where no ridge makes a difference but for rounding, none is the best.
+        spread = np.ptp(alo_losses[finite])
+        if _beyond(spread, rounding * np.abs(alo_losses[finite]).max()) >= 0:
+            best_ridge = np.log10(multiples[best])
     nothing = np.full(len(losses), np.nan)
     leverages = left.leverages[own] if usable else nothing
     influences = left.self_influences[own] if usable else nothing
-    rounding = BEYOND * resolution
     own_leverages = leverages if leverages.std() > rounding * leverages.mean() else nothing
     high = np.nan
     if usable and leverages.mean() > 0:
@@ -282,7 +288,7 @@ def ridge_statistics(
     return statistics | {
         "alo_best_loss": best_loss,
         "alo_best_gap": best_loss - losses.mean(),
-        "alo_best_log10_ridge": np.nan if best is None else np.log10(multiples[best]),
+        "alo_best_log10_ridge": best_ridge,
         "leverage_mean": leverages.mean(),
         "leverage_max": leverages.max(),
         "leverage_dispersion": leverages.std() / leverages.mean(),

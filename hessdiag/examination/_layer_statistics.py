@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from hessdiag.curvature import Resolution
 from hessdiag.examination._gram_statistics import RESOLUTION, gram_statistics
 from hessdiag.examination._leave_one_out import (
     output_hessian_roots,
@@ -14,7 +15,6 @@ from hessdiag.examination._leave_one_out import (
     weighted_gram_from_jacobian,
 )
 from hessdiag.examination._pointwise_loss import PointwiseLoss
-from hessdiag.examination._rounding import Rounding
 from hessdiag.examination._task import Task
 from hessdiag.spectra import Spectrum, ggn_spectrum
 
@@ -25,8 +25,9 @@ class LayerStatistics:
     Statistics are of the loss of each sample, not averaged: `scale` times the net's own.
     """
 
-    def __init__(self, problem, rounding=None):
-        outputs, self.rounding = problem.outputs, Rounding() if rounding is None else rounding
+    def __init__(self, problem, resolution=None):
+        outputs = problem.outputs
+        self.resolution = Resolution() if resolution is None else resolution
         self.columns, self.factors = None, outputs.factors
         self.losses, self.task = PointwiseLoss(problem), Task(problem)
         self.scale, self.epsilon = self.losses.scale, problem.epsilon
@@ -56,7 +57,7 @@ class LayerStatistics:
 
     def ggn_spectrum(self, eig, gram, factor, curvature, gap):
         """Turn a decomposition into the spectrum of the net's own loss; `factor` is weighted."""
-        if self.rounding.of_curvature:
+        if self.resolution.of_curvature:
             return Spectrum.undefined(factor.n_params, curvature)
         if self.signs is not None:
             return ggn_spectrum(factor, self.signs, curvature, gap, resolution=self.epsilon)
@@ -66,8 +67,7 @@ class LayerStatistics:
     @property
     def known(self):
         """Say whether there are statistics: losses of each sample, and derivatives of them."""
-        lost = self.rounding.of_residuals or self.rounding.of_curvature
-        return self.losses.known and not lost
+        return self.losses.known and not self.resolution.leaves_nothing
 
     def __call__(self, gram, ridge, eig, n_params=None, resolution=None):
         """Compute the statistics of one Gram matrix."""
@@ -89,7 +89,7 @@ class LayerStatistics:
 
     def _digits(self, resolution):
         """Return the rounding of a Gram matrix; that of all layers' sum where None is given."""
-        given = self.rounding.resolution.of_all if resolution is None else resolution
+        given = self.resolution.of_all if resolution is None else resolution
         return max(given, RESOLUTION)
 
     def _pointwise_loss(self, outputs):
@@ -101,7 +101,7 @@ class LayerStatistics:
 
     def gram_spectrum(self, gram, n_params):
         """Return the Gauss-Newton spectrum of the whole net from the summed Gram matrices."""
-        if self.rounding.of_curvature:
+        if self.resolution.of_curvature:
             return Spectrum.undefined(n_params, "ggn")
         if self.signs is not None:
             values = _product_eigenvalues(gram, self.hessians)

@@ -22,12 +22,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from hessdiag.curvature import random_roots
+from hessdiag.curvature import Resolution, random_roots
 from hessdiag.examination._gram_statistics import MULTIPLES, gradient_statistics, ridge_statistics
 from hessdiag.examination._layer_statistics import LayerStatistics
 from hessdiag.examination._leave_one_out import weighted_gram
 from hessdiag.examination._pointwise_loss import PointwiseLoss
-from hessdiag.examination._rounding import Rounding
 from hessdiag.examination._task import Task
 from hessdiag.spectra import Spectrum
 
@@ -42,9 +41,9 @@ class SketchedStatistics(LayerStatistics):
     sample, as those of `LayerStatistics`.
     """
 
-    def __init__(self, problem, n_roots, generator, rounding=None):
+    def __init__(self, problem, n_roots, generator, resolution=None):
         function = problem.output_function
-        self.rounding = Rounding() if rounding is None else rounding
+        self.resolution = Resolution() if resolution is None else resolution
         self.losses, self.task = PointwiseLoss(problem), Task(problem)
         self.scale, self.signs, self.epsilon = self.losses.scale, None, problem.epsilon
         self.values = function.values.reshape(problem.n_samples, -1).double()
@@ -79,7 +78,7 @@ class SketchedStatistics(LayerStatistics):
 
     def ggn_spectrum(self, eig, gram, factor, curvature, gap):
         """Turn a decomposition into an estimate of the spectrum of the net's own loss."""
-        if self.rounding.of_curvature:
+        if self.resolution.of_curvature:
             return Spectrum.undefined(factor.n_params, curvature)
         values = eig.eigenvalues / self.scale
         return self._estimate(values, gram, factor.n_params, curvature, gap)
@@ -87,7 +86,7 @@ class SketchedStatistics(LayerStatistics):
     def gram_spectrum(self, gram, n_params):
         """Return the Gauss-Newton spectrum of the whole net from the summed Gram matrices."""
         exact = super().gram_spectrum(gram, n_params)
-        if self.rounding.of_curvature:
+        if self.resolution.of_curvature:
             return exact
         values = exact.nodes[exact.nodes != 0]
         return self._estimate(values, gram, n_params, "ggn")

@@ -23,7 +23,6 @@ from hessdiag.curvature.network._checks import (
     tensors_of,
 )
 from hessdiag.curvature.network._copy_check import check_copy, original_runs
-from hessdiag.curvature.network._coupling import check_uncoupled_net
 from hessdiag.curvature.network._data import (
     Chunk,
     concatenate,
@@ -63,11 +62,16 @@ from hessdiag.curvature.network._outputs import (
     output_hessians_fit,
 )
 from hessdiag.curvature.network._precision import (
+    MANY,
+    TooCoarseError,
     casts,
+    coarser,
     coarsest_precision,
     match_floats,
+    moved,
+    moved_by_rounding,
+    too_coarse,
 )
-from hessdiag.curvature.network._rounding import TooCoarseError, moved
 from hessdiag.curvature.network._samples import (
     Samples,
 )
@@ -87,6 +91,7 @@ from hessdiag.curvature.network._working_copy import WorkingCopy
 
 __all__ = [
     "IDENTITY",
+    "MANY",
     "Block",
     "Chunk",
     "Link",
@@ -110,8 +115,8 @@ __all__ = [
     "check_left_alone",
     "check_net",
     "check_parameters",
-    "check_uncoupled_net",
     "check_uncoupled_scalar",
+    "coarser",
     "coarsest_precision",
     "concatenate",
     "draw_seed",
@@ -129,6 +134,7 @@ __all__ = [
     "matches",
     "module_attributes",
     "moved",
+    "moved_by_rounding",
     "original_runs",
     "output_curvature",
     "output_hessians_fit",
@@ -142,6 +148,7 @@ __all__ = [
     "send_one",
     "take",
     "tensors_of",
+    "too_coarse",
     "under_autocast",
     "untouched_surroundings",
 ]

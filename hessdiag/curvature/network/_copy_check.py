@@ -11,10 +11,13 @@ import torch
 from hessdiag.curvature.network._causes import Autocast, explain_difference
 from hessdiag.curvature.network._checks import graph_nodes, module_attributes, tensors_of
 from hessdiag.curvature.network._functions import OF_MODULES, containers_of
-from hessdiag.curvature.network._precision import casts, coarser, in_precision, match_floats
-from hessdiag.curvature.network._rounding import (
+from hessdiag.curvature.network._precision import (
     MANY,
     TooCoarseError,
+    casts,
+    coarser,
+    in_precision,
+    match_floats,
     moved_by_rounding,
     too_coarse,
 )
@@ -83,7 +86,7 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> float:
         if MANY * moved_by_rounding(working_copy, X, precision) < size:
             raise ValueError(explain_difference(net, working_copy, X, size))
         if size > MOST_ROUNDING:
-            raise TooCoarseError(too_coarse(working_copy, X, size, precision))
+            raise TooCoarseError(too_coarse(working_copy.dtype, X, size, precision))
         # A half precision has no more digits anyway.
         most = max(most, size) if torch.finfo(precision).bits >= 32 else most
     return most

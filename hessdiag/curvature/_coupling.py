@@ -13,24 +13,23 @@ rounding
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from hessdiag.curvature.network._checks import tensors_of
-from hessdiag.curvature.network._data import take
-from hessdiag.curvature.network._outputs import NotSeparableError
-from hessdiag.curvature.network._precision import coarsest_precision, match_floats
-from hessdiag.curvature.network._rounding import (
+from hessdiag.curvature.network import (
     MANY,
+    Chunk,
+    NotSeparableError,
     TooCoarseError,
+    WorkingCopy,
+    coarsest_precision,
+    match_floats,
     moved_by_rounding,
+    take,
+    tensors_of,
     too_coarse,
 )
-
-if TYPE_CHECKING:
-    from hessdiag.curvature.network._data import Chunk
-    from hessdiag.curvature.network._working_copy import WorkingCopy
 
 # By how much outputs may differ with nothing more to be asked, relative to their size.
 CLOSE = {torch.float64: 1e-8, torch.float32: 1e-3}
@@ -92,7 +91,7 @@ def check_uncoupled_net(
         raise NotSeparableError("the outputs of one sample depend on the others")
     is_half = torch.finfo(precision).bits < 32
     if most > (MOST_OF_HALF if is_half else MOST_ROUNDING):
-        raise TooCoarseError(too_coarse(working_copy, chunk.X, most, precision))
+        raise TooCoarseError(too_coarse(working_copy.dtype, chunk.X, most, precision))
 
 
 def _difference(found, expected):
