@@ -358,6 +358,26 @@ def test_diagnosis_missing_from_a_fold_gets_no_probability(made_up_zoo):
     )
 
 
+def test_errors_of_each_part_that_is_left_out(made_up_zoo):
+    zoo = made_up_zoo(300, 18)
+    names = ["leave_family_out", "images"]
+    protocols = evaluate(zoo, default_candidates()["kernel"], protocols=names)["protocols"]
+    for name in names:
+        found = protocols[name]
+        assert set(found["errors"]) == set(found["rows"]["hessdiag"]["parts"])
+        sizes = [own["n_networks"] for own in found["errors"].values()]
+        assert sum(sizes) == found["n_networks"]
+        wrong = sum(own["wrong"] * own["n_networks"] for own in found["errors"].values())
+        confusion = np.array(found["rows"]["hessdiag"]["confusion"])
+        assert wrong == pytest.approx(confusion.sum() - np.trace(confusion))
+        for own in found["errors"].values():
+            assert 0 <= own["domain"]["auroc"] <= 1  # noise, but of every network
+            assert own["outside"] <= 1
+    text = format_evaluation({"protocols": protocols, "label_reliability": None,
+                              "n_networks": 300, "n_datasets": 18, "n_tasks": 37})  # fmt: skip
+    assert text.count("wrong answers told by") == 2
+
+
 def test_unknown_protocol(made_up_zoo):
     with pytest.raises(ValueError, match="leave_family_out"):
         evaluate(made_up_zoo(), protocols=["leave_family_in"])
