@@ -9,7 +9,7 @@ import joblib
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
-from hessdiag.diagnosis import TableDiagnoser
+from hessdiag.diagnosis import TableDiagnoser, kinds_of, with_unfamiliar_kinds
 from hessdiag.evaluation._fixed_rules import apply_fixed_rules
 from hessdiag.evaluation._protocols import make_protocols
 from hessdiag.evaluation._rows import (
@@ -118,6 +118,7 @@ def evaluate_zoo(
         for row in tables
         for split in protocol.splits
     ]
+    kinds = [table.kinds for table in zoo.tables]
     # Memory maps of the tables would outlive workers that are stopped.
     workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes=None)
     answers = workers(
@@ -130,7 +131,7 @@ def evaluate_zoo(
             candidates,
             random_state,
             lead,
-            row == "hessdiag",
+            kinds if row == "hessdiag" else None,
         )
         for _, row, split, table, lead in jobs
     )
@@ -165,7 +166,7 @@ def evaluate_zoo(
     return result
 
 
-def _answer(table, target, groups, gains, split, candidates, random_state, leading, with_domain):
+def _answer(table, target, groups, gains, split, candidates, random_state, leading, kinds):
     """Search, fit and ask, for one row and one split; how far from home, if that is asked."""
     train, test = split
     known = measured_gains(gains, train)
@@ -173,14 +174,16 @@ def _answer(table, target, groups, gains, split, candidates, random_state, leadi
         candidates, table[train], target[train], groups[train], random_state, known, leading
     )
     domain = None
-    if with_domain and len(np.unique(target[train])) > 1:
+    if kinds is not None and len(np.unique(target[train])) > 1:
         # As in a FitDiagnoser, whose distances are a TableDiagnoser's whatever names the diagnosis.
         beside = fitted
         if not isinstance(fitted, TableDiagnoser):
             beside = fit_classifier(
                 TableDiagnoser(), table[train], target[train], groups[train], known, leading
             )
-        domain = beside.domain_score(table[test])
+        met = kinds_of([kinds[i] for i in train])
+        distances = beside.domain_score(table[test])
+        domain = with_unfamiliar_kinds(distances, [kinds[i] for i in test], met)
     return align_probabilities(fitted, table[test], np.array(DIAGNOSES)), name, domain
 
 
