@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interrupts import interrupted_at_step
 from skorch import NeuralNetRegressor
 
 import hessdiag as hd
@@ -380,6 +381,52 @@ def test_stopped_by_the_user(monkeypatch, capsys):
     monkeypatch.setattr("hessdiag.zoo.load_reference_zoo", interrupt)
     assert main(["zoo", "evaluate"]) == 130
     assert "kept" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_interrupted_build_resumes_to_the_same_table(
+    small_recipes, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("hessdiag.zoo.make_recipes", lambda *_: small_recipes[12:24])
+    monkeypatch.setattr("hessdiag.zoo.choose_tasks", lambda *_: ["wine"])
+
+    def build(name):
+        return main(["zoo", "build", "--n-jobs", "1", "--out", str(tmp_path / name)])
+
+    # The last step of the third network, 60 each: nothing says that it has not ended but that.
+    with interrupted_at_step(180):
+        assert build("stopped") == 130
+    assert "kept" in capsys.readouterr().err
+    assert len(list((tmp_path / "stopped" / "networks").glob("*.safetensors"))) == 2
+    assert build("stopped") == build("whole") == 0
+    tables = [dict(np.load(tmp_path / name / "table.npz")) for name in ("stopped", "whole")]
+    assert tables[0].keys() == tables[1].keys()
+    for name in set(tables[0]) - {"provenance"}:
+        np.testing.assert_array_equal(tables[0][name], tables[1][name], err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="signals are sent")
+def test_stopped_while_it_is_imported():
+    # Torch is on its way when its module is there.
+    script = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch.nn':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "from _hessdiag_command import run\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-c", script, "demo"]
+    path = str(Path(hd.__file__).parents[1])
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path}
+    )
+    assert run.returncode == 130
+    assert run.stderr == "hessdiag: stopped; what was finished is kept.\n"
 
 
 CLASS = "import sys\nimport torch\n\nclass Net(torch.nn.Linear):\n"

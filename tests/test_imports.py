@@ -46,6 +46,7 @@ ORDER = [
     "hessdiag.plotting",
     "hessdiag.reporting",
     # Networks with labels: tasks and networks first, then what is made and learned of them.
+    "hessdiag.zoo.sources",
     "hessdiag.zoo.tasks",
     "hessdiag.zoo.networks",
     "hessdiag.zoo",

@@ -12,7 +12,6 @@ direction in some entries of every layer, in units of the layer's own size:
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from hessdiag.curvature._derivatives import Derivatives
 from hessdiag.curvature.network import (
     Chunk,
     Samples,
-    bring_module,
     lacks_second_derivatives,
     match_floats,
 )
@@ -72,7 +70,7 @@ def with_checked_derivatives(problem: LocalCurvature) -> LocalCurvature:
 def _check(problem):
     """Check a problem's derivatives; say whether records with kept derivatives agree."""
     copy, few = problem.working_copy, _few(problem)
-    with _in_double(problem), copy.criterion_in(torch.float64):
+    with copy.held_in(torch.float64):
         found = _derivatives(few, torch.float64)
         if found and all(part.runs() for part in found):
             return _all_agree(found)
@@ -135,27 +133,6 @@ def _few(problem):
         return problem
     generator = torch.Generator().manual_seed(0)
     return problem.restrict(torch.randperm(problem.n_samples, generator=generator)[:n])
-
-
-@contextlib.contextmanager
-def _in_double(problem):
-    """Hold the working copy in float64 for a while; its numbers come back as they were."""
-    copy, dtype = problem.working_copy, problem.working_copy.dtype
-    if dtype == torch.float64:
-        yield
-        return
-    modules = [getattr(copy, name) for name in copy.module_names]
-    parameters = [p for module in modules for p in module.parameters()]
-    kept = [p.data for p in parameters]
-    try:
-        for module in modules:
-            bring_module(module, torch.float64)
-        yield
-    finally:
-        for module in modules:
-            bring_module(module, dtype)
-        for parameter, data in zip(parameters, kept):
-            parameter.data = data
 
 
 def _fixed_rows(working_copy):

@@ -143,7 +143,8 @@ def explain_table(diagnoser, table, examination):
     variants += [_with_measure_replaced(table, name, ranges) for name in wholes]
     if missing:
         # What was not measured is no evidence: it stays missing where the rest is replaced.
-        variants = [_with_gaps_of(table, variant) for variant in variants]
+        gaps = _gaps_of(table)
+        variants = [_with_gaps(gaps, variant) for variant in variants]
     falls = base[winner] - diagnoser.diagnose_tables(variants)[:, winner]
     layer_falls, cell_falls, whole_falls = np.split(falls, [n_layers, n_layers + len(cells)])
 
@@ -296,18 +297,25 @@ def _with_measure_replaced(table, name, ranges):
     return replace(table, measures=measures, network=table.network | {name: median})
 
 
-def _with_gaps_of(table, other):
-    """Copy of another table with gaps where the first one has them."""
+_PARTS = ("measures", "network", "context")
 
-    def gapped(own, others):
-        return {name: np.where(np.isfinite(own[name]), v, np.nan) for name, v in others.items()}
 
-    return replace(
-        other,
-        measures=gapped(table.measures, other.measures),
-        network=gapped(table.network, other.network),
-        context=gapped(table.context, other.context),
-    )
+def _gaps_of(table):
+    """Where a table has gaps: {part: {measure: mask}}, of those that have any."""
+    masks = {
+        part: {name: ~np.isfinite(value) for name, value in getattr(table, part).items()}
+        for part in _PARTS
+    }
+    return {part: {n: mask for n, mask in own.items() if mask.any()} for part, own in masks.items()}
+
+
+def _with_gaps(gaps, table):
+    """Copy of a table with gaps as another has them."""
+
+    def gapped(values, masks):
+        return values | {name: np.where(masks[name], np.nan, values[name]) for name in masks}
+
+    return replace(table, **{part: gapped(getattr(table, part), gaps[part]) for part in _PARTS})
 
 
 def _whole_value(table, name):

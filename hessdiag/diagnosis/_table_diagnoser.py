@@ -16,7 +16,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hessdiag.diagnosis._calibration import calibrate, column_scale, named
 from hessdiag.diagnosis._gain_intervals import GainIntervals
 from hessdiag.diagnosis._gains import GAINS, LONGER, check_gains, from_learning_scale
-from hessdiag.diagnosis._gaps import ReferenceGaps, mean_by_owner, widest_by_owner
+from hessdiag.diagnosis._gaps import (
+    ReferenceGaps,
+    differences_beside,
+    mean_by_owner,
+    widest_by_owner,
+)
 from hessdiag.diagnosis._kernel_regression import (
     KernelRegression,
     kernel_predict,
@@ -401,7 +406,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             was not measured counts as one drawn from the reference at random.
         """
         X = self._check_table(X)
-        U, gaps = self.scores_.transform(X) * self.column_scale_, self.gaps_.of(X)
+        U, gaps = self._scores_of(X), self.gaps_.of(X)
         _, distances = kernel_predict(
             U, self.reference_, self.gamma_, self.mean_, self.coefficients_
         )
@@ -447,18 +452,20 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             Place in `X` of the network that each row is of.
         """
         X = self._check_table(X)
+        return self._fill(X, self._scores_of(X), X, self.gaps_.values)
+
+    def _scores_of(self, X):
+        """Scores of a table, in the scale of distances."""
+        return self.scores_.transform(X) * self.column_scale_
+
+    def _fill(self, X, U, table, values):
+        """Fill a table of the networks with scores `U`, by the `values` of those most alike."""
         gaps = self.gaps_.of(X)
         with_gaps = gaps.any(axis=1)
         if not with_gaps.any():
-            return X, np.arange(len(X))
-        U = self.scores_.transform(X[with_gaps]) * self.column_scale_
-        squared = np.stack(
-            [
-                np.square(row[~missing] - self.reference_[:, ~missing]).sum(axis=1)
-                for row, missing in zip(U, gaps[with_gaps], strict=True)
-            ]
-        )
-        return self.gaps_.fill(X, gaps, squared)
+            return table, np.arange(len(X))
+        squared = differences_beside(gaps[with_gaps], U[with_gaps], self.reference_)
+        return self.gaps_.fill(table, gaps, squared, values)
 
     def _gains_of(self, expected):
         """Take from the gains that are learned those of `gain_names_`."""
@@ -482,8 +489,9 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     def _answers(self, X):
         """Predictions of all targets, one row or several for each network; whose rows; how many."""
         X = self._check_table(X)
-        rows, owners = self.filled(X)
-        U = self.scores_.transform(rows) * self.column_scale_
+        known = self._scores_of(X)
+        # The scores of what fills gaps are known, too.
+        U, owners = self._fill(X, known, known, self.reference_)
         answers, _ = kernel_predict(U, self.reference_, self.gamma_, self.mean_, self.coefficients_)
         return answers, owners, len(X)
 

@@ -103,8 +103,8 @@ def make_recipes(
     Parameters
     ----------
     tasks : list of str or None, default=None
-        Tasks to use, as from `list_tasks`; None takes all but the demo's, and for recipes of
-        practice one of sixteen tables.
+        Tasks to use, as from `list_tasks`; None takes all that it lists for these recipes, and
+        for those of practice one of sixteen tables.
     n_grids : int, default=1
         Grids for each task.
     n_seeds : int, default=3
@@ -138,16 +138,24 @@ def make_recipes(
             f"Expected n_grids >= 1 and n_seeds >= 2 (labels need a standard error over seeds), "
             f"found n_grids={n_grids} and n_seeds={n_seeds}. Ask for more."
         )
-    known = [load_dataset(name) for name in (list_tasks() if tasks is None else tasks)]
+    if recipes not in ("plain", "practice"):
+        raise ValueError(
+            f"Expected recipes among plain, practice, found {recipes!r}. Pass one of these."
+        )
+    known = [
+        load_dataset(name) for name in (list_tasks(recipes=recipes) if tasks is None else tasks)
+    ]
     kept_aside = [task.name for task in known if task.parent == DEMO_DATASET]
     if kept_aside:
         raise ValueError(
             f"Expected tasks of other data sets than {DEMO_DATASET!r}, which is kept aside for the "
             f"demo, found {', '.join(kept_aside)}. Leave them out of `tasks`."
         )
-    if recipes not in ("plain", "practice"):
+    unsuited = [task.name for task in known if recipes == "plain" and not TASKS[task.name].plain]
+    if unsuited:
         raise ValueError(
-            f"Expected recipes among plain, practice, found {recipes!r}. Pass one of these."
+            f"Expected tasks of plain recipes, found {', '.join(unsuited)}, which only recipes of "
+            "practice use. Leave them out of `tasks`, or pass recipes='practice'."
         )
     real = set(list_datasets())
     known.sort(key=lambda task: (task.name not in real, task.parent not in real))
@@ -171,7 +179,9 @@ def make_recipes(
 
 
 def choose_tasks(
-    names: Sequence[str] | None = None, datasets: Sequence[str] | None = None
+    names: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+    recipes: Literal["plain", "practice"] = "practice",
 ) -> list[str] | None:
     """Choose tasks by their own names and by what they belong to.
 
@@ -181,6 +191,8 @@ def choose_tasks(
         Tasks to take.
     datasets : list of str or None, default=None
         Real data sets and families of generated tasks, all of whose tasks to take besides.
+    recipes : {"plain", "practice"}, default="practice"
+        Which recipes use these tasks, as for `list_tasks`.
 
     Returns
     -------
@@ -195,10 +207,11 @@ def choose_tasks(
     if names is None and datasets is None:
         return None
     chosen = list(names or [])
+    usable = set(list_tasks(include_demo=True, recipes=recipes))
     for parent in datasets or []:
-        children = [name for name in TASKS if TASKS[name].parent == parent]
+        children = [name for name in TASKS if name in usable and TASKS[name].parent == parent]
         if not children:
-            known = sorted({task.parent for task in TASKS.values()})
+            known = sorted({TASKS[name].parent for name in usable})
             raise ValueError(
                 "Expected a data set of hessdiag.zoo.list_datasets() or a family of generated "
                 f"tasks, found {parent!r}. Name one of these: {', '.join(known)}."

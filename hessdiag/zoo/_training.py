@@ -14,6 +14,7 @@ import torch
 from skorch.callbacks import Callback
 from torch.nn.functional import cross_entropy, mse_loss
 
+from hessdiag.resumable import fit_to_the_end
 from hessdiag.zoo._augmentation import make_augmentation
 from hessdiag.zoo._batches import TensorBatches, count_batches
 from hessdiag.zoo._plain_epochs import PlainClassifier, PlainRegressor
@@ -293,7 +294,7 @@ def train_recipe(
 def _fit(recipe, split, callbacks=None):
     """Return the fitted net of a recipe; torch's global generator is left where the run ends."""
     torch.manual_seed(recipe.seed)
-    return make_net(recipe, split, callbacks).fit(split.X_train, split.y_train)
+    return fit_to_the_end(make_net(recipe, split, callbacks), split.X_train, split.y_train)
 
 
 def _train_longer(net, recipe, split, multiples):

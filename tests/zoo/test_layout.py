@@ -43,6 +43,7 @@ def test_more_groups_and_more_sets_keep_the_earlier_ones():
         ({"tasks": ["iris"], "n_grids": 0}, "n_grids"),
         ({"tasks": ["no-such-task"]}, "no-such-task"),
         ({"tasks": ["iris"], "recipes": "best"}, "plain, practice"),
+        ({"tasks": ["iris", "camera", "basque"]}, "found camera, basque, .*recipes='practice'"),
     ],
 )
 def test_bad_layouts(arguments, words):
@@ -53,8 +54,8 @@ def test_bad_layouts(arguments, words):
 def test_default_covers_all_tasks_real_ones_first():
     recipes = make_recipes()
     order = list(dict.fromkeys(recipe.dataset for recipe in recipes))
-    assert sorted(order) == list_tasks()
-    real = set(list_datasets())
+    assert sorted(order) == list_tasks(recipes="plain")
+    real = set(list_datasets(recipes="plain"))
     assert set(order[: len(real)]) == real
     parents = [load_dataset(name).parent for name in order]
     assert DEMO_DATASET not in parents
@@ -97,6 +98,20 @@ def test_plain_recipes_are_what_they_were():
     digest = hashlib.blake2b("".join(ids).encode(), digest_size=8).hexdigest()
     # Taken before there were any others.
     assert (len(ids), digest) == (324, "117971589d5270d3")
+
+
+def test_new_tasks_leave_all_recipes_of_the_old_ones_as_they_were():
+    def digest(recipes):
+        ids = [recipe.id for recipe in recipes]
+        return len(ids), hashlib.blake2b("".join(ids).encode(), digest_size=8).hexdigest()
+
+    # Taken before there were tasks of practice alone; their order depends on the other tasks.
+    assert digest(make_recipes()) == (11232, "0f5b634936a39e71")
+    old = make_recipes(list_tasks(recipes="plain"), recipes="practice")
+    assert digest(sorted(old, key=lambda recipe: recipe.id)) == (4992, "e078b7153eb2b2cd")
+    assert {recipe.id for recipe in old if load_dataset(recipe.dataset).form != "tabular"} < {
+        recipe.id for recipe in make_recipes(recipes="practice")
+    }
 
 
 def test_practice_crosses_four_widths_with_two_decays():
@@ -171,3 +186,8 @@ def test_choose_tasks():
     assert {load_dataset(name).parent for name in children} == {"wine", "iris"}
     with pytest.raises(ValueError, match="no-such-set"):
         choose_tasks(None, ["no-such-set"])
+    assert choose_tasks(None, ["splice"], "plain") == [
+        name for name in choose_tasks(None, ["splice"]) if not name.startswith("splice-tokens")
+    ]
+    with pytest.raises(ValueError, match="camera"):
+        choose_tasks(None, ["camera"], "plain")

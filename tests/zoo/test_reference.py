@@ -124,6 +124,25 @@ def test_a_table_of_other_networks_stays_unmeasured(small_zoo, tmp_path):
     assert "measured for 0 of 12 networks; 8 that were trained again have another" in summary
 
 
+def test_several_tables_are_taken_together(small_zoo, tmp_path):
+    tables, columns, provenance = read_reference(small_zoo.table)
+    frame, rivals = pd.DataFrame(columns), np.stack(list(read_rivals(small_zoo.table).values()), 1)
+    parts = [tmp_path / "first.npz", tmp_path / "second.npz"]
+    for path, part in zip(parts, (slice(5), slice(5, None)), strict=True):
+        write_reference(frame[part], tables[part], provenance, path, rivals[part])
+    both, found, made = read_reference(parts)
+    assert [table.name for table in both] == [table.name for table in tables]
+    for name in COLUMNS:
+        np.testing.assert_array_equal(found[name], columns[name])
+    for name, values in read_rivals(parts).items():
+        np.testing.assert_array_equal(values, read_rivals(small_zoo.table)[name])
+    assert made["parts"] == [provenance, provenance]
+    assert made["command"] == provenance["command"]
+    assert len(hd.load_reference_zoo(path=parts).target) == len(tables)
+    with pytest.raises(ValueError, match=f"found {len(tables)} networks in two"):
+        read_reference([small_zoo.table, *parts])
+
+
 def test_task_columns_are_looked_up(small_zoo, tmp_path):
     tables, columns, provenance = read_reference(small_zoo.table)
     frame = pd.DataFrame(columns)

@@ -23,6 +23,7 @@ from hessdiag.curvature.network._checks import (
     tensors_of,
 )
 from hessdiag.curvature.network._copy_check import check_copy, original_runs
+from hessdiag.curvature.network._coupling import check_uncoupled_net
 from hessdiag.curvature.network._data import (
     Chunk,
     concatenate,
@@ -61,7 +62,12 @@ from hessdiag.curvature.network._outputs import (
     output_curvature,
     output_hessians_fit,
 )
-from hessdiag.curvature.network._precision import bring_module, casts, match_floats
+from hessdiag.curvature.network._precision import (
+    casts,
+    coarsest_precision,
+    match_floats,
+)
+from hessdiag.curvature.network._rounding import TooCoarseError, moved
 from hessdiag.curvature.network._samples import (
     Samples,
 )
@@ -91,10 +97,10 @@ __all__ = [
     "OwnPrecisionError",
     "Samples",
     "Scalar",
+    "TooCoarseError",
     "UnfittedNetworkError",
     "WorkingCopy",
     "available_memory",
-    "bring_module",
     "casts",
     "check_copy",
     "check_data",
@@ -104,7 +110,9 @@ __all__ = [
     "check_left_alone",
     "check_net",
     "check_parameters",
+    "check_uncoupled_net",
     "check_uncoupled_scalar",
+    "coarsest_precision",
     "concatenate",
     "draw_seed",
     "entries_of_graph",
@@ -120,6 +128,7 @@ __all__ = [
     "match_floats",
     "matches",
     "module_attributes",
+    "moved",
     "original_runs",
     "output_curvature",
     "output_hessians_fit",

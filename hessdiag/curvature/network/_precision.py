@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
+from torch.overrides import TorchFunctionMode
 
-from hessdiag.curvature.network._checks import graph_nodes
+from hessdiag.curvature.network._checks import graph_nodes, tensors_of
 
 
 def in_precision(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -91,6 +93,62 @@ def casts(value: torch.Tensor) -> bool:
         Whether something on the way was brought to another type.
     """
     return any(node.name() == "ToCopyBackward0" for node in graph_nodes(value))
+
+
+class _Precisions(TorchFunctionMode):
+    """Note the coarsest precision of all that is computed with derivatives."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.coarsest = dtype
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for tensor in tensors_of(found):
+            if tensor.requires_grad:
+                self.coarsest = coarser(self.coarsest, tensor.dtype)
+        return found
+
+
+def coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:
+    """Return the one of two precisions that has fewer digits, as that of real numbers.
+
+    Parameters
+    ----------
+    first, second : torch.dtype
+        Precisions of real or of complex numbers.
+
+    Returns
+    -------
+    torch.dtype
+        That of the larger rounding.
+    """
+    first, second = first.to_real(), second.to_real()
+    return second if torch.finfo(second).eps > torch.finfo(first).eps else first
+
+
+def coarsest_precision(dtype: torch.dtype, run: Callable[[], Any]) -> tuple[torch.dtype, Any]:
+    """Do some work, and find the coarsest precision that its result goes through.
+
+    What a net sends does not say: it may compute in a precision of its own, and cast the result.
+
+    Parameters
+    ----------
+    dtype : torch.dtype
+        Precision that the work is to be done in.
+    run : callable
+        The work; what has derivatives in it counts.
+
+    Returns
+    -------
+    precision : torch.dtype
+        That, or a coarser one.
+    result : object
+        What was made.
+    """
+    with torch.enable_grad(), _Precisions(dtype) as found:
+        result = run()
+    return found.coarsest, result
 
 
 def make_parameters_real(module: torch.nn.Module) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,11 +37,11 @@ class Dataset:
         Number of outputs that a network needs: classes, or targets of a regression.
     kind : {"classification", "regression"}, default="classification"
         What is predicted.
-    form : {"tabular", "series", "image"}, default="tabular"
-        Whether the columns have an order that networks may use.
+    form : {"tabular", "series", "image", "tokens"}, default="tabular"
+        Whether the columns have an order that networks may use; tokens are ids of symbols.
     shape : tuple of int or None, default=None
         What a row reshapes to: (channels, length) of a series, (channels, height, width) of an
-        image, None for a table.
+        image; of tokens the number of ids and how many a row has; None for a table.
     teacher_width : int or None, default=None
         Hidden units of the teacher network that made the targets; None where none did.
     """
@@ -76,12 +76,15 @@ class Task:
         Further keyword arguments of ``make``.
     real : bool, default=True
         Whether the samples come from a real data set.
+    plain : bool, default=True
+        Whether plain recipes use it too, or those of practice alone.
     """
 
     parent: str
     make: Callable
     arguments: dict
     real: bool = True
+    plain: bool = True
 
     def load(self, name):
         """Return the samples of the task."""
@@ -101,6 +104,13 @@ def make_regression_dataset(name, parent, X, values, shape=None):
     target = np.asarray(values, dtype=np.float32).reshape(len(X), -1)
     form = _form(shape)
     return Dataset(name, parent, _frame(X), target, target.shape[1], "regression", form, shape)
+
+
+def make_token_dataset(name, parent, ids, vocabulary, answer, classes=True):
+    """Return a `Dataset` of sequences of ids below ``vocabulary``, with classes or with values."""
+    make = make_classification_dataset if classes else make_regression_dataset
+    dataset = make(name, parent, np.asarray(ids, dtype=np.int64), answer)
+    return replace(dataset, form="tokens", shape=(vocabulary, ids.shape[1]))
 
 
 def task_seed(name):

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import lru_cache
+from typing import Literal
 
+from hessdiag.zoo.tasks._drawn import DRAWN_TASKS
+from hessdiag.zoo.tasks._pictures import PICTURE_TASKS
 from hessdiag.zoo.tasks._rare import RARE_TASKS
 from hessdiag.zoo.tasks._real import DEMO_DATASET, REAL_TASKS
 from hessdiag.zoo.tasks._signals import SIGNAL_TASKS
 from hessdiag.zoo.tasks._sklearn import SKLEARN_TASKS
 from hessdiag.zoo.tasks._subsets import SUBSET_TASKS
+from hessdiag.zoo.tasks._symbols import SYMBOL_TASKS
 from hessdiag.zoo.tasks._synthetic import SYNTHETIC_TASKS
 from hessdiag.zoo.tasks._teacher import TEACHER_TASKS
+from hessdiag.zoo.tasks._texts import TEXT_TASKS
+from hessdiag.zoo.tasks._windows import WINDOW_TASKS
 
 #: Every task by its name.
 TASKS = {
@@ -22,16 +28,25 @@ TASKS = {
     **SYNTHETIC_TASKS,
     **SIGNAL_TASKS,
     **TEACHER_TASKS,
+    **PICTURE_TASKS,
+    **DRAWN_TASKS,
+    **WINDOW_TASKS,
+    **TEXT_TASKS,
+    **SYMBOL_TASKS,
 }
 
 
-def list_tasks(include_demo: bool = False) -> list[str]:
+def list_tasks(
+    include_demo: bool = False, recipes: Literal["plain", "practice"] = "practice"
+) -> list[str]:
     """Return the names of the tasks that zoo recipes may use.
 
     Parameters
     ----------
     include_demo : bool, default=False
         Whether to include the set that is kept aside for the demo.
+    recipes : {"plain", "practice"}, default="practice"
+        Which recipes: those of practice may use all tasks, plain ones only what came before them.
 
     Returns
     -------
@@ -44,16 +59,24 @@ def list_tasks(include_demo: bool = False) -> list[str]:
     >>> "iris" in list_tasks(), "texture" in list_tasks()
     (True, False)
     """
-    return sorted(name for name in TASKS if include_demo or TASKS[name].parent != DEMO_DATASET)
+    return sorted(
+        name
+        for name, task in TASKS.items()
+        if (include_demo or task.parent != DEMO_DATASET) and (task.plain or recipes != "plain")
+    )
 
 
-def list_datasets(include_demo: bool = False) -> list[str]:
+def list_datasets(
+    include_demo: bool = False, recipes: Literal["plain", "practice"] = "practice"
+) -> list[str]:
     """Return the names of the real data sets, which tasks have as their parents.
 
     Parameters
     ----------
     include_demo : bool, default=False
         Whether to include the set that is kept aside for the demo.
+    recipes : {"plain", "practice"}, default="practice"
+        Which recipes use them, as for `list_tasks`.
 
     Returns
     -------
@@ -67,10 +90,11 @@ def list_datasets(include_demo: bool = False) -> list[str]:
     >>> "iris" in list_datasets(), "friedman1" in list_datasets()
     (True, False)
     """
-    return sorted({TASKS[name].parent for name in list_tasks(include_demo) if TASKS[name].real})
+    tasks = list_tasks(include_demo, recipes)
+    return sorted({TASKS[name].parent for name in tasks if TASKS[name].real})
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def load_dataset(name):
     """Load or generate the samples of one task; nothing is downloaded.
 

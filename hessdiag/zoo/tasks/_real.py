@@ -6,14 +6,16 @@ import random
 from functools import lru_cache
 
 import numpy as np
-from sklearn.datasets import load_diabetes, load_digits, load_sample_image
+from sklearn.datasets import load_diabetes, load_digits
 
 from hessdiag.optional import import_optional
+from hessdiag.zoo.sources import read_picture
 from hessdiag.zoo.tasks._dataset import (
     Task,
     make_classification_dataset,
     make_regression_dataset,
 )
+from hessdiag.zoo.tasks._patches import cut_patches
 
 #: The demo trains on this set, so that no zoo, and no reference table, may ever contain it.
 DEMO_DATASET = "texture"
@@ -170,11 +172,7 @@ def _read_mnist1d(n_samples=4000):
 
 def _cut_patches(photograph, side):
     """Return the square patches of a photograph in grey, which do not overlap."""
-    import_optional("PIL", "zoo", "Reading a photograph")
-    grey = load_sample_image(f"{photograph}.jpg").astype(np.float64).mean(axis=2)
-    rows, columns = grey.shape[0] // side, grey.shape[1] // side
-    cut = grey[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    return cut.transpose(0, 2, 1, 3).reshape(-1, side, side)
+    return cut_patches(read_picture(photograph), side)
 
 
 def _columns(X):

@@ -112,8 +112,7 @@ def split_dataset(
     rest = np.random.default_rng([random_state, 1]).permutation(rest)
     parts = order, rest[:n_valid], rest[n_valid : n_valid + MAX_TEST]
 
-    encoder = _encoder(dataset.frame).fit(dataset.frame.iloc[order])
-    features = [_contiguous(encoder.transform(dataset.frame.iloc[part])) for part in parts]
+    features = _encode(dataset, parts)
     if regression:
         scaler = StandardScaler().fit(target[order].astype(np.float64))
         targets = [_contiguous(scaler.transform(target[part].astype(np.float64))) for part in parts]
@@ -180,6 +179,15 @@ def blur_targets(y, variance, random_state=0):
     """
     generator = np.random.default_rng([random_state, 2])
     return (y + np.sqrt(variance) * generator.standard_normal(y.shape)).astype(np.float32)
+
+
+def _encode(dataset, parts):
+    """Return the features of each part: ids of tokens as they are, all else standardized."""
+    rows = [dataset.frame.iloc[part] for part in parts]
+    if dataset.form == "tokens":
+        return [_contiguous(part) for part in rows]
+    encoder = _encoder(dataset.frame).fit(rows[0])
+    return [_contiguous(encoder.transform(part)) for part in rows]
 
 
 def _encoder(frame):

