@@ -24,6 +24,10 @@ from hessdiag.diagnosis._gains import (
     ExpectedGains,
     GainEstimate,
 )
+from hessdiag.diagnosis._layer_kinds import (
+    kinds_of,
+    with_unfamiliar_kinds,
+)
 from hessdiag.diagnosis._leading_columns import (
     leading_columns,
 )
@@ -86,10 +90,12 @@ __all__ = [
     "coverage_accuracy_curve",
     "expected_gains",
     "is_unsure",
+    "kinds_of",
     "label_gains",
     "label_probabilities",
     "leading_columns",
     "nearest_gains",
     "recommend",
     "set_renderers",
+    "with_unfamiliar_kinds",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from hessdiag.diagnosis._class_prior import note_of_prior
 from hessdiag.diagnosis._gains import CONSTRAINTS, ExpectedGains, GainEstimate
 from hessdiag.diagnosis._gaps import MOST_MISSING
+from hessdiag.diagnosis._layer_kinds import note_of_kinds
 from hessdiag.diagnosis._missing import (
     is_worth_a_note,
     missing_measures,
@@ -164,10 +165,14 @@ def explain_table(diagnoser, table, examination):
         for name, fall in zip(wholes, whole_falls, strict=True)
     ]
     gains = ExpectedGains() if too_little else expected_gains(model, columns, diagnosis)
-    domain_score = float(model.domain_score(columns)[0])
+    domain_score = float(diagnoser._domain_scores([table])[0])
     floor = diagnoser.min_confidence
     undecided = floor is not None and bool(base[winner] < floor)
-    notes = (*notes_of_less(examination), *_notes(table, reference, domain_score))
+    notes = (
+        *notes_of_less(examination),
+        *note_of_kinds(table.kinds, diagnoser.known_kinds_),
+        *_notes(table, reference, float(model.domain_score(columns)[0])),
+    )
     fitted, shares = {}, diagnoser._class_prior()
     if shares is not None:
         own = diagnoser._fitted_probabilities(columns)[0]

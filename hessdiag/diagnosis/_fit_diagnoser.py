@@ -18,6 +18,7 @@ from hessdiag.diagnosis._class_prior import at_prior, check_class_prior, prior_o
 from hessdiag.diagnosis._evidence import ReferenceRanges, explain_table
 from hessdiag.diagnosis._gains import check_gains
 from hessdiag.diagnosis._gaps import MOST_MISSING, mean_by_owner
+from hessdiag.diagnosis._layer_kinds import kinds_of, with_unfamiliar_kinds
 from hessdiag.diagnosis._leading_columns import leading_columns
 from hessdiag.diagnosis._report import UNDECIDED
 from hessdiag.diagnosis._table_diagnoser import TableDiagnoser
@@ -86,6 +87,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         Shares of the diagnoses at which the classifier's own probabilities hold.
     feature_names_ : ndarray of str
         Columns of the table.
+    known_kinds_ : frozenset of str
+        Kinds of layers (classes of their modules) met in `fit`.
     reference_ : ReferenceRanges
         Ranges of every measure among the networks of `fit`, for explanations.
 
@@ -213,6 +216,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         else:
             self.table_diagnoser_ = TableDiagnoser().fit(columns, y, **known)
         self.gain_names_ = self.table_diagnoser_.gain_names_
+        self.known_kinds_ = kinds_of([table.kinds for table in tables])
         self.reference_ = ReferenceRanges.from_tables(tables, y)
         return self
 
@@ -310,10 +314,12 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         -------
         scores : ndarray of shape (n_networks,)
             Above 1, a network is further from the reference than 99 % of the reference's networks
-            are from those of other groups, see `TableDiagnoser`; NaN for a case that was skipped.
+            are from those of other groups, see `TableDiagnoser`, or has layers of a kind that none
+            of these has: then it is at least 1 and the share of such layers. NaN for a case that
+            was skipped.
         """
         check_is_fitted(self)
-        return self._answer(X, self.table_diagnoser_.domain_score, np.array(np.nan))
+        return self._answer(X, self._domain_scores, np.array(np.nan), of_tables=True)
 
     @np.errstate(all="ignore")
     def explain(self, case: NetworkCase) -> DiagnosisReport:
@@ -378,11 +384,11 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         return self._probabilities(self._columns(tables))
 
     @np.errstate(all="ignore")
-    def _answer(self, X, function, blank):
+    def _answer(self, X, function, blank, of_tables=False):
         """Apply a function to the columns of what could be examined; the others get `blank`."""
         check_is_fitted(self)
         tables, examined = self._tables(X)
-        answer = function(self._columns(tables)) if tables else None
+        answer = function(tables if of_tables else self._columns(tables)) if tables else None
         if examined.all():
             return answer
         result = np.empty((len(X), *blank.shape), dtype=blank.dtype)
@@ -390,6 +396,11 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         if tables:
             result[examined] = answer
         return result
+
+    def _domain_scores(self, tables):
+        """Distances from the reference, by measures and by kinds of layers."""
+        scores = self.table_diagnoser_.domain_score(self._columns(tables))
+        return with_unfamiliar_kinds(scores, [table.kinds for table in tables], self.known_kinds_)
 
     def _class_prior(self):
         """Shares of the diagnoses that are expected; None where nobody said."""

@@ -123,7 +123,8 @@ class DiagnosisReport:
         Whether the confidence is below the diagnoser's `min_confidence`, or more than half of
         what a diagnosis weighs was not measured.
     domain_score : float or None
-        Distance from the reference networks; above 1 the network lies outside.
+        Distance from the reference networks; above 1 the network lies outside, by its measures or
+        by kinds of layers that none of those has.
     missing : tuple of str
         Measures that were not taken though networks of the reference have them.
     missing_share : float

@@ -13,11 +13,12 @@ from hessdiag.labels import DELTA, DIAGNOSES
 #: What may be advised, in the order of `THREE_GAINS`; the last where none of them counts.
 ACTIONS = ("widen", "constrain", "train", "keep")
 
-#: Rows of the table of advice that learn nothing.
+#: Rows of the table of advice alone.
 SIMPLE_TITLES = {
     "chance": "chance",
     "most_common": "always the one that is best most often",
     "rules": "skore's rules (with validation set)",
+    "training_curve": "training curve + training loss + sizes",
 }
 
 

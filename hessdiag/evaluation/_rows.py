@@ -92,6 +92,31 @@ def evaluation_rows(zoo):
     }
 
 
+def training_curve_row(zoo):
+    """Make the table of what a training curve tells: whether the loss is still falling.
+
+    Parameters
+    ----------
+    zoo : Bunch
+        As from `load_reference_zoo`.
+
+    Returns
+    -------
+    table : ndarray of shape (n_networks, n_columns) or None
+        Training loss and error, the fall of the loss over the last 40 % of the run, in null losses
+        and as a share of the loss, and sizes; None where the table has no losses along the way.
+    """
+    columns = zoo.columns
+    earlier = columns.get("train_loss_earlier")
+    if earlier is None or not np.isfinite(earlier).any():
+        return None
+    context = SpectralFeatures(families=("context",)).fit(zoo.tables).transform(zoo.tables)
+    fall, least = earlier - columns["train_loss"], np.finfo(np.float32).tiny
+    return np.column_stack(
+        [context, fall / columns["null_loss"], fall / np.maximum(earlier, least)]
+    )
+
+
 def leading_columns_of_rows(tables):
     """Say which columns lead in each row that has such: those that `FitDiagnoser` lets lead.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.stats import spearmanr
-from sklearn.metrics import confusion_matrix, f1_score, log_loss, recall_score
+from sklearn.metrics import confusion_matrix, f1_score, log_loss, recall_score, roc_auc_score
 
 from hessdiag.diagnosis import coverage_accuracy_curve
 
@@ -41,11 +41,7 @@ def score_row(target, probabilities, classes, groups, random_state=0, sure=None)
     predicted = classes[probabilities.argmax(axis=1)]
     confidence = probabilities.max(axis=1)
     recall = recall_score(target, predicted, labels=classes, average=None, zero_division=np.nan)
-    coverage, accuracy, _ = coverage_accuracy_curve(target, probabilities, classes)
-    surest = {
-        f"{share:.1f}": float(accuracy[np.searchsorted(coverage, share - 1e-9)])
-        for share in np.arange(1, 11) / 10
-    }
+    surest = accuracy_of_surest(target, probabilities, classes)
     scores = {
         "balanced_accuracy": balanced_accuracy(target, predicted),
         "interval": bootstrap_interval(target, predicted, groups, random_state),
@@ -66,6 +62,73 @@ def score_row(target, probabilities, classes, groups, random_state=0, sure=None)
         "confusion": confusion_matrix(target, predicted, labels=classes).tolist(),
         "n_networks": len(target),
     }
+
+
+def accuracy_of_surest(target, probabilities, classes, confidence=None):
+    """Balanced accuracy on the surest 10, 20, ... 100 %.
+
+    Parameters
+    ----------
+    target : ndarray of str of shape (n_networks,)
+        Diagnoses.
+    probabilities : ndarray of shape (n_networks, n_classes)
+        Out-of-fold probabilities.
+    classes : ndarray of str of shape (n_classes,)
+        Classes of the columns, sorted.
+    confidence : ndarray of shape (n_networks,) or None, default=None
+        As for `coverage_accuracy_curve`.
+
+    Returns
+    -------
+    surest : dict of str to float
+        By share: that of the fewest networks of the highest confidence that make it up.
+    """
+    coverage, accuracy, _ = coverage_accuracy_curve(target, probabilities, classes, confidence)
+    return {
+        f"{share:.1f}": float(accuracy[np.searchsorted(coverage, share - 1e-9)])
+        for share in np.arange(1, 11) / 10
+    }
+
+
+def rank_errors(target, probabilities, classes, domain):
+    """Say how well doubt tells wrong answers from right ones.
+
+    Parameters
+    ----------
+    target : ndarray of str of shape (n_networks,)
+        Diagnoses.
+    probabilities : ndarray of shape (n_networks, n_classes)
+        Out-of-fold probabilities.
+    classes : ndarray of str of shape (n_classes,)
+        Classes of the columns, sorted.
+    domain : ndarray of shape (n_networks,)
+        Domain scores; NaN where there is none, of which nothing is said then.
+
+    Returns
+    -------
+    figures : dict
+        ``n_networks``, ``wrong`` (share of wrong answers), ``doubt`` (what the probabilities say
+        that it is), ``outside`` (share with a domain score above 1); by ``probability`` (1 less
+        that of the answer) and by ``domain`` each the ``auroc``, the probability that a wrong
+        answer is doubted more than a right one (None where all are right or all wrong), and the
+        ``coverage``, as from `accuracy_of_surest`.
+    """
+    doubt = 1 - probabilities.max(axis=1)
+    wrong = classes[probabilities.argmax(axis=1)] != target
+    known = bool(np.isfinite(domain).all())
+    figures = {
+        "n_networks": len(target),
+        "wrong": float(wrong.mean()),
+        "doubt": float(doubt.mean()),
+        "outside": float((domain > 1).mean()) if known else None,
+        "domain": {"auroc": None, "coverage": None},
+    }
+    for name, own in (("probability", doubt), *([("domain", domain)] if known else ())):
+        figures[name] = {
+            "auroc": float(roc_auc_score(wrong, own)) if 0 < wrong.sum() < len(wrong) else None,
+            "coverage": accuracy_of_surest(target, probabilities, classes, -own),
+        }
+    return figures
 
 
 def balanced_accuracy(target, predicted):

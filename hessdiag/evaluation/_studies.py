@@ -9,7 +9,11 @@ from hessdiag.diagnosis import GAINS, LONGER, leading_columns
 from hessdiag.evaluation._advice_of_four import has_longer, score_advice_of_four
 from hessdiag.evaluation._gain_ceiling import gain_ceiling
 from hessdiag.evaluation._left_out import THREE_GAINS, predict_left_out
-from hessdiag.evaluation._rows import evaluation_rows, leading_columns_of_rows
+from hessdiag.evaluation._rows import (
+    evaluation_rows,
+    leading_columns_of_rows,
+    training_curve_row,
+)
 from hessdiag.evaluation._scores import balanced_accuracy, rank_correlation
 from hessdiag.evaluation._search import (
     align_probabilities,
@@ -100,6 +104,10 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
         for what in ("n_datasets", "n_networks")
     }
     advised = ADVISED_ROWS if has_longer(zoo.columns) else STUDIED_ROWS
+    curve_row = training_curve_row(zoo)
+    if has_longer(zoo.columns) and curve_row is not None:
+        tables["training_curve"] = curve_row
+        advised = ("training_curve", *advised)
     predicted = {}
     if _learnable(target, zoo.groups, splits):
         answers = workers(

@@ -41,6 +41,7 @@ def format_evaluation(result: dict[str, Any]) -> str:
             f"{protocol['n_train']} to learn from)"
         )
         lines += _rows_in_words(protocol["rows"])
+        lines += _errors_in_words(protocol["errors"])
         if protocol.get("reason"):
             lines.append(f"  left out: {protocol['reason']}")
         if "teacher_of_labels" in protocol:
@@ -71,6 +72,24 @@ def _rows_in_words(rows):
         if scores.get("parts"):
             parts = ", ".join(f"{part} {value:.3f}" for part, value in scores["parts"].items())
             lines.append(f"    {parts}")
+    return lines
+
+
+def _errors_in_words(errors):
+    """How well doubt tells wrong answers, for each part."""
+    lines = [
+        "  hessdiag's wrong answers told by 1 - probability / by domain score (AUROC; accuracy of "
+        "the surer half)"
+    ]
+    for part, found in errors.items():
+        by = [found[name] for name in ("probability", "domain")]
+        auroc = " / ".join(_figure(own["auroc"], 5, 3) for own in by)
+        half = " / ".join(_figure((own["coverage"] or {}).get("0.5"), 5, 3) for own in by)
+        lines.append(
+            f"    {part:14s} {auroc}; {half}; {found['n_networks']} networks, wrong "
+            f"{found['wrong']:.2f}, said to be {found['doubt']:.2f}; "
+            f"{_figure(found['outside'], 4, 2)} outside"
+        )
     return lines
 
 

@@ -94,6 +94,7 @@ COLUMNS = (
     "null_loss",
     "train_loss",
     "train_error",
+    "train_loss_earlier",
     "valid_loss",
     "valid_error",
     "test_loss",
@@ -106,6 +107,7 @@ _LATER_COLUMNS = {
     "pretraining": "none",
     "gain_longer": np.nan,
     "se_longer": np.nan,
+    "train_loss_earlier": np.nan,
 }
 
 #: Measures of the whole net.

@@ -71,6 +71,8 @@ class TrainingRecord:
     longer_losses : tuple of float, default=()
         Held-out loss of the same run after twice the steps, and after four times; empty where that
         was not measured, and without the second where only the first was.
+    train_losses : tuple of float, default=()
+        Training loss, in evaluation mode, at each of `CHECKPOINTS`; empty in records from before.
     """
 
     status: str
@@ -89,15 +91,16 @@ class TrainingRecord:
     parent: str = ""
     teacher_width: int = -1
     longer_losses: tuple = ()
+    train_losses: tuple = ()
 
 
-class HeldOutLoss(Callback):
-    """Record the held-out loss at `CHECKPOINTS` of the run.
+class LossCurve(Callback):
+    """Record the loss on some samples at `CHECKPOINTS` of the run.
 
     Parameters
     ----------
     X, y : ndarray
-        Held-out samples.
+        The samples.
     n_epochs : int
         Length of the run.
     """
@@ -256,8 +259,10 @@ def train_recipe(
     dataset = load_dataset(recipe.dataset)
     split = recipe_split(recipe)
     with torch.random.fork_rng(devices=[]), one_thread():
-        curve = HeldOutLoss(split.X_test, split.y_test, _count_epochs(recipe, split))
-        net = _fit(recipe, split, [("held_out", curve)])
+        n_epochs = _count_epochs(recipe, split)
+        curve = LossCurve(split.X_test, split.y_test, n_epochs)
+        training = LossCurve(split.X_train, split.y_train, n_epochs)
+        net = _fit(recipe, split, [("held_out", curve), ("training", training)])
         net.set_params(callbacks=None)
         after = torch.get_rng_state()
         train_loss, train_error = loss_and_error(net, split.X_train, split.y_train)
@@ -287,6 +292,7 @@ def train_recipe(
         parent=dataset.parent,
         teacher_width=-1 if dataset.teacher_width is None else dataset.teacher_width,
         longer_losses=longer_losses,
+        train_losses=training.curve(),
     )
     return net, record
 

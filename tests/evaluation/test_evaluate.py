@@ -11,7 +11,13 @@ from sklearn.tree import DecisionTreeClassifier
 from hessdiag.evaluation import evaluate_zoo, format_evaluation
 from hessdiag.evaluation._gain_ceiling import CEILING_TITLES, gain_ceiling
 from hessdiag.evaluation._left_out import predict_left_out
-from hessdiag.evaluation._rows import CURVATURE, FORECASTS, evaluation_rows, leading_columns_of_rows
+from hessdiag.evaluation._rows import (
+    CURVATURE,
+    FORECASTS,
+    evaluation_rows,
+    leading_columns_of_rows,
+    training_curve_row,
+)
 from hessdiag.evaluation._search import default_candidates, search_classifier
 from hessdiag.evaluation._studies import gain_figures
 from hessdiag.features import (
@@ -356,6 +362,65 @@ def test_diagnosis_missing_from_a_fold_gets_no_probability(made_up_zoo):
         ]
         == 0
     )
+
+
+def test_training_curves_where_the_table_has_them(made_up_zoo):
+    zoo = made_up_zoo()
+    assert training_curve_row(zoo) is None
+    earlier = zoo.columns["train_loss"] * np.where(np.arange(63) % 2, 1.5, 1.0)
+    zoo.columns["train_loss_earlier"] = earlier
+    found = training_curve_row(zoo)
+    np.testing.assert_allclose(found[:, -1], np.where(np.arange(63) % 2, 1 / 3, 0.0))
+    fall = (earlier - zoo.columns["train_loss"]) / zoo.columns["null_loss"]
+    np.testing.assert_allclose(found[:, -2], fall)
+    np.testing.assert_array_equal(found[:, :-2], evaluation_rows(zoo)["train_loss_sizes"])
+    zoo.columns["train_loss_earlier"] = np.full(63, np.nan)
+    assert training_curve_row(zoo) is None
+
+
+@pytest.mark.slow
+def test_advice_of_four_is_part_of_the_studies(made_up_zoo):
+    zoo = made_up_zoo(300, 18)
+    rng = np.random.default_rng(0)
+    columns = zoo.columns
+    zoo.target = label_gains(columns["gain_widening"], columns["gain_constraining"]).astype(object)
+    for name in ("gain_longer", "gain_fourfold", "gain_narrowing", "gain_decay", "gain_stopping"):
+        columns[name] = rng.normal(size=300)
+    for table in zoo.tables:
+        table.context["loss_over_null_loss"] = 0.5
+    columns["train_loss_earlier"] = columns["train_loss"] + 0.1
+    result = evaluate(zoo, studies=True, protocols=["leave_datasets_out"])
+    studies = json.loads(json.dumps(result, allow_nan=False))["studies"]
+    rows = studies["advice"]["rows"]
+    assert {"chance", "most_common", "rules", "training_curve", "validation", "hessdiag"} <= set(
+        rows
+    )
+    assert studies["advice"]["n_networks"] == 300
+    # Of random numbers nothing is told.
+    assert all(row["balanced"] < 0.4 for row in rows.values())
+    assert set(studies["gains"]["hessdiag"]) >= {"gain_longer"}
+    text = format_evaluation(result)
+    assert "training curve + training loss + sizes" in text
+
+
+def test_errors_of_each_part_that_is_left_out(made_up_zoo):
+    zoo = made_up_zoo(300, 18)
+    names = ["leave_family_out", "images"]
+    protocols = evaluate(zoo, default_candidates()["kernel"], protocols=names)["protocols"]
+    for name in names:
+        found = protocols[name]
+        assert set(found["errors"]) == set(found["rows"]["hessdiag"]["parts"])
+        sizes = [own["n_networks"] for own in found["errors"].values()]
+        assert sum(sizes) == found["n_networks"]
+        wrong = sum(own["wrong"] * own["n_networks"] for own in found["errors"].values())
+        confusion = np.array(found["rows"]["hessdiag"]["confusion"])
+        assert wrong == pytest.approx(confusion.sum() - np.trace(confusion))
+        for own in found["errors"].values():
+            assert 0 <= own["domain"]["auroc"] <= 1  # noise, but of every network
+            assert own["outside"] <= 1
+    text = format_evaluation({"protocols": protocols, "label_reliability": None,
+                              "n_networks": 300, "n_datasets": 18, "n_tasks": 37})  # fmt: skip
+    assert text.count("wrong answers told by") == 2
 
 
 def test_unknown_protocol(made_up_zoo):

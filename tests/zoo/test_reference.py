@@ -19,6 +19,7 @@ from hessdiag.zoo import (
 from hessdiag.zoo._examination import REFERENCE_SPECTRA, load_weight_statistics
 from hessdiag.zoo._longer import recipe_of
 from hessdiag.zoo._reference import COLUMNS, REFERENCE_PATH, read_rivals
+from hessdiag.zoo._training import CHECKPOINTS
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES, weight_statistics
 
 pd = pytest.importorskip("pandas")
@@ -68,6 +69,7 @@ def test_rivals_are_read_from_the_networks(small_zoo):
 
 def test_tables_from_before_longer_runs_are_read(small_zoo, tmp_path):
     later = ["schedule", "augmentation", "pretraining", "gain_longer", "se_longer"]
+    later.append("train_loss_earlier")
     with np.load(small_zoo.table) as archive:
         arrays = {name: values for name, values in archive.items() if name[7:] not in later}
     path = tmp_path / "old.npz"
@@ -75,6 +77,10 @@ def test_tables_from_before_longer_runs_are_read(small_zoo, tmp_path):
     _, columns, _ = read_reference(path)
     _, expected, _ = read_reference(small_zoo.table)
     assert list(columns) == list(expected)
+    assert np.isnan(columns.pop("train_loss_earlier")).all()
+    for index, loss in enumerate(expected.pop("train_loss_earlier")):
+        record = small_zoo.store.load_record(str(columns["id"][index]))[1]
+        assert loss == record.train_losses[CHECKPOINTS.index(0.6)]
     for name, values in expected.items():
         np.testing.assert_array_equal(columns[name], values)
         assert columns[name].dtype.kind == values.dtype.kind
