@@ -17,7 +17,6 @@ from hessdiag.curvature import prepare
 from hessdiag.curvature.containers import plain_containers
 from hessdiag.curvature.network import (
     OwnPrecisionError,
-    TooCoarseError,
     check_data,
     check_net,
     module_attributes,
@@ -385,7 +384,7 @@ def check_case(
         )
         try:
             problem = prepared()
-        except (OwnPrecisionError, TooCoarseError):
+        except OwnPrecisionError:
             problem = prepared(dtype="float64")
         problem.working_copy.reset()
     return case

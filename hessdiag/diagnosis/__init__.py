@@ -20,21 +20,13 @@ from hessdiag.diagnosis._gains import (
     CONSTRAINTS,
     ERRORS,
     GAINS,
-    LONGER,
-    ExpectedGains,
     GainEstimate,
-)
-from hessdiag.diagnosis._layer_kinds import (
-    kinds_of,
-    with_unfamiliar_kinds,
 )
 from hessdiag.diagnosis._leading_columns import (
     leading_columns,
 )
 from hessdiag.diagnosis._recommendation import (
-    CAUSES,
     WAYS,
-    choose_actions,
     recommend,
 )
 from hessdiag.diagnosis._renderers import (
@@ -63,13 +55,11 @@ from hessdiag.labels import (
 )
 
 __all__ = [
-    "CAUSES",
     "CONSTRAINTS",
     "DELTA",
     "DIAGNOSES",
     "ERRORS",
     "GAINS",
-    "LONGER",
     "NOT_EXAMINED",
     "OVERFITTING",
     "UNDECIDED",
@@ -78,7 +68,6 @@ __all__ = [
     "WELL_FIT",
     "DiagnosisReport",
     "Evidence",
-    "ExpectedGains",
     "FitDiagnoser",
     "GainEstimate",
     "LayerFinding",
@@ -86,16 +75,13 @@ __all__ = [
     "TableClassifier",
     "TableDiagnoser",
     "check_class_prior",
-    "choose_actions",
     "coverage_accuracy_curve",
     "expected_gains",
     "is_unsure",
-    "kinds_of",
     "label_gains",
     "label_probabilities",
     "leading_columns",
     "nearest_gains",
     "recommend",
     "set_renderers",
-    "with_unfamiliar_kinds",
 ]

@@ -33,9 +33,9 @@ def symmetric_eigenvalues(matrix):
     return torch.linalg.eigvalsh(matrix).cpu().numpy()
 
 
-def dense_spectrum(matrix, curvature, gn_gap, resolution=0.0):
+def dense_spectrum(matrix, curvature, gn_gap):
     """Return the spectrum of a dense local curvature matrix (p, p)."""
-    values, resolution = symmetric_eigenvalues(matrix), max(resolution, _epsilon(matrix))
+    values, resolution = symmetric_eigenvalues(matrix), torch.finfo(matrix.dtype).eps
     return Spectrum.from_eigenvalues(values, len(matrix), curvature, gn_gap, resolution)
 
 
@@ -45,7 +45,6 @@ def ggn_spectrum(
     curvature: Literal["hessian", "ggn"],
     gn_gap: float,
     max_memory: float | None = None,
-    resolution: float = 0.0,
 ) -> Spectrum:
     """Return the spectrum of J' B diag(s) B' J from the factor of B' J, the smaller way.
 
@@ -63,8 +62,6 @@ def ggn_spectrum(
         Gap between Hessian and Gauss-Newton matrix, to be kept with it.
     max_memory : float or None, default=None
         Bytes to keep within.
-    resolution : float, default=0.0
-        Rounding of the factor's numbers, where it is more than that of their precision.
 
     Returns
     -------
@@ -72,7 +69,7 @@ def ggn_spectrum(
         All eigenvalues.
     """
     n_rows = factor.n_samples * factor.n_outputs
-    resolution = max(resolution, _epsilon(factor))
+    resolution = torch.finfo(factor.dtype).eps
     if n_rows == 0:
         return Spectrum.from_eigenvalues([], factor.n_params, curvature, gn_gap)
     entries = MAX_BLOCK_ENTRIES
@@ -90,11 +87,6 @@ def ggn_spectrum(
     if signs is None:
         values = np.maximum(values, 0.0)
     return Spectrum.from_eigenvalues(values, factor.n_params, curvature, gn_gap, resolution)
-
-
-def _epsilon(numbers):
-    """Return the rounding of a tensor's or a factor's own precision."""
-    return torch.finfo(numbers.dtype).eps
 
 
 def normal_matrix(factor, signs, entries):

@@ -35,7 +35,6 @@ def layer_spectra(
     tolerance: float | None = None,
     max_memory: float | None = None,
     output: str | int | None = None,
-    max_time: float | None = 60.0,
 ) -> dict[str, Spectrum]:
     """Compute the spectrum of every layer's local Hessian.
 
@@ -119,11 +118,7 @@ def layer_spectra(
         output=output,
     )
     return local.spectra(
-        method=method,
-        n_lanczos_steps=n_lanczos_steps,
-        n_probes=n_probes,
-        tolerance=tolerance,
-        max_time=max_time,
+        method=method, n_lanczos_steps=n_lanczos_steps, n_probes=n_probes, tolerance=tolerance
     )
 
 

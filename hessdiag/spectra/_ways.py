@@ -110,9 +110,7 @@ class FactorWay(Way):
     def spectrum(self, operator, settings, gap):
         """Compute the spectrum of a `FactorOperator`."""
         limit = None if self.limit is None else settings.max_memory
-        return ggn_spectrum(
-            operator.factor, operator.signs, settings.curvature, gap, limit, settings.resolution
-        )
+        return ggn_spectrum(operator.factor, operator.signs, settings.curvature, gap, limit)
 
 
 class DenseWay(Way):
@@ -133,8 +131,7 @@ class DenseWay(Way):
 
     def spectrum(self, operator, settings, gap):
         """Compute the spectrum of an operator whose matrix can be formed."""
-        matrix = operator.dense(self.n_vectors)
-        return dense_spectrum(matrix, settings.curvature, gap, settings.resolution)
+        return dense_spectrum(operator.dense(self.n_vectors), settings.curvature, gap)
 
 
 class LanczosWay(Way):

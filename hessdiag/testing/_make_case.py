@@ -11,7 +11,6 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegr
 
 from hessdiag.cases import NetworkCase
 from hessdiag.labels import OVERFITTING, UNDERPARAMETERIZED, WELL_FIT
-from hessdiag.resumable import fit_to_the_end
 from hessdiag.zoo import MLP
 
 N_CLASSES = 3
@@ -114,7 +113,7 @@ def make_case(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
         if fit:
-            fit_to_the_end(net, X, y)
+            net.fit(X, y)
         else:
             net.initialize()
     return NetworkCase(net, X, y, name=name)

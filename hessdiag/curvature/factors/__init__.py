@@ -20,7 +20,6 @@ from hessdiag.curvature.factors._factor_norms import (
     squared_row_norms,
 )
 from hessdiag.curvature.factors._formed_gram import (
-    FormedGram,
     form_gram,
     gram_pays,
 )
@@ -48,7 +47,6 @@ __all__ = [
     "DenseFactor",
     "EmbeddingFactor",
     "Factor",
-    "FormedGram",
     "JointFactor",
     "OuterFactor",
     "capture_factors",

@@ -14,15 +14,7 @@ OPERATIONS_PER_READ = 10
 
 
 class FormedGram(Factor):
-    """What is left of a Jacobian (N, D, p) once only products with J J' are due: J J' itself.
-
-    Parameters
-    ----------
-    matrix : Tensor of shape (N D, N D)
-        J J', in any precision.
-    n_samples, n_outputs, n_params : int
-        N, D and p.
-    """
+    """What is left of a Jacobian (N, D, p) once only products with J J' are due: J J' itself."""
 
     prefers_dense = False
 
@@ -32,28 +24,11 @@ class FormedGram(Factor):
         self.n_samples, self.n_outputs, self.n_params = n_samples, n_outputs, n_params
 
     def gram(self) -> torch.Tensor:
-        """Return J J' (N D, N D) in float64.
-
-        Returns
-        -------
-        Tensor of shape (N D, N D)
-            The Gram matrix.
-        """
+        """Return J J' (N D, N D) in float64."""
         return self.matrix.double()
 
     def gram_products(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Return J J' u for outputs (k, N, D) as (k, N, D).
-
-        Parameters
-        ----------
-        outputs : Tensor of shape (k, N, D)
-            Vectors in the outputs.
-
-        Returns
-        -------
-        Tensor of shape (k, N, D)
-            Their images.
-        """
+        """Return J J' u for outputs (k, N, D) as (k, N, D)."""
         return (outputs.flatten(1) @ self.matrix).view_as(outputs)
 
 
