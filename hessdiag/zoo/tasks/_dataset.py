@@ -91,6 +91,11 @@ class Task:
         return self.make(name, self.parent, **self.arguments)
 
 
+def practice_task(make, parent, real=True, **arguments):
+    """Return a `Task` that recipes of practice alone use."""
+    return Task(parent, make, arguments, real=real, plain=False)
+
+
 def make_classification_dataset(name, parent, X, labels, shape=None):
     """Return a classification `Dataset` of features and labels of any kind."""
     classes, target = np.unique(np.asarray(labels), return_inverse=True)
@@ -104,6 +109,16 @@ def make_regression_dataset(name, parent, X, values, shape=None):
     target = np.asarray(values, dtype=np.float32).reshape(len(X), -1)
     form = _form(shape)
     return Dataset(name, parent, _frame(X), target, target.shape[1], "regression", form, shape)
+
+
+def make_image_dataset(name, parent, images, answer, classes=True):
+    """Return a `Dataset` of images, with classes or with values.
+
+    They are (n_images, height, width), or have their channels before the height.
+    """
+    make = make_classification_dataset if classes else make_regression_dataset
+    shape = (1,) * (4 - images.ndim) + images.shape[1:]
+    return make(name, parent, images.reshape(len(images), -1), answer, shape=shape)
 
 
 def make_token_dataset(name, parent, ids, vocabulary, answer, classes=True):

@@ -6,9 +6,10 @@ import numpy as np
 
 from hessdiag.zoo.sources import draw_letters, read_graphs
 from hessdiag.zoo.tasks._dataset import (
-    Task,
     make_classification_dataset,
+    make_image_dataset,
     make_regression_dataset,
+    practice_task,
     task_seed,
 )
 from hessdiag.zoo.tasks._real import read_samples
@@ -37,7 +38,7 @@ def make_letters(name, parent, letters, question, noise):
         place = {"letter": 0, "weight": 2, "slant": 3}[question]
         labels = [item[place] for item in what]
     images = images + noise * rng.standard_normal(images.shape)
-    return _image_classes(name, parent, images, labels)
+    return make_image_dataset(name, parent, images, labels)
 
 
 def make_graphs(name, parent, question):
@@ -91,7 +92,7 @@ def make_turned_digits(name, parent):
     pixels = read_samples(parent)[0].to_numpy(float).reshape(-1, 8, 8)
     quarters = np.random.default_rng(task_seed(name)).integers(0, 4, len(pixels))
     turned = np.stack([np.rot90(image, count) for image, count in zip(pixels, quarters)])
-    return _image_classes(name, parent, turned, quarters)
+    return make_image_dataset(name, parent, turned, quarters)
 
 
 def make_halved_digits(name, parent):
@@ -128,36 +129,26 @@ def _half_the_same(digits, order, rng):
     return first + apart[:half], second + apart[half : 2 * half]
 
 
-def _image_classes(name, parent, images, labels):
-    """Return a classification task of images (n_images, height, width)."""
-    return make_classification_dataset(
-        name, parent, images.reshape(len(images), -1), labels, shape=(1, *images.shape[1:])
-    )
-
-
-def _task(make, parent, **arguments):
-    """Return a task of recipes of practice."""
-    return Task(parent, make, arguments, plain=False)
-
-
 DRAWN_TASKS = {
-    "glyphs": _task(make_letters, "glyphs", letters="aceghmnrsuv", question="letter", noise=30.0),
-    "glyphs-slant": _task(
+    "glyphs": practice_task(
+        make_letters, "glyphs", letters="aceghmnrsuv", question="letter", noise=30.0
+    ),
+    "glyphs-slant": practice_task(
         make_letters, "glyphs", letters="bdfhiklmnpqrtuHIKLMNTU", question="slant", noise=30.0
     ),
-    "glyphs-weight": _task(
+    "glyphs-weight": practice_task(
         make_letters, "glyphs", letters="ABCDEHKMRSUXabdehkmns", question="weight", noise=60.0
     ),
-    "glyphs-mirrored": _task(
+    "glyphs-mirrored": practice_task(
         make_letters, "glyphs", letters="BCDEFGJKLNPQRSZabcdefg", question="mirrored", noise=30.0
     ),
-    "graphs": _task(make_graphs, "graphs", question="triangles"),
-    "graphs-cut": _task(make_graphs, "graphs", question="cut"),
-    "graphs-radius": _task(make_graphs, "graphs", question="radius"),
-    "optdigits-sum": _task(make_digit_pairs, "optdigits", question="sum"),
-    "optdigits-larger": _task(make_digit_pairs, "optdigits", question="larger"),
-    "optdigits-same": _task(make_digit_pairs, "optdigits", question="same"),
-    "optdigits-turned": _task(make_turned_digits, "optdigits"),
-    "optdigits-halved": _task(make_halved_digits, "optdigits"),
-    "penbased-backwards": _task(make_backwards, "penbased", shape=(2, 8)),
+    "graphs": practice_task(make_graphs, "graphs", question="triangles"),
+    "graphs-cut": practice_task(make_graphs, "graphs", question="cut"),
+    "graphs-radius": practice_task(make_graphs, "graphs", question="radius"),
+    "optdigits-sum": practice_task(make_digit_pairs, "optdigits", question="sum"),
+    "optdigits-larger": practice_task(make_digit_pairs, "optdigits", question="larger"),
+    "optdigits-same": practice_task(make_digit_pairs, "optdigits", question="same"),
+    "optdigits-turned": practice_task(make_turned_digits, "optdigits"),
+    "optdigits-halved": practice_task(make_halved_digits, "optdigits"),
+    "penbased-backwards": practice_task(make_backwards, "penbased", shape=(2, 8)),
 }

@@ -6,11 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from hessdiag.zoo.sources import read_picture
-from hessdiag.zoo.tasks._dataset import (
-    make_classification_dataset,
-    make_regression_dataset,
-    task_seed,
-)
+from hessdiag.zoo.tasks._dataset import make_image_dataset, task_seed
 
 
 def cut_patches(picture, side):
@@ -24,7 +20,7 @@ def make_which(name, parent, pictures, side):
     """Return patches of several pictures: of which one a patch is."""
     of_picture = [cut_patches(picture, side) for picture in map(read_picture, pictures)]
     labels = np.repeat(np.arange(len(of_picture)), [len(patches) for patches in of_picture])
-    return _classes(name, parent, np.concatenate(of_picture), labels)
+    return make_image_dataset(name, parent, np.concatenate(of_picture), labels)
 
 
 def make_turned(name, parent, pictures, side, quarters=(0, 1, 2, 3)):
@@ -32,7 +28,7 @@ def make_turned(name, parent, pictures, side, quarters=(0, 1, 2, 3)):
     patches, rng = _patches(pictures, side), np.random.default_rng(task_seed(name))
     labels = rng.integers(0, len(quarters), len(patches))
     turned = [np.rot90(patch, quarters[label]) for patch, label in zip(patches, labels)]
-    return _classes(name, parent, _same_contrast(np.stack(turned)), labels)
+    return make_image_dataset(name, parent, _same_contrast(np.stack(turned)), labels)
 
 
 def make_enlarged(name, parent, pictures, side, factors):
@@ -46,7 +42,7 @@ def make_enlarged(name, parent, pictures, side, factors):
         row, column = rng.integers(0, len(block) - size + 1, 2)
         part = block[row : row + size, column : column + size]
         seen.append(part.reshape(side, factors[label], side, factors[label]).mean(axis=(1, 3)))
-    return _classes(name, parent, _same_contrast(np.stack(seen)), labels)
+    return make_image_dataset(name, parent, _same_contrast(np.stack(seen)), labels)
 
 
 def make_blurred(name, parent, pictures, side, widths):
@@ -62,7 +58,7 @@ def make_blurred(name, parent, pictures, side, widths):
     )
     labels = rng.integers(0, len(widths), blurred.shape[1])
     chosen = blurred[labels, np.arange(len(labels))]
-    return _classes(name, parent, _same_contrast(chosen), labels)
+    return make_image_dataset(name, parent, _same_contrast(chosen), labels)
 
 
 def make_beside(name, parent, pictures, side):
@@ -73,13 +69,15 @@ def make_beside(name, parent, pictures, side):
     # Those that do not belong together change places among themselves, one after the other.
     apart = rng.permutation(np.flatnonzero(labels == 0))
     blocks[apart, 1] = blocks[np.roll(apart, 1), 1]
-    return _classes(name, parent, blocks, labels)
+    return make_image_dataset(name, parent, blocks, labels)
 
 
 def make_bands(name, parent, pictures, side, n_bands=4):
     """Return patches of a picture: from which of its bands, from top to bottom, they are."""
     patches = _patches(pictures, side)
-    return _classes(name, parent, patches, n_bands * np.arange(len(patches)) // len(patches))
+    return make_image_dataset(
+        name, parent, patches, n_bands * np.arange(len(patches)) // len(patches)
+    )
 
 
 def make_hidden(name, parent, pictures, side, hole):
@@ -96,7 +94,7 @@ def make_hidden(name, parent, pictures, side, hole):
         around = full[~inside]
         values.append((full[inside].mean() - around.mean()) / (around.std() + 1))
         patch[inside] = around.mean()
-    return _values(name, parent, filled, values)
+    return make_image_dataset(name, parent, filled, values, classes=False)
 
 
 def make_ahead(name, parent, pictures, side, distance):
@@ -109,13 +107,15 @@ def make_ahead(name, parent, pictures, side, distance):
     patches = blocks[:, start : start + side, :side]
     line = blocks[:, (side + distance) // 2]
     last = line[:, side - 1]
-    return _values(name, parent, patches - last[:, None, None], line[:, -1] - last)
+    return make_image_dataset(
+        name, parent, patches - last[:, None, None], line[:, -1] - last, classes=False
+    )
 
 
 def make_described(name, parent, picture, measure, side):
     """Return patches of a picture in grey, and the mean over each of what its colors measure."""
     values = cut_patches(measure(picture), side).mean(axis=(1, 2))
-    return _values(name, parent, _patches((picture,), side), values)
+    return make_image_dataset(name, parent, _patches((picture,), side), values, classes=False)
 
 
 def _patches(pictures, side):
@@ -136,19 +136,3 @@ def _pairs(picture, side):
     rows, columns = picture.shape[0] // side, picture.shape[1] // (2 * side)
     cut = picture[: rows * side, : columns * 2 * side].reshape(rows, side, columns, 2, side)
     return cut.transpose(0, 2, 3, 1, 4).reshape(-1, 2, side, side).astype(np.float64)
-
-
-def _classes(name, parent, images, labels):
-    """Return a classification task of images (n, side, side) or (n, channels, side, side)."""
-    shape = (1,) * (4 - images.ndim) + images.shape[1:]
-    return make_classification_dataset(
-        name, parent, images.reshape(len(images), -1), labels, shape=shape
-    )
-
-
-def _values(name, parent, images, values):
-    """Return a regression task of images."""
-    shape = (1,) * (4 - images.ndim) + images.shape[1:]
-    return make_regression_dataset(
-        name, parent, images.reshape(len(images), -1), values, shape=shape
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.zoo.sources import read_colors, read_disparity, read_faces, read_picture
-from hessdiag.zoo.tasks._dataset import Task, make_classification_dataset, make_regression_dataset
+from hessdiag.zoo.tasks._dataset import make_image_dataset, practice_task
 from hessdiag.zoo.tasks._patches import (
     cut_patches,
     make_ahead,
@@ -40,56 +40,50 @@ def make_disparity(name, parent, side):
     patches = np.stack([cut_patches(picture, side) for picture in both], axis=1)
     values = cut_patches(read_disparity(), side).mean(axis=(1, 2))
     known = np.isfinite(values)
-    return make_regression_dataset(
-        name,
-        parent,
-        patches[known].reshape(known.sum(), -1),
-        values[known],
-        shape=(2, side, side),
-    )
+    return make_image_dataset(name, parent, patches[known], values[known], classes=False)
 
 
 def make_faces(name, parent, quadrants):
     """Return faces, and whether they are; or quarters of faces, and which they are."""
     pictures = read_faces()[:, :24, :24]
     if quadrants:
-        parts = pictures[:100].reshape(100, 2, 12, 2, 12).transpose(0, 1, 3, 2, 4).reshape(400, -1)
+        parts = pictures[:100].reshape(100, 2, 12, 2, 12).transpose(0, 1, 3, 2, 4)
+        parts = parts.reshape(400, 12, 12)
         labels = np.tile(np.arange(4), 100)
     else:
-        parts = pictures.reshape(200, 12, 2, 12, 2).mean(axis=(2, 4)).reshape(200, -1)
+        parts = pictures.reshape(200, 12, 2, 12, 2).mean(axis=(2, 4))
         labels = np.repeat([1, 0], 100)
-    return make_classification_dataset(name, parent, parts, labels, shape=(1, 12, 12))
-
-
-def _task(make, parent, **arguments):
-    """Return a task of recipes of practice."""
-    return Task(parent, make, arguments, plain=False)
+    return make_image_dataset(name, parent, parts, labels)
 
 
 def _of(make, parent, **arguments):
     """Return a task of one picture, which bears the parent's name."""
-    return _task(make, parent, pictures=(parent,), **arguments)
+    return practice_task(make, parent, pictures=(parent,), **arguments)
 
 
 def _beside(parent, measure, side):
     """Return a task of how one picture's patches in grey are colored."""
-    return _task(make_described, parent, picture=parent, measure=measure, side=side)
+    return practice_task(make_described, parent, picture=parent, measure=measure, side=side)
 
 
 #: Standard deviations of the Gaussians that blur, in pixels.
 BLURS = (0.3, 0.8, 1.3, 2.0)
 
 PICTURE_TASKS = {
-    "surfaces": _task(make_which, "surfaces", pictures=SURFACES, side=8),
-    "surfaces-distance": _task(
+    "surfaces": practice_task(make_which, "surfaces", pictures=SURFACES, side=8),
+    "surfaces-distance": practice_task(
         make_enlarged, "surfaces", pictures=SURFACES, side=10, factors=(1, 2, 3)
     ),
-    "surfaces-blurred": _task(make_blurred, "surfaces", pictures=SURFACES, side=10, widths=BLURS),
-    "surfaces-brick-turned": _task(
+    "surfaces-blurred": practice_task(
+        make_blurred, "surfaces", pictures=SURFACES, side=10, widths=BLURS
+    ),
+    "surfaces-brick-turned": practice_task(
         make_turned, "surfaces", pictures=("brick",), side=14, quarters=(0, 1)
     ),
-    "surfaces-grass-turned": _task(make_turned, "surfaces", pictures=("grass",), side=12),
-    "surfaces-gravel-hidden": _task(make_hidden, "surfaces", pictures=("gravel",), side=12, hole=4),
+    "surfaces-grass-turned": practice_task(make_turned, "surfaces", pictures=("grass",), side=12),
+    "surfaces-gravel-hidden": practice_task(
+        make_hidden, "surfaces", pictures=("gravel",), side=12, hole=4
+    ),
     "camera": _of(make_ahead, "camera", side=10, distance=3),
     "camera-beside": _of(make_beside, "camera", side=10),
     "camera-bands": _of(make_bands, "camera", side=10),
@@ -130,7 +124,7 @@ PICTURE_TASKS = {
     "china-beside": _of(make_beside, "china", side=10),
     "flower-blurred": _of(make_blurred, "flower", side=10, widths=BLURS),
     "jacksboro": _of(make_ahead, "jacksboro", side=8, distance=3),
-    "motorcycle": _task(make_disparity, "motorcycle", side=12),
-    "faces": _task(make_faces, "faces", quadrants=False),
-    "faces-quarters": _task(make_faces, "faces", quadrants=True),
+    "motorcycle": practice_task(make_disparity, "motorcycle", side=12),
+    "faces": practice_task(make_faces, "faces", quadrants=False),
+    "faces-quarters": practice_task(make_faces, "faces", quadrants=True),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.zoo.sources import read_entities, read_lines
-from hessdiag.zoo.tasks._dataset import Task, make_token_dataset, task_seed
+from hessdiag.zoo.tasks._dataset import make_token_dataset, practice_task, task_seed
 from hessdiag.zoo.tasks._real import read_samples
 
 N_SAMPLES = 3000
@@ -162,38 +162,39 @@ def _characters(name, parent, texts, labels):
     return make_token_dataset(name, parent, ids, len(CHARACTERS), labels)
 
 
-def _task(make, parent, real=True, **arguments):
-    """Return a task of recipes of practice."""
-    return Task(parent, make, arguments, real=real, plain=False)
-
-
 SYMBOL_TASKS = {
-    "splice-tokens": _task(make_columns, "splice"),
-    "splice-tokens-junction": _task(make_columns, "splice", columns=(15, 45), classes=("EI", "IE")),
-    "splice-tokens-donor": _task(make_columns, "splice", columns=(20, 40), classes=("EI", "N")),
-    "tic-tac-toe-tokens": _task(make_columns, "tic-tac-toe"),
-    "tic-tac-toe-tokens-centre": _task(make_predicted_column, "tic-tac-toe", column="x4"),
-    "chess-tokens": _task(make_columns, "chess"),
-    "letter-tokens": _task(
+    "splice-tokens": practice_task(make_columns, "splice"),
+    "splice-tokens-junction": practice_task(
+        make_columns, "splice", columns=(15, 45), classes=("EI", "IE")
+    ),
+    "splice-tokens-donor": practice_task(
+        make_columns, "splice", columns=(20, 40), classes=("EI", "N")
+    ),
+    "tic-tac-toe-tokens": practice_task(make_columns, "tic-tac-toe"),
+    "tic-tac-toe-tokens-centre": practice_task(make_predicted_column, "tic-tac-toe", column="x4"),
+    "chess-tokens": practice_task(make_columns, "chess"),
+    "letter-tokens": practice_task(
         make_columns, "letter", classes=("B", "D", "E", "P", "R", "S", "H", "K")
     ),
-    "mushroom-tokens-habitat": _task(make_predicted_column, "mushroom", column="x21"),
-    "code": _task(
+    "mushroom-tokens-habitat": practice_task(make_predicted_column, "mushroom", column="x21"),
+    "code": practice_task(
         make_excerpts, "code", languages=("python", "c", "english"), length=16, n_lines=1000
     ),
-    "entities": _task(make_entities, "entities"),
-    "brackets": _task(make_brackets, "brackets", real=False, length=12, n_kinds=2),
-    "brackets-long": _task(make_brackets, "brackets", real=False, length=24, n_kinds=1),
-    "chains": _task(
+    "entities": practice_task(make_entities, "entities"),
+    "brackets": practice_task(make_brackets, "brackets", real=False, length=12, n_kinds=2),
+    "brackets-long": practice_task(make_brackets, "brackets", real=False, length=24, n_kinds=1),
+    "chains": practice_task(
         make_chains, "chains", real=False, length=24, n_symbols=8, n_chains=4, sharpness=1.0
     ),
-    "chains-many": _task(
+    "chains-many": practice_task(
         make_chains, "chains", real=False, length=32, n_symbols=12, n_chains=8, sharpness=1.5
     ),
-    "motifs": _task(make_motifs, "motifs", real=False, length=30, n_symbols=8, motifs=5, n_wrong=1),
-    "motifs-faint": _task(
+    "motifs": practice_task(
+        make_motifs, "motifs", real=False, length=30, n_symbols=8, motifs=5, n_wrong=1
+    ),
+    "motifs-faint": practice_task(
         make_motifs, "motifs", real=False, length=20, n_symbols=6, motifs=3, n_wrong=2
     ),
-    "sums": _task(make_sums, "sums", real=False, length=12, noise=0.1),
-    "repeats": _task(make_repeats, "repeats", real=False, length=16, n_symbols=4),
+    "sums": practice_task(make_sums, "sums", real=False, length=12, noise=0.1),
+    "repeats": practice_task(make_repeats, "repeats", real=False, length=16, n_symbols=4),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hessdiag.zoo.sources import read_cities, read_color_names, read_strings, read_words
-from hessdiag.zoo.tasks._dataset import Task, make_token_dataset, task_seed
+from hessdiag.zoo.tasks._dataset import make_token_dataset, practice_task, task_seed
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOWELS = "aeiou"
@@ -129,58 +129,55 @@ def _letters(name, parent, texts, answer, length, alphabet=LETTERS, classes=True
     )
 
 
-def _task(make, parent, **arguments):
-    """Return a task of recipes of practice."""
-    return Task(parent, make, arguments, plain=False)
-
-
 TEXT_TASKS = {
-    "languages": _task(
+    "languages": practice_task(
         make_languages, "languages", languages=("de", "en", "es", "fr", "it", "nl"), n_words=1000
     ),
-    "languages-germanic": _task(
+    "languages-germanic": practice_task(
         make_languages, "languages", languages=("de", "en", "nl"), n_words=1500
     ),
-    "languages-romance": _task(
+    "languages-romance": practice_task(
         make_languages, "languages", languages=("es", "fr", "it", "pt"), n_words=1200
     ),
-    "basque": _task(make_reversed, "basque", language="eu", n_words=4000),
-    "basque-next-vowel": _task(make_next_vowel, "basque", language="eu", n_words=4000),
-    "latvian": _task(make_reversed, "latvian", language="lv", n_words=4000),
-    "latvian-vowel": _task(make_missing_vowel, "latvian", language="lv", n_words=4000),
-    "latvian-next-vowel": _task(make_next_vowel, "latvian", language="lv", n_words=4000),
-    "strings": _task(
+    "basque": practice_task(make_reversed, "basque", language="eu", n_words=4000),
+    "basque-next-vowel": practice_task(make_next_vowel, "basque", language="eu", n_words=4000),
+    "latvian": practice_task(make_reversed, "latvian", language="lv", n_words=4000),
+    "latvian-vowel": practice_task(make_missing_vowel, "latvian", language="lv", n_words=4000),
+    "latvian-next-vowel": practice_task(make_next_vowel, "latvian", language="lv", n_words=4000),
+    "strings": practice_task(
         make_kinds,
         "strings",
         kinds=("passwords", "english_wikipedia", "female_names", "surnames"),
         n_strings=1000,
     ),
-    "strings-gender": _task(
+    "strings-gender": practice_task(
         make_kinds, "strings", kinds=("female_names", "male_names"), n_strings=700
     ),
-    "strings-surnames": _task(
+    "strings-surnames": practice_task(
         make_kinds, "strings", kinds=("surnames", "english_wikipedia"), n_strings=3000
     ),
-    "strings-passwords": _task(
+    "strings-passwords": practice_task(
         make_kinds,
         "strings",
         kinds=("passwords", "us_tv_and_film"),
         n_strings=3000,
     ),
-    "colors": _task(make_colors, "colors", question="strongest"),
-    "colors-lightness": _task(make_colors, "colors", question="lightness"),
-    "colors-mixed": _task(make_colors, "colors", question="color"),
-    "cities": _task(
+    "colors": practice_task(make_colors, "colors", question="strongest"),
+    "colors-lightness": practice_task(make_colors, "colors", question="lightness"),
+    "colors-mixed": practice_task(make_colors, "colors", question="color"),
+    "cities": practice_task(
         make_cities,
         "cities",
         regions=("China", "India", "Japan", "Italy", "Germany and Poland", "Mexico"),
         n_cities=300,
     ),
-    "cities-asia": _task(make_cities, "cities", regions=("China", "India", "Japan"), n_cities=400),
-    "cities-europe": _task(
+    "cities-asia": practice_task(
+        make_cities, "cities", regions=("China", "India", "Japan"), n_cities=400
+    ),
+    "cities-europe": practice_task(
         make_cities, "cities", regions=("Italy", "Germany and Poland"), n_cities=800
     ),
-    "cities-america": _task(
+    "cities-america": practice_task(
         make_cities, "cities", regions=("Mexico", "Brazil", "United States"), n_cities=800
     ),
 }

@@ -17,9 +17,9 @@ from hessdiag.zoo.sources import (
     read_temperatures,
 )
 from hessdiag.zoo.tasks._dataset import (
-    Task,
     make_classification_dataset,
     make_regression_dataset,
+    practice_task,
     task_seed,
 )
 
@@ -215,31 +215,26 @@ def _channels_first(windows):
     return turned.reshape(len(windows), -1), turned.shape[1:]
 
 
-def _task(make, parent, **arguments):
-    """Return a task of recipes of practice."""
-    return Task(parent, make, arguments, plain=False)
-
-
 WINDOW_TASKS = {
-    "earth-rotation": _task(make_earth, "earth-rotation"),
-    "temperatures": _task(make_temperatures, "temperatures", question="city"),
-    "temperatures-season": _task(make_temperatures, "temperatures", question="season"),
-    "temperatures-hour": _task(make_temperatures, "temperatures", question="hour"),
-    "temperatures-change": _task(make_temperatures, "temperatures", question="change"),
-    "seattle": _task(make_seattle, "seattle", question="warm"),
-    "seattle-rain": _task(make_seattle, "seattle", question="rain"),
-    "stocks": _task(make_stocks, "stocks", question="ticker"),
-    "stocks-period": _task(make_stocks, "stocks", question="period"),
-    "stocks-restless": _task(make_stocks, "stocks", question="restless"),
-    "glucose": _task(make_glucose, "glucose", question="change"),
-    "glucose-sensor": _task(make_glucose, "glucose", question="sensor"),
-    "sea": _task(make_sea, "sea"),
-    "ride": _task(make_ride, "ride"),
-    "populations": _task(make_populations, "populations", question="growth"),
-    "populations-period": _task(make_populations, "populations", question="period"),
-    "nations": _task(make_nations, "nations", question="region"),
-    "nations-growth": _task(make_nations, "nations", question="growth"),
-    "spectra": _task(make_spectra, "spectra"),
-    "spectra-tillage": _task(make_spectra, "spectra", covers=(2, 10, 11)),
-    "spectra-hidden": _task(make_spectra, "spectra", hidden=102),
+    "earth-rotation": practice_task(make_earth, "earth-rotation"),
+    "temperatures": practice_task(make_temperatures, "temperatures", question="city"),
+    "temperatures-season": practice_task(make_temperatures, "temperatures", question="season"),
+    "temperatures-hour": practice_task(make_temperatures, "temperatures", question="hour"),
+    "temperatures-change": practice_task(make_temperatures, "temperatures", question="change"),
+    "seattle": practice_task(make_seattle, "seattle", question="warm"),
+    "seattle-rain": practice_task(make_seattle, "seattle", question="rain"),
+    "stocks": practice_task(make_stocks, "stocks", question="ticker"),
+    "stocks-period": practice_task(make_stocks, "stocks", question="period"),
+    "stocks-restless": practice_task(make_stocks, "stocks", question="restless"),
+    "glucose": practice_task(make_glucose, "glucose", question="change"),
+    "glucose-sensor": practice_task(make_glucose, "glucose", question="sensor"),
+    "sea": practice_task(make_sea, "sea"),
+    "ride": practice_task(make_ride, "ride"),
+    "populations": practice_task(make_populations, "populations", question="growth"),
+    "populations-period": practice_task(make_populations, "populations", question="period"),
+    "nations": practice_task(make_nations, "nations", question="region"),
+    "nations-growth": practice_task(make_nations, "nations", question="growth"),
+    "spectra": practice_task(make_spectra, "spectra"),
+    "spectra-tillage": practice_task(make_spectra, "spectra", covers=(2, 10, 11)),
+    "spectra-hidden": practice_task(make_spectra, "spectra", hidden=102),
 }
