@@ -1,5 +1,7 @@
 """The table that ships is what its recipes give: networks are trained and examined again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,11 +19,35 @@ def zoo(reference_zoo):
     return reference_zoo
 
 
-def short_rows(zoo):
-    """Draw rows whose training is short: rounding differs between machines and grows with steps."""
-    columns = zoo.columns
+def short_rows(zoo, monkeypatch):
+    """Yield rows whose training is short, and their recipes, nets and records.
+
+    Rounding differs between machines and grows with steps, in some networks beyond all bounds. So
+    rows are passed over whose loss moves when the last digits of their samples do.
+    """
+    columns, n_found = zoo.columns, 0
     short = np.flatnonzero((columns["n_steps"] == 300) & (columns["width"] <= 24))
-    return np.random.default_rng(0).choice(short, size=N_ROWS, replace=False)
+    for index in np.random.default_rng(0).permutation(short)[: 4 * N_ROWS]:
+        recipe = recipe_of(columns, index)
+        net, record = train_recipe(recipe)
+        with monkeypatch.context() as patch:
+            patch.setattr("hessdiag.zoo._training.recipe_split", moved_split)
+            moved = train_recipe(recipe)[1]
+        if moved.train_loss == pytest.approx(record.train_loss, rel=1e-4, abs=1e-7):
+            n_found += 1
+            yield index, recipe, net, record
+        if n_found == N_ROWS:
+            return
+    raise AssertionError(f"only {n_found} rows hold against rounding")
+
+
+def moved_split(recipe):
+    """Return a recipe's data with the last digits of the training samples moved at random."""
+    split = recipe_split(recipe)
+    moves = np.random.default_rng(0).uniform(-2e-7, 2e-7, split.X_train.shape)
+    moved = (split.X_train * (1 + moves)).astype(np.float32)
+    assert not np.array_equal(moved, split.X_train)
+    return replace(split, X_train=moved)
 
 
 def recipe_of(columns, index):
@@ -31,12 +57,10 @@ def recipe_of(columns, index):
 
 
 @pytest.mark.slow
-def test_rows_are_rebuilt_from_their_recipes(zoo):
-    for index in short_rows(zoo):
-        recipe = recipe_of(zoo.columns, index)
+def test_rows_are_rebuilt_from_their_recipes(zoo, monkeypatch):
+    for index, recipe, net, record in short_rows(zoo, monkeypatch):
         assert recipe.id == zoo.columns["id"][index]
         assert recipe.config == zoo.columns["config"][index]
-        net, record = train_recipe(recipe)
         shipped = zoo.columns["train_loss"][index]
         assert record.train_loss == pytest.approx(shipped, rel=1e-3, abs=1e-6)
         shipped = zoo.columns["test_loss"][index]
