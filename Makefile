@@ -71,6 +71,7 @@ $(VENV)-bench/.installed: pyproject.toml constraints.txt benchmarks/requirements
 bench: $(VENV)-bench/.installed  ## time the spectra of all layers beside curvlinops and others
 	$(VENV)-bench/bin/python benchmarks/layer_spectra.py --growth \
 		--json benchmarks/layer_spectra.json
+	$(VENV)-bench/bin/python benchmarks/accuracy.py --json benchmarks/accuracy.json
 	$(VENV)-bench/bin/python benchmarks/self_check.py --json benchmarks/self_check.json
 
 $(VENV)-real/.installed: pyproject.toml constraints.txt benchmarks/requirements-real.txt

@@ -13,6 +13,8 @@ from sklearn.datasets import load_digits
 from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 
+from hessdiag.resumable import fit_to_the_end
+
 __all__ = ["NETWORKS", "Workload", "layer_names", "make_workload", "small_workload"]
 
 
@@ -34,6 +36,8 @@ class Workload:
     # Steps and number of layers of an untimed comparison of largest eigenvalues, where those of
     # the timed work have not converged.
     agreement: tuple[int, int] | None = None
+    # Most steps of Lanczos where errors are looked at.
+    largest_steps: int = 45
 
     @property
     def model(self):
@@ -100,7 +104,7 @@ def train(module, X, y, n_epochs, device, kind=NeuralNetClassifier):
         device=device,
         verbose=0,
     )
-    net = net.fit(X, y) if n_epochs else net.initialize()
+    net = fit_to_the_end(net, X, y) if n_epochs else net.initialize()
     net.module_.zero_grad(set_to_none=True)
     return net
 

@@ -60,6 +60,13 @@ class Peer:
         nodes, _ = self.quadrature(layer, n_probes, min(n_steps, size), seed)
         return max(float(torch.as_tensor(row).max()) for row in nodes)
 
+    # Names of its estimators of a trace, the plain one of random signs first.
+    trace_methods = ()
+
+    def trace(self, layer, n_products, seed, method):
+        """Return an estimate of the trace of the layer's Hessian."""
+        raise NotImplementedError
+
     def prepare(self, layers):
         """Decide, before the clock runs, how the tool is used best."""
 
@@ -120,34 +127,48 @@ class Curvlinops(Peer):
         starts = torch.randn(operator.shape[1], n_probes, generator=generator).to(first)
         return plain_lanczos(products, starts, n_steps)
 
+    trace_methods = ("hutchinson_trace", "hutchpp_trace", "xtrace")
+
+    def trace(self, layer, n_products, seed, method):
+        import curvlinops
+
+        torch.manual_seed(seed)
+        return float(getattr(curvlinops, method)(self.operator(layer), n_products))
+
 
 class Eigenthings(Peer):
     """HessianOperator with a `param_filter`, under its own `lanczos_tridiagonal`, per probe."""
 
     distribution = "hessian-eigenthings"
     note = "its own Lanczos, other layers frozen"
+    trace_methods = ("hutchinson", "hutch++")
 
-    def quadrature(self, layer, n_probes, n_steps, seed):
-        from hessian_eigenthings import (
-            HessianOperator,
-            lanczos_tridiagonal,
-            match_names,
-            supervised_loss,
-        )
+    def operator(self, layer):
+        from hessian_eigenthings import HessianOperator, match_names, supervised_loss
 
         prefix = f"{layer}." if layer else ""
-        names = [
-            prefix + n for n, _ in self.model.get_submodule(layer).named_parameters(recurse=False)
-        ]
+        own = self.model.get_submodule(layer).named_parameters(recurse=False)
+        return HessianOperator(
+            self.model,
+            [self.data],
+            supervised_loss(self.criterion),
+            param_filter=match_names(*[prefix + name for name, _ in own]),
+        )
+
+    def trace(self, layer, n_products, seed, method):
+        from hessian_eigenthings import trace
+
+        with self.only(layer):
+            operator = self.operator(layer)
+            return trace(operator, num_matvecs=n_products, method=method, seed=seed).estimate
+
+    def quadrature(self, layer, n_probes, n_steps, seed):
+        from hessian_eigenthings import lanczos_tridiagonal
+
         generator = torch.Generator().manual_seed(seed)
         nodes, weights = [], []
         with self.only(layer):
-            operator = HessianOperator(
-                self.model,
-                [self.data],
-                supervised_loss(self.criterion),
-                param_filter=match_names(*names),
-            )
+            operator = self.operator(layer)
             for _ in range(n_probes):
                 start = torch.randn(operator.size, generator=generator)
                 start = start.to(dtype=operator.dtype, device=operator.device)
@@ -201,6 +222,12 @@ class Hessdiag:
         from hessdiag.spectra import layer_spectra
 
         return layer_spectra(self.net, self.X, self.y, **settings)
+
+    def traces(self, **settings):
+        """Return the traces of the layers."""
+        from hessdiag.spectra import layer_traces
+
+        return layer_traces(self.net, self.X, self.y, **settings)
 
     def stated_peak(self, **settings):
         """Return the MiB that the plan of the spectra states in advance."""

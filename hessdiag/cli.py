@@ -319,7 +319,11 @@ def _finite(content):
 
 def _report_content(report):
     """What a program may want to know of a report, as JSON."""
-    gains = {"widening": report.gain_widening, "constraining": report.gain_constraining}
+    gains = {
+        "widening": report.gain_widening,
+        "constraining": report.gain_constraining,
+        "longer": report.gain_longer,
+    }
     return {
         "name": report.name,
         "diagnosis": report.answer,
@@ -327,6 +331,7 @@ def _report_content(report):
         "fitted_probabilities": report.fitted_probabilities,
         "gains": {word: gain and asdict(gain) for word, gain in gains.items()},
         "constraints": report.constraints,
+        "cause": report.cause,
         "action": report.recommendation.action,
         "change": report.recommendation.change,
         "domain_score": report.domain_score,

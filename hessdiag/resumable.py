@@ -56,6 +56,47 @@ def run_resumable(
         pass
 
 
+def fit_to_the_end(net: Any, X: Any, y: Any) -> Any:
+    """Fit a skorch net, and let an interrupt through.
+
+    `net.fit` takes an interrupt from the keyboard for the wish to stop early, and returns as if
+    all epochs had run; what it returns would be kept as finished.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        The net; no callback of it stops the training, as some of skorch's do by an interrupt.
+    X, y : array-like
+        Its training data.
+
+    Returns
+    -------
+    net : skorch.NeuralNet
+        The same net, fitted.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the training was stopped before its end.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from skorch import NeuralNetRegressor
+    >>> from hessdiag.resumable import fit_to_the_end
+    >>> X, y = np.eye(4, dtype="float32"), np.ones((4, 1), dtype="float32")
+    >>> net = NeuralNetRegressor(torch.nn.Linear(4, 1), max_epochs=3, verbose=0, train_split=None)
+    >>> len(fit_to_the_end(net, X, y).history)
+    3
+    """
+    net.initialize()
+    net.notify("on_train_begin", X=X, y=y)
+    net.fit_loop(X, y)
+    net.notify("on_train_end", X=X, y=y)
+    return net
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write bytes to a file that is either absent, as it was, or complete.
 

@@ -76,7 +76,9 @@ def add_zoo_commands(commands: Any, after: argparse.ArgumentParser) -> None:
     evaluate = actions.add_parser(
         "evaluate", parents=[after], help="score the diagnosis on unseen data sets"
     )
-    evaluate.add_argument("--table", help="a table of zoo build (default: the shipped one)")
+    evaluate.add_argument(
+        "--table", nargs="+", help="tables of zoo build, taken together (default: the shipped ones)"
+    )
     evaluate.add_argument("--folds", type=int, default=7)
     evaluate.add_argument("--protocols", nargs="+", help="names of protocols (default: all)")
     evaluate.add_argument("--json", help="write the figures")
@@ -92,7 +94,9 @@ def add_zoo_commands(commands: Any, after: argparse.ArgumentParser) -> None:
     advise = actions.add_parser(
         "advise", parents=[after], help="test the advice by doing it; resumes"
     )
-    advise.add_argument("--table", help="a table of zoo build (default: the shipped one)")
+    advise.add_argument(
+        "--table", nargs="+", help="tables of zoo build, taken together (default: the shipped ones)"
+    )
     advise.add_argument("--out", default="advice", help="folder of new networks (%(default)s)")
     advise.add_argument("--n-networks", type=int, default=60, help="%(default)s")
     advise.add_argument("--seeds", type=int, default=3, help="new networks for each recipe")

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interrupts import interrupted_at_step
 from skorch import NeuralNetRegressor
 
 import hessdiag as hd
 from hessdiag.cli import main
-from hessdiag.diagnosis import TableClassifier
+from hessdiag.diagnosis import CONSTRAINTS, GAINS, LONGER, TableClassifier
 from hessdiag.labels import DIAGNOSES
 from hessdiag.testing import make_case
 
@@ -167,6 +168,8 @@ def diagnoser_with_gains(monkeypatch, nine_cases):
     gains = 0.01 * np.random.default_rng(0).normal(size=(9, 5))
     gains[np.array(y) == "underparameterized", 0] += 0.3
     gains[np.ix_(np.array(y) == "overfitting", [1, 2, 3, 4])] += 0.3
+    gains = dict(zip((*GAINS, *CONSTRAINTS), gains.T, strict=True))
+    gains[LONGER] = np.linspace(-0.1, 0.3, 9)
     diagnoser = hd.FitDiagnoser().fit(cases, y, gains=gains)
     monkeypatch.setattr("hessdiag.zoo.load_reference_diagnoser", lambda: diagnoser)
     return diagnoser
@@ -182,7 +185,7 @@ def test_json_of_gains(folders, diagnoser_with_gains, tmp_path):
     scores = model.domain_score(cases)
     written = json.loads(content.read_text())
     for entry, case, own, ends, score in zip(written, cases, gains, intervals, scores, strict=True):
-        for column, name in enumerate(("widening", "constraining")):
+        for column, name in enumerate(("widening", "constraining", "longer")):
             gain = entry["gains"][name]
             assert gain["value"] == pytest.approx(own[column])
             assert [gain["low"], gain["high"]] == pytest.approx(ends[column].tolist())
@@ -193,6 +196,7 @@ def test_json_of_gains(folders, diagnoser_with_gains, tmp_path):
         report = model.explain(case)
         assert entry["constraints"] == pytest.approx(report.constraints)
         assert entry["change"] == report.recommendation.change
+        assert entry["cause"] == report.cause
         assert entry["notes"] == list(report.notes)
 
 
@@ -377,6 +381,52 @@ def test_stopped_by_the_user(monkeypatch, capsys):
     monkeypatch.setattr("hessdiag.zoo.load_reference_zoo", interrupt)
     assert main(["zoo", "evaluate"]) == 130
     assert "kept" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_interrupted_build_resumes_to_the_same_table(
+    small_recipes, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("hessdiag.zoo.make_recipes", lambda *_: small_recipes[12:24])
+    monkeypatch.setattr("hessdiag.zoo.choose_tasks", lambda *_: ["wine"])
+
+    def build(name):
+        return main(["zoo", "build", "--n-jobs", "1", "--out", str(tmp_path / name)])
+
+    # The last step of the third network, 60 each: nothing says that it has not ended but that.
+    with interrupted_at_step(180):
+        assert build("stopped") == 130
+    assert "kept" in capsys.readouterr().err
+    assert len(list((tmp_path / "stopped" / "networks").glob("*.safetensors"))) == 2
+    assert build("stopped") == build("whole") == 0
+    tables = [dict(np.load(tmp_path / name / "table.npz")) for name in ("stopped", "whole")]
+    assert tables[0].keys() == tables[1].keys()
+    for name in set(tables[0]) - {"provenance"}:
+        np.testing.assert_array_equal(tables[0][name], tables[1][name], err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="signals are sent")
+def test_stopped_while_it_is_imported():
+    # Torch is on its way when its module is there.
+    script = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch.nn':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "from _hessdiag_command import run\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-c", script, "demo"]
+    path = str(Path(hd.__file__).parents[1])
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path}
+    )
+    assert run.returncode == 130
+    assert run.stderr == "hessdiag: stopped; what was finished is kept.\n"
 
 
 CLASS = "import sys\nimport torch\n\nclass Net(torch.nn.Linear):\n"

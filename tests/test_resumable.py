@@ -4,16 +4,25 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from interrupts import interrupted_at_step
+from skorch import NeuralNetRegressor
+from skorch.callbacks import Callback
 
 from hessdiag.resumable import (
     clear_partial_files,
+    fit_to_the_end,
     one_at_a_time,
     run_resumable,
     write_atomically,
 )
+from hessdiag.testing import make_case
+from hessdiag.zoo import Recipe, train_recipe
 
 
 def save(item, folder):
@@ -109,3 +118,58 @@ def test_one_process_after_the_other(tmp_path):
     holder.stdout.close()
     assert entered.wait(30)
     waiting.join()
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("moment", ["on_epoch_begin", "on_batch_end", "on_epoch_end"])
+@pytest.mark.parametrize("last", [False, True])
+def test_an_interrupted_fit_is_none(moment, last):
+    class AtOne(Callback):
+        """Is interrupted at one moment of the first epoch or of the last."""
+
+    def at_one(self, net, *_, **__):
+        if len(net.history) == (3 if last else 1):
+            interrupt()
+
+    setattr(AtOne, moment, at_one)
+    X, y = np.eye(4, dtype="float32"), np.ones((4, 1), dtype="float32")
+    net = NeuralNetRegressor(
+        torch.nn.Linear(4, 1), max_epochs=3, train_split=None, verbose=0, callbacks=[AtOne()]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        fit_to_the_end(net, X, y)
+
+
+RECIPE = Recipe("wine", 60, 0.0, "mlp", 1, "relu", 4, 0.0, n_steps=8)
+DOORS = {
+    "train_recipe": (lambda: train_recipe(RECIPE), 8),
+    "what goes on": (lambda: train_recipe(RECIPE, (2,)), 15),
+    "what begins anew": (lambda: train_recipe(replace(RECIPE, schedule="cosine"), (2,)), 22),
+    "make_case": (make_case, 20),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_all_that_train_let_interrupts_through(door):
+    train, n_steps = DOORS[door]
+    with interrupted_at_step(n_steps), pytest.raises(KeyboardInterrupt):
+        train()
+
+
+def test_a_fit_is_that_of_the_net():
+    X, y = np.eye(4, dtype="float32"), np.arange(4, dtype="float32")[:, None]
+
+    def fitted(fit):
+        torch.manual_seed(0)
+        net = NeuralNetRegressor(torch.nn.Linear, module__in_features=4, module__out_features=1)
+        net.set_params(max_epochs=3, verbose=0, train_split=None)
+        # Begun anew, as fit does.
+        return [fit(net) for _ in range(2)][-1]
+
+    ours, theirs = fitted(lambda net: fit_to_the_end(net, X, y)), fitted(lambda n: n.fit(X, y))
+    assert ours.history[:, "train_loss"] == theirs.history[:, "train_loss"]
+    for left, right in zip(ours.module_.parameters(), theirs.module_.parameters(), strict=True):
+        assert torch.equal(left, right)

@@ -17,6 +17,7 @@ from hessdiag.curvature import prepare
 from hessdiag.curvature.containers import plain_containers
 from hessdiag.curvature.network import (
     OwnPrecisionError,
+    TooCoarseError,
     check_data,
     check_net,
     module_attributes,
@@ -384,7 +385,7 @@ def check_case(
         )
         try:
             problem = prepared()
-        except OwnPrecisionError:
+        except (OwnPrecisionError, TooCoarseError):
             problem = prepared(dtype="float64")
         problem.working_copy.reset()
     return case

@@ -23,6 +23,10 @@ from hessdiag.curvature._output_sketch import (
 from hessdiag.curvature._prepare import (
     prepare,
 )
+from hessdiag.curvature._resolution import (
+    Resolution,
+    measure_resolution,
+)
 from hessdiag.curvature._workload import (
     capture_bytes,
     pass_operations,
@@ -39,11 +43,13 @@ from hessdiag.moved import moved_names
 
 __all__ = [
     "LocalCurvature",
+    "Resolution",
     "UnfittedNetworkError",
     "capture_bytes",
     "dense_bytes",
     "fitting_chunks",
     "held_bytes",
+    "measure_resolution",
     "pass_operations",
     "pass_seconds",
     "prepare",

@@ -12,7 +12,6 @@ direction in some entries of every layer, in units of the layer's own size:
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from hessdiag.curvature._derivatives import Derivatives
 from hessdiag.curvature.network import (
     Chunk,
     Samples,
-    bring_module,
     lacks_second_derivatives,
     match_floats,
 )
@@ -72,7 +70,7 @@ def with_checked_derivatives(problem: LocalCurvature) -> LocalCurvature:
 def _check(problem):
     """Check a problem's derivatives; say whether records with kept derivatives agree."""
     copy, few = problem.working_copy, _few(problem)
-    with _in_double(problem), copy.criterion_in(torch.float64):
+    with copy.held_in(torch.float64):
         found = _derivatives(few, torch.float64)
         if found and all(part.runs() for part in found):
             return _all_agree(found)
@@ -89,6 +87,7 @@ def _all_agree(found):
 def _derivatives(problem, dtype, strict=True):
     """List what is differentiated: the scalar in all layers, or each layer's own in its own."""
     copy, X = problem.working_copy, match_floats(problem.X, dtype)
+    precision = torch.float64 if strict else problem.coarsest_precision
     fixed = _fixed_rows(copy)
     if not problem.is_layerwise:
         return [
@@ -100,6 +99,7 @@ def _derivatives(problem, dtype, strict=True):
                 problem.scalar.name,
                 dtype,
                 strict,
+                precision,
             )
         ]
     samples = Samples([Chunk(X, problem.y, problem.n_samples)])
@@ -118,6 +118,7 @@ def _derivatives(problem, dtype, strict=True):
             f"the function of layer {block.name!r}",
             dtype,
             strict,
+            precision,
         )
         for block in problem.blocks
     ]
@@ -135,27 +136,6 @@ def _few(problem):
         return problem
     generator = torch.Generator().manual_seed(0)
     return problem.restrict(torch.randperm(problem.n_samples, generator=generator)[:n])
-
-
-@contextlib.contextmanager
-def _in_double(problem):
-    """Hold the working copy in float64 for a while; its numbers come back as they were."""
-    copy, dtype = problem.working_copy, problem.working_copy.dtype
-    if dtype == torch.float64:
-        yield
-        return
-    modules = [getattr(copy, name) for name in copy.module_names]
-    parameters = [p for module in modules for p in module.parameters()]
-    kept = [p.data for p in parameters]
-    try:
-        for module in modules:
-            bring_module(module, torch.float64)
-        yield
-    finally:
-        for module in modules:
-            bring_module(module, dtype)
-        for parameter, data in zip(parameters, kept):
-            parameter.data = data
 
 
 def _fixed_rows(working_copy):

@@ -105,6 +105,9 @@ class Derivatives:
         Precision that is due.
     strict : bool, default=True
         Whether no more than the rounding of float64 is allowed for.
+    precision : torch.dtype, default=torch.float64
+        The coarsest precision on the way, where `strict` is not set: of differences in a half
+        precision nothing is left, which moves as small as those that are tried do not show.
     """
 
     def __init__(
@@ -116,10 +119,13 @@ class Derivatives:
         name: str,
         dtype: torch.dtype,
         strict: bool = True,
+        precision: torch.dtype = torch.float64,
     ) -> None:
         self.evaluate, self.send, self.name = evaluate, send, name
         self.dtype, self.strict = dtype, strict
         self.tolerances = STRICT if strict else LENIENT
+        is_half = torch.finfo(precision).bits < 32
+        self.rounding = torch.finfo(precision).eps if is_half else STRICT.rounding
         self.parameters = [p for block in blocks for p in block.parameters]
         generator = torch.Generator().manual_seed(0)
         self.entries = [_Entries(block, fixed, generator) for block in blocks]
@@ -246,7 +252,7 @@ class Derivatives:
             up, down = (self._moved(sign * step, self._loss, v) for sign in (1, -1))
             if up is None or down is None:
                 return
-            rounding = STRICT.rounding / step * (max(abs(up), abs(down)) + self.reach)
+            rounding = self.rounding / step * (max(abs(up), abs(down)) + self.reach)
             rounding += float(noise) / step
             bound = self.tolerances.of_slope * abs(expected) + rounding
             bound += self.tolerances.of_typical * typical
@@ -367,7 +373,7 @@ class Derivatives:
         for entries, found, expected, bend, gradient, shaking in zip(self.entries, *parts):
             bound = self.tolerances.of_product * float(expected.norm())
             bound += self.tolerances.of_gradient * float(gradient.norm())
-            bound += (STRICT.rounding * self.reach + float(shaking.norm())) / step
+            bound += (self.rounding * self.reach + float(shaking.norm())) / step
             has_kink = not float(bend.norm()) <= float((found - expected).norm())
             yield entries.name, _agrees(found, expected, bound), has_kink
 

@@ -26,6 +26,7 @@ from hessdiag.curvature.network import (
     Samples,
     Scalar,
     WorkingCopy,
+    coarser,
     flatten_outputs,
     owner_of,
 )
@@ -38,6 +39,9 @@ from hessdiag.curvature.products import (
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+# Rounding of what is computed in float64, a few roundings together.
+LEAST_ROUNDING = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +77,11 @@ class LocalCurvature:
         Whether products may record smooth functions with derivatives that are kept.
     seen : OutputFunction or None, default=None
         The scalar at the outputs where `output_function` is None, but there is a row per sample.
+    precision : torch.dtype, default=torch.float64
+        The coarsest precision that outputs go through, whatever they are brought to in the end.
+    own_rounding : float, default=0.0
+        By how much rounding in the net's own precision moves its outputs, relative to their size,
+        where that is more than usual.
     """
 
     working_copy: WorkingCopy
@@ -87,6 +96,8 @@ class LocalCurvature:
     may_cut: bool = False
     keeps_derivatives: bool = True
     seen: OutputFunction | None = None
+    precision: torch.dtype = torch.float64
+    own_rounding: float = 0.0
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:
@@ -117,6 +128,23 @@ class LocalCurvature:
     def itemsize(self) -> int:
         """Bytes of a number in the precision that is computed in."""
         return self.working_copy.dtype.itemsize
+
+    @property
+    def coarsest_precision(self) -> torch.dtype:
+        """The coarsest precision that the net or its loss computes in."""
+        if self.output_function is None:
+            return self.precision
+        return coarser(self.precision, self.output_function.precision)
+
+    @property
+    def epsilon(self) -> float:
+        """Rounding of the coarsest precision that the net or its loss computes in.
+
+        That of float32 at the most: by that of a half precision, times the side of a matrix, hardly
+        an eigenvalue would be left.
+        """
+        epsilon = torch.finfo(self.coarsest_precision).eps
+        return min(max(epsilon, LEAST_ROUNDING), torch.finfo(torch.float32).eps)
 
     @property
     def is_layerwise(self) -> bool:

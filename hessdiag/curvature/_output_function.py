@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from hessdiag.curvature.network import (
     Link,
@@ -17,8 +19,8 @@ from hessdiag.curvature.network import (
 )
 from hessdiag.curvature.products import OutputProducts
 
-if TYPE_CHECKING:
-    import torch
+# Roundings of terms that cancel, which are left of their sum.
+ROUNDINGS, FEW = 100, 4
 
 
 class OutputFunction:
@@ -27,7 +29,8 @@ class OutputFunction:
     `values` (N, ...) are the outputs of the net, in the coordinates that are examined: `link` maps
     the net's own to these. `couples` says whether samples interact in the scalar; if not, it is a
     sum of functions of each sample's outputs. `forms_hessians` says whether second derivatives in
-    the outputs may be formed, where they are not too large.
+    the outputs may be formed, where they are not too large. `precision` is what the scalar is
+    computed in, at the coarsest.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class OutputFunction:
         samples: Samples,
         couples: bool = False,
         forms_hessians: bool = True,
+        precision: torch.dtype = torch.float64,
     ) -> None:
         self.working_copy = working_copy
         self.scalar = scalar
@@ -47,6 +51,7 @@ class OutputFunction:
         self.samples = samples
         self.couples = couples
         self.forms_hessians = forms_hessians
+        self.precision = precision
 
     def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
         """Evaluate at any outputs of all samples, in the coordinates examined."""
@@ -72,12 +77,59 @@ class OutputFunction:
     def curvature(self) -> OutputCurvature | None:
         """Loss, residuals and Hessians at the outputs; None where these cannot be formed."""
         fit = self.hessians_fit and not self.couples
-        return output_curvature(self, self.values) if fit else None
+        return output_curvature(self, self.values, self.precision, self.floors) if fit else None
 
     @functools.cached_property
     def products(self) -> OutputProducts:
         """Residuals, and products with the Hessians at the outputs, which are never formed."""
         return OutputProducts(self, self.values)
+
+    def floors(self) -> torch.Tensor:
+        """Return the curvature (N,) of each sample that may be rounding, as far as that is known.
+
+        Terms that have the size of a sample's curvature where outputs are moderate may cancel, as
+        they do in a softmax that is sure of a class: their rounding stays.
+
+        Returns
+        -------
+        Tensor of shape (N,)
+            Sizes of eigenvalues.
+        """
+        sizes = _curvature_sizes(self._at_moderate_outputs)
+        return ROUNDINGS * torch.finfo(self.precision).eps * self.n_outputs**0.5 * sizes
+
+    def rounding(self, of_outputs: float) -> tuple[float, float]:
+        """Say how much of first and second derivatives is rounding.
+
+        Rounded outputs z move the first by ``Lambda z``; and both have the rounding of terms that
+        are as large as they are themselves where outputs are moderate.
+
+        Parameters
+        ----------
+        of_outputs : float
+            Rounding of the outputs, relative to their size.
+
+        Returns
+        -------
+        of_residuals, of_curvature : float
+            Relative to the size of all; 0 where there are no derivatives at all.
+        """
+        epsilon, z = torch.finfo(self.precision).eps, flatten_outputs(self.values).double()
+        if self.curvature is None:
+            residuals, image = self.products.residuals, self.products.products(z[None], 0)[0]
+            sizes = _curvature_sizes(self.products)
+        else:
+            residuals, hessians = self.curvature.residuals, self.curvature.hessians
+            image, sizes = (hessians @ z[:, :, None])[:, :, 0], hessians.flatten(1).norm(dim=1)
+        scales = self._at_moderate_outputs.residuals.norm(dim=1).nan_to_num(0.0, 0.0, 0.0)
+        moves = of_outputs * image.norm(dim=1) + FEW * epsilon * scales
+        return _share(moves, residuals), _share(self.floors(), sizes)
+
+    @functools.cached_property
+    def _at_moderate_outputs(self) -> OutputProducts:
+        """Derivatives where the largest output of every sample is 1, if it is more here."""
+        flat = flatten_outputs(self.values).double()
+        return OutputProducts(self, flat / flat.abs().amax(dim=1, keepdim=True).clamp(min=1.0))
 
     def take(self, samples: Samples, indices: torch.Tensor) -> OutputFunction:
         """Return the same function of some samples' outputs."""
@@ -89,6 +141,7 @@ class OutputFunction:
             samples,
             self.couples,
             self.forms_hessians,
+            self.precision,
         )
 
     def without_hessians(self) -> OutputFunction:
@@ -101,4 +154,23 @@ class OutputFunction:
             self.samples,
             self.couples,
             forms_hessians=False,
+            precision=self.precision,
         )
+
+
+def _curvature_sizes(products):
+    """Return the lengths (N,) of products of samples' Hessians with a random vector.
+
+    None of its numbers is small, and no two are alike, as the same for all may have no product.
+    """
+    residuals, generator = products.residuals, torch.Generator().manual_seed(0)
+    sizes = torch.rand(residuals.shape, generator=generator, dtype=torch.float64) + 0.5
+    signs = torch.randint(0, 2, residuals.shape, generator=generator, dtype=torch.int8)
+    vector = torch.where(signs > 0, sizes, -sizes).to(residuals)
+    return products.products(vector[None], 0)[0].norm(dim=1).nan_to_num(0.0, 0.0, 0.0)
+
+
+def _share(part, whole):
+    """Return the length of a part beside that of the whole; 0 where there is no whole."""
+    size = float(whole.norm())
+    return float(part.norm()) / size if size > 0 else 0.0

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 # Steps of the iterations for square roots: what they leave is below what few columns leave.
 N_STEPS = 12
-# Curvature below this share of the largest, and negative, is no rounding.
-NEGATIVE = 1e-6
+# Negative curvature beyond this share of a sample's largest, or so many roundings of the precision
+# that the loss is computed in, is no rounding.
+NEGATIVE, ROUNDINGS = 1e-6, 100
 
 
 def random_roots(
@@ -85,7 +86,12 @@ def _of_products(function, generator):
     products, shape = function.products, function.products.residuals.shape
     start = random_signs(function, generator) / math.sqrt(shape[1])
     diagonal, off = _tridiagonal(products, start)
-    weights = math.sqrt(shape[1]) * _root_of_tridiagonal(diagonal, off)
+    values, vectors = _decomposed(diagonal, off)
+    _check_convex(function, values)
+    roots = values.clamp(min=0).sqrt()
+    # The first columns of the square roots of the tridiagonal matrices.
+    weights = (vectors * (roots * vectors[:, 0])[:, None, :]).sum(dim=2)
+    weights *= math.sqrt(shape[1])
     # The vectors are made anew rather than kept, of which there would be as many as steps.
     total = torch.zeros_like(start)
     for step, vector in enumerate(_vectors(products, start, diagonal, off)):
@@ -136,14 +142,24 @@ def _divided(vectors, lengths):
     return vectors * scales[:, None]
 
 
-def _root_of_tridiagonal(diagonal, off):
-    """Return the first columns (N, m) of the square roots of tridiagonal matrices."""
+def _decomposed(diagonal, off):
+    """Return eigenvalues (N, m) and eigenvectors (N, m, m) of tridiagonal matrices."""
     matrices = torch.diag_embed(diagonal)
     if diagonal.shape[1] > 1:
         beside = off[:, :-1]
         matrices = matrices + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
-    values, vectors = torch.linalg.eigh(matrices)
-    if bool((values < -NEGATIVE * values.abs().max()).any()):
+    return torch.linalg.eigh(matrices)
+
+
+def _check_convex(function, values):
+    """Check that the eigenvalues (N, m) of no sample are negative but for rounding.
+
+    Products of a sample have the rounding of that sample's own terms, whatever the others weigh:
+    a share of its largest eigenvalue, or of what its curvature is where terms do not cancel.
+    """
+    share = max(NEGATIVE, ROUNDINGS * torch.finfo(function.precision).eps)
+    allowed = share * values.abs().amax(dim=1, keepdim=True)
+    if not bool((values < -allowed).any()):
+        return
+    if bool((values < -torch.maximum(allowed, function.floors()[:, None])).any()):
         raise NotSeparableError("the loss is not convex in the outputs")
-    roots = values.clamp(min=0).sqrt()
-    return (vectors * (roots * vectors[:, 0])[:, None, :]).sum(dim=2)

@@ -10,6 +10,7 @@ from skorch import NeuralNet, NeuralNetClassifier
 
 from hessdiag.curvature._checked_samples import LEAST_SAMPLES
 from hessdiag.curvature._chunk_size import chosen_chunk_size, first_chunk_size
+from hessdiag.curvature._coupling import check_uncoupled_net
 from hessdiag.curvature._derivative_check import with_checked_derivatives
 from hessdiag.curvature._local_curvature import LocalCurvature
 from hessdiag.curvature._output_function import OutputFunction
@@ -29,10 +30,12 @@ from hessdiag.curvature.network import (
     check_net,
     check_parameters,
     check_uncoupled_scalar,
+    coarsest_precision,
     concatenate,
     draw_seed,
     explain_failure,
     find_link,
+    flatten_outputs,
     load_chunks,
     match_floats,
     original_runs,
@@ -49,6 +52,10 @@ from hessdiag.curvature.products import LayerScalars
 
 if TYPE_CHECKING:
     import numpy as np
+
+# Samples of which a half is looked at by itself, and by how much the loss of some may differ from
+# its share of that of all: weights that follow from a batch's own classes change a little.
+LEAST_HALVED, ALIKE = 4, 0.3
 
 
 def prepare(
@@ -150,16 +157,20 @@ def _prepared(
         _check_runs_as_it_is(net, copy, samples.chunks[0], error)
         raise
     check_deterministic(copy, samples.chunks[0], collected[0])
-    _check_copy_on_few(net, copy, samples.chunks[0], not isinstance(scalar, LayerScalars))
+    whole = not isinstance(scalar, LayerScalars)
+    precision, own_rounding = _check_copy_on_few(net, copy, samples.chunks[0], whole)
     collected, why_several = _collected_of_one(copy, scalar, samples, collected, output)
     blocks = select_blocks(copy, order, layers)
     if isinstance(scalar, LayerScalars):
         scalar.match(blocks)
     function, why_whole, seen = None, None, None
     try:
-        function = _function_of_outputs(copy, scalar, blocks, samples, collected, why_several)
+        function = _function_of_outputs(
+            copy, scalar, blocks, samples, collected, why_several, precision
+        )
         with second_derivatives_named():
-            check_uncoupled_scalar(function, function.values)
+            function.precision, gradient = check_uncoupled_scalar(function, function.values)
+            _check_same_of_some(function, gradient)
     except NotSeparableError as error:
         why_whole = str(error)
         if function is not None:
@@ -181,6 +192,8 @@ def _prepared(
         first_chunk=samples.largest_chunk,
         may_cut=batch_size is None,
         seen=seen,
+        precision=precision,
+        own_rounding=own_rounding,
     )
     problem = with_checked_derivatives(problem)
     if batch_size is not None:
@@ -228,7 +241,11 @@ def _check_runs_as_it_is(net, working_copy, chunk, error):
 
 
 def _check_copy_on_few(net, working_copy, chunk, whole):
-    """Compare the copy with its original on the first samples, where these can be run alone."""
+    """Compare the copy with its original on the first samples, where these can be run alone.
+
+    Return the coarsest precision that outputs go through, and by how much rounding moves those of
+    the original.
+    """
     X = take(chunk.X, slice(0, min(2, chunk.n_samples)))
     try:
         with torch.no_grad():
@@ -237,7 +254,9 @@ def _check_copy_on_few(net, working_copy, chunk, whole):
         X = chunk.X
     check_left_alone(net, working_copy, X)
     check_differentiable(working_copy, X, whole)
-    check_copy(net, working_copy, X)
+    own_rounding = check_copy(net, working_copy, X)
+    precision, _ = coarsest_precision(working_copy.dtype, lambda: working_copy(X))
+    return precision, own_rounding
 
 
 def _run_all(working_copy, samples):
@@ -277,7 +296,7 @@ def _collected_of_one(working_copy, scalar, samples, collected, output):
     return collected, None
 
 
-def _function_of_outputs(working_copy, scalar, blocks, samples, collected, why_several):
+def _function_of_outputs(working_copy, scalar, blocks, samples, collected, why_several, precision):
     """Return the scalar as an `OutputFunction`, or raise `NotSeparableError` with the reason."""
     if isinstance(scalar, LayerScalars):
         raise NotSeparableError("each layer has a function of its own output")
@@ -293,7 +312,7 @@ def _function_of_outputs(working_copy, scalar, blocks, samples, collected, why_s
         raise NotSeparableError("the outputs do not have one row per sample")
     if value.requires_grad and _reaches_parameters(value, blocks):
         raise NotSeparableError("the loss depends on parameters directly")
-    _check_uncoupled_net(working_copy, samples.chunks[0], collected[0])
+    check_uncoupled_net(working_copy, samples.chunks[0], collected[0], precision)
     _check_taken_of_few(scalar, samples, outputs)
     return _linked(working_copy, scalar, samples, outputs)
 
@@ -328,29 +347,6 @@ def _reaches_parameters(value, blocks):
     return any(gradient is not None for gradient in gradients)
 
 
-def _check_uncoupled_net(working_copy, chunk, outputs):
-    """Compare some samples on their own, and at other places, with the same ones in their chunk."""
-    n = chunk.n_samples
-    if n < 2:
-        return
-    generator = torch.Generator().manual_seed(0)
-    some = torch.randperm(n, generator=generator)[: min(8, n - 1)].to(outputs.device)
-    for places in (torch.arange(min(2, n - 1), device=outputs.device), some):
-        try:
-            with torch.no_grad():
-                alone = working_copy(take(chunk.X, places))
-        except (TypeError, RuntimeError, ValueError, IndexError):
-            raise NotSeparableError("the net cannot be run on single samples") from None
-        expected = outputs[places]
-        if not isinstance(alone, torch.Tensor) or alone.shape != expected.shape:
-            raise NotSeparableError("the outputs of one sample depend on the others")
-        if not torch.isfinite(outputs).all():
-            return
-        tolerance = 1e-8 if outputs.dtype == torch.float64 else 1e-3
-        if (alone - expected).norm() > tolerance * (1e-30 + expected.norm()):
-            raise NotSeparableError("the outputs of one sample depend on the others")
-
-
 def _check_taken_of_few(scalar, samples, outputs):
     """Check that the scalar can be taken of a few samples, as those are that work is done on."""
     few = slice(0, min(LEAST_SAMPLES, samples.n_samples))
@@ -360,6 +356,27 @@ def _check_taken_of_few(scalar, samples, outputs):
             scalar(outputs[few].detach(), take(samples.y, few), X)
     except Exception:
         raise NotSeparableError("the loss cannot be taken of a few samples alone") from None
+
+
+def _check_same_of_some(function, gradient):
+    """Check that the scalar of some samples is a part of that of all, but for a factor.
+
+    So it is not where a loss has weights of its own for samples, by their place in a batch.
+    """
+    n = function.samples.n_samples
+    if n < LEAST_HALVED:
+        return
+    some = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: n // 2]
+    some = some.to(gradient.device)
+    found = function.take(function.samples.take(some), some).products.residuals
+    expected = flatten_outputs(gradient)[some]
+    # By the largest, as squares may be too large or small for float64.
+    found, expected = (t / t.abs().max().clamp(min=1e-300) for t in (found, expected))
+    factor = (found * expected).sum() / expected.square().sum().clamp(min=1e-300)
+    if bool((found - factor * expected).norm() > ALIKE * found.norm()):
+        raise NotSeparableError(
+            "the loss weighs samples by their place in a batch, or by what else is in it"
+        )
 
 
 def _check_whole(working_copy, scalar, samples, reason):

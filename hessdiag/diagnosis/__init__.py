@@ -20,13 +20,21 @@ from hessdiag.diagnosis._gains import (
     CONSTRAINTS,
     ERRORS,
     GAINS,
+    LONGER,
+    ExpectedGains,
     GainEstimate,
+)
+from hessdiag.diagnosis._layer_kinds import (
+    kinds_of,
+    with_unfamiliar_kinds,
 )
 from hessdiag.diagnosis._leading_columns import (
     leading_columns,
 )
 from hessdiag.diagnosis._recommendation import (
+    CAUSES,
     WAYS,
+    choose_actions,
     recommend,
 )
 from hessdiag.diagnosis._renderers import (
@@ -55,11 +63,13 @@ from hessdiag.labels import (
 )
 
 __all__ = [
+    "CAUSES",
     "CONSTRAINTS",
     "DELTA",
     "DIAGNOSES",
     "ERRORS",
     "GAINS",
+    "LONGER",
     "NOT_EXAMINED",
     "OVERFITTING",
     "UNDECIDED",
@@ -68,6 +78,7 @@ __all__ = [
     "WELL_FIT",
     "DiagnosisReport",
     "Evidence",
+    "ExpectedGains",
     "FitDiagnoser",
     "GainEstimate",
     "LayerFinding",
@@ -75,13 +86,16 @@ __all__ = [
     "TableClassifier",
     "TableDiagnoser",
     "check_class_prior",
+    "choose_actions",
     "coverage_accuracy_curve",
     "expected_gains",
     "is_unsure",
+    "kinds_of",
     "label_gains",
     "label_probabilities",
     "leading_columns",
     "nearest_gains",
     "recommend",
     "set_renderers",
+    "with_unfamiliar_kinds",
 ]

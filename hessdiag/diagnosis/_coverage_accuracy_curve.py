@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def coverage_accuracy_curve(
-    y_true: ArrayLike, probabilities: ArrayLike, classes: ArrayLike
+    y_true: ArrayLike,
+    probabilities: ArrayLike,
+    classes: ArrayLike,
+    confidence: ArrayLike | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Balanced accuracy of the answers above a confidence, for every confidence.
 
@@ -24,6 +27,9 @@ def coverage_accuracy_curve(
         Probabilities; the most probable class is the answer, its probability the confidence.
     classes : array-like of shape (n_classes,)
         Classes of the columns.
+    confidence : array-like of shape (n_networks,) or None, default=None
+        How sure each answer is by something else, as ``-diagnoser.domain_score(cases)``; None takes
+        the probability of the answer.
 
     Returns
     -------
@@ -37,7 +43,7 @@ def coverage_accuracy_curve(
     Raises
     ------
     ValueError
-        If shapes do not fit, or there are no networks.
+        If shapes do not fit, if there are no networks, or a confidence is NaN.
 
     References
     ----------
@@ -61,7 +67,15 @@ def coverage_accuracy_curve(
             f"one or more networks and a column for each class, found {probabilities.shape}. "
             "Pass them as from predict_proba, with its classes_."
         )
-    confidence = probabilities.max(axis=1)
+    if confidence is None:
+        confidence = probabilities.max(axis=1)
+    confidence = np.asarray(confidence, dtype=float)
+    if confidence.shape != y_true.shape or np.isnan(confidence).any():
+        raise ValueError(
+            f"Expected a confidence for each of {len(y_true)} networks, found shape "
+            f"{confidence.shape} with {int(np.isnan(confidence).sum())} NaN. Leave out networks "
+            "that were not examined."
+        )
     right = classes[probabilities.argmax(axis=1)] == y_true
     order = np.argsort(-confidence, kind="stable")
     labels = np.unique(y_true)

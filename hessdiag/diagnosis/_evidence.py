@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from hessdiag.diagnosis._class_prior import note_of_prior
-from hessdiag.diagnosis._gains import CONSTRAINTS, GainEstimate
+from hessdiag.diagnosis._gains import CONSTRAINTS, ExpectedGains, GainEstimate
 from hessdiag.diagnosis._gaps import MOST_MISSING
+from hessdiag.diagnosis._layer_kinds import note_of_kinds
 from hessdiag.diagnosis._missing import (
     is_worth_a_note,
     missing_measures,
@@ -17,7 +18,7 @@ from hessdiag.diagnosis._missing import (
     notes_of_less,
     reason_of,
 )
-from hessdiag.diagnosis._recommendation import recommend, recommend_measuring
+from hessdiag.diagnosis._recommendation import CAUSES, recommend, recommend_measuring
 from hessdiag.diagnosis._report import DiagnosisReport, Evidence, LayerFinding
 from hessdiag.features import SpectralFeatures, in_words
 from hessdiag.labels import WELL_FIT
@@ -142,7 +143,8 @@ def explain_table(diagnoser, table, examination):
     variants += [_with_measure_replaced(table, name, ranges) for name in wholes]
     if missing:
         # What was not measured is no evidence: it stays missing where the rest is replaced.
-        variants = [_with_gaps_of(table, variant) for variant in variants]
+        gaps = _gaps_of(table)
+        variants = [_with_gaps(gaps, variant) for variant in variants]
     falls = base[winner] - diagnoser.diagnose_tables(variants)[:, winner]
     layer_falls, cell_falls, whole_falls = np.split(falls, [n_layers, n_layers + len(cells)])
 
@@ -162,13 +164,15 @@ def explain_table(diagnoser, table, examination):
         _evidence(name, _whole_value(table, name), well_fit, fall)
         for name, fall in zip(wholes, whole_falls, strict=True)
     ]
-    widening, constraining, constraints = (None, None, {})
-    if not too_little:
-        widening, constraining, constraints = expected_gains(model, columns, diagnosis)
-    domain_score = float(model.domain_score(columns)[0])
+    gains = ExpectedGains() if too_little else expected_gains(model, columns, diagnosis)
+    domain_score = float(diagnoser._domain_scores([table])[0])
     floor = diagnoser.min_confidence
     undecided = floor is not None and bool(base[winner] < floor)
-    notes = (*notes_of_less(examination), *_notes(table, reference, domain_score))
+    notes = (
+        *notes_of_less(examination),
+        *note_of_kinds(table.kinds, diagnoser.known_kinds_),
+        *_notes(table, reference, float(model.domain_score(columns)[0])),
+    )
     fitted, shares = {}, diagnoser._class_prior()
     if shares is not None:
         own = diagnoser._fitted_probabilities(columns)[0]
@@ -189,6 +193,11 @@ def explain_table(diagnoser, table, examination):
             "What follows is for the most probable one.",
             *notes,
         )
+    if too_little:
+        advice = recommend_measuring(reason, remedy)
+    else:
+        advice = recommend(diagnosis, table, findings, gains.constraints, gains.values)
+    told_apart = gains.longer is not None or advice.action == "train"
     return DiagnosisReport(
         name=table.name,
         diagnosis=diagnosis,
@@ -197,25 +206,23 @@ def explain_table(diagnoser, table, examination):
         },
         layers=tuple(findings),
         evidence=_strongest(overall),
-        recommendation=recommend_measuring(reason, remedy)
-        if too_little
-        else recommend(diagnosis, table, findings, constraints),
+        recommendation=advice,
         notes=notes,
         examination=examination,
-        gain_widening=widening,
-        gain_constraining=constraining,
-        constraints=constraints,
+        gain_widening=gains.widening,
+        gain_constraining=gains.constraining,
+        constraints=gains.constraints,
         undecided=undecided or too_little,
         domain_score=domain_score,
         missing=missing,
         missing_share=missing_share,
         fitted_probabilities=fitted,
+        gain_longer=gains.longer,
+        cause=CAUSES.get(advice.action, "") if told_apart else "",
     )
 
 
-def expected_gains(
-    model: Any, columns: np.ndarray, diagnosis: str
-) -> tuple[GainEstimate | None, GainEstimate | None, dict[str, float]]:
+def expected_gains(model: Any, columns: np.ndarray, diagnosis: str) -> ExpectedGains:
     """Predict the gains of one network, of those that agree with its diagnosis.
 
     Parameters
@@ -229,26 +236,23 @@ def expected_gains(
 
     Returns
     -------
-    widening : GainEstimate or None
-        Gain of widening; None where the model knows no gains.
-    constraining : GainEstimate or None
-        Gain of constraining, likewise.
-    constraints : dict of str to float
-        Gain of each way of constraining, as far as the model knows them.
+    gains : ExpectedGains
+        As far as the model knows them.
     """
     if not model.n_gains_:
-        return None, None, {}
+        return ExpectedGains()
     gains, intervals = model.predict_gains(columns, True, GAIN_COVERAGE, diagnoses=[diagnosis])
-    estimates = [
-        GainEstimate(float(value), float(low), float(high), GAIN_COVERAGE)
-        for value, (low, high) in zip(gains[0], intervals[0], strict=True)
-    ]
+    estimates = {
+        name.removeprefix("gain_"): GainEstimate(
+            float(value), float(low), float(high), GAIN_COVERAGE
+        )
+        for name, value, (low, high) in zip(model.gain_names_, gains[0], intervals[0], strict=True)
+    }
     constraints = {}
     if model.n_gains_ > 2:
         ways = [name.removeprefix("gain_") for name in CONSTRAINTS]
         constraints = dict(zip(ways, model.predict_constraints(columns)[0].tolist(), strict=True))
-    widening, constraining = estimates
-    return widening, constraining, constraints
+    return ExpectedGains(**estimates, constraints=constraints)
 
 
 def _told(diagnoser, table):
@@ -293,18 +297,25 @@ def _with_measure_replaced(table, name, ranges):
     return replace(table, measures=measures, network=table.network | {name: median})
 
 
-def _with_gaps_of(table, other):
-    """Copy of another table with gaps where the first one has them."""
+_PARTS = ("measures", "network", "context")
 
-    def gapped(own, others):
-        return {name: np.where(np.isfinite(own[name]), v, np.nan) for name, v in others.items()}
 
-    return replace(
-        other,
-        measures=gapped(table.measures, other.measures),
-        network=gapped(table.network, other.network),
-        context=gapped(table.context, other.context),
-    )
+def _gaps_of(table):
+    """Where a table has gaps: {part: {measure: mask}}, of those that have any."""
+    masks = {
+        part: {name: ~np.isfinite(value) for name, value in getattr(table, part).items()}
+        for part in _PARTS
+    }
+    return {part: {n: mask for n, mask in own.items() if mask.any()} for part, own in masks.items()}
+
+
+def _with_gaps(gaps, table):
+    """Copy of a table with gaps as another has them."""
+
+    def gapped(values, masks):
+        return values | {name: np.where(masks[name], np.nan, values[name]) for name in masks}
+
+    return replace(table, **{part: gapped(getattr(table, part), gaps[part]) for part in _PARTS})
 
 
 def _whole_value(table, name):

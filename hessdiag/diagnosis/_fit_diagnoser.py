@@ -18,6 +18,7 @@ from hessdiag.diagnosis._class_prior import at_prior, check_class_prior, prior_o
 from hessdiag.diagnosis._evidence import ReferenceRanges, explain_table
 from hessdiag.diagnosis._gains import check_gains
 from hessdiag.diagnosis._gaps import MOST_MISSING, mean_by_owner
+from hessdiag.diagnosis._layer_kinds import kinds_of, with_unfamiliar_kinds
 from hessdiag.diagnosis._leading_columns import leading_columns
 from hessdiag.diagnosis._report import UNDECIDED
 from hessdiag.diagnosis._table_diagnoser import TableDiagnoser
@@ -79,10 +80,15 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         The fitted stages.
     table_diagnoser_ : TableDiagnoser
         What estimates gains and distance from the reference; `estimator_` itself where it can.
+    gain_names_ : tuple of str
+        Columns of `predict_gains`: ``"gain_widening"``, ``"gain_constraining"`` and, where `fit`
+        was given it, ``"gain_longer"``; empty if it was given no gains.
     fitted_class_prior_ : ndarray of shape (n_classes,)
         Shares of the diagnoses at which the classifier's own probabilities hold.
     feature_names_ : ndarray of str
         Columns of the table.
+    known_kinds_ : frozenset of str
+        Kinds of layers (classes of their modules) met in `fit`.
     reference_ : ReferenceRanges
         Ranges of every measure among the networks of `fit`, for explanations.
 
@@ -149,7 +155,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             known, those of narrowing, of more weight decay and of stopping earlier, with NaN
             where there is none. A dict or frame has them as ``gain_widening``,
             ``gain_constraining``, ``gain_narrowing``, ``gain_decay``, ``gain_stopping``, and may
-            have the standard errors of the first two as ``se_widening`` and ``se_constraining``.
+            have the standard errors of the first two as ``se_widening`` and ``se_constraining``,
+            and the gain of training longer as ``gain_longer``, NaN where it was not measured.
         groups : array-like of shape (n_networks,) or None, default=None
             Data set of each network, so that probabilities and intervals are made for data sets
             never seen; None treats each network as its own.
@@ -208,6 +215,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             self.table_diagnoser_ = self.estimator_
         else:
             self.table_diagnoser_ = TableDiagnoser().fit(columns, y, **known)
+        self.gain_names_ = self.table_diagnoser_.gain_names_
+        self.known_kinds_ = kinds_of([table.kinds for table in tables])
         self.reference_ = ReferenceRanges.from_tables(tables, y)
         return self
 
@@ -251,7 +260,7 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
     def predict_gains(
         self, X: Sequence[NetworkCase], return_interval: bool = False, coverage: float = 0.9
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Estimate how far widening and constraining would each lower held-out loss.
+        """Estimate how far each intervention would lower held-out loss.
 
         Parameters
         ----------
@@ -265,12 +274,14 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        gains : ndarray of shape (n_networks, 2)
+        gains : ndarray of shape (n_networks, n_gain_names)
             Expected gain of widening and of constraining, in units of the null loss; the rule
-            `label_gains` names them as the most probable diagnosis. A row of NaN for a case that
-            was skipped, and where too little was measured for a diagnosis.
-        intervals : ndarray of shape (n_networks, 2, 2)
-            Lower and upper ends of both; only if `return_interval` is true.
+            `label_gains` names them as the most probable diagnosis. Then that of training longer,
+            where `fit` was given it, which no diagnosis follows from: `gain_names_` says whether
+            there are two columns or three. A row of NaN for a case that was skipped, and where too
+            little was measured for a diagnosis.
+        intervals : ndarray of shape (n_networks, n_gain_names, 2)
+            Lower and upper ends of each; only if `return_interval` is true.
 
         Raises
         ------
@@ -286,7 +297,8 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
             found[self.table_diagnoser_.missing_share(columns) > MOST_MISSING] = np.nan
             return found
 
-        answer = self._answer(X, estimate, np.full((2, 3), np.nan))
+        blank = np.full((len(self.gain_names_), 3), np.nan)
+        answer = self._answer(X, estimate, blank)
         gains, intervals = answer[:, :, 0], answer[:, :, 1:]
         return (gains, intervals) if return_interval else gains
 
@@ -302,10 +314,12 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         -------
         scores : ndarray of shape (n_networks,)
             Above 1, a network is further from the reference than 99 % of the reference's networks
-            are from those of other groups, see `TableDiagnoser`; NaN for a case that was skipped.
+            are from those of other groups, see `TableDiagnoser`, or has layers of a kind that none
+            of these has: then it is at least 1 and the share of such layers. NaN for a case that
+            was skipped.
         """
         check_is_fitted(self)
-        return self._answer(X, self.table_diagnoser_.domain_score, np.array(np.nan))
+        return self._answer(X, self._domain_scores, np.array(np.nan), of_tables=True)
 
     @np.errstate(all="ignore")
     def explain(self, case: NetworkCase) -> DiagnosisReport:
@@ -370,11 +384,11 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         return self._probabilities(self._columns(tables))
 
     @np.errstate(all="ignore")
-    def _answer(self, X, function, blank):
+    def _answer(self, X, function, blank, of_tables=False):
         """Apply a function to the columns of what could be examined; the others get `blank`."""
         check_is_fitted(self)
         tables, examined = self._tables(X)
-        answer = function(self._columns(tables)) if tables else None
+        answer = function(tables if of_tables else self._columns(tables)) if tables else None
         if examined.all():
             return answer
         result = np.empty((len(X), *blank.shape), dtype=blank.dtype)
@@ -382,6 +396,11 @@ class FitDiagnoser(ClassifierMixin, BaseEstimator):
         if tables:
             result[examined] = answer
         return result
+
+    def _domain_scores(self, tables):
+        """Distances from the reference, by measures and by kinds of layers."""
+        scores = self.table_diagnoser_.domain_score(self._columns(tables))
+        return with_unfamiliar_kinds(scores, [table.kinds for table in tables], self.known_kinds_)
 
     def _class_prior(self):
         """Shares of the diagnoses that are expected; None where nobody said."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hessdiag.diagnosis._kernel_regression import mean_squared_differences
+
 # Networks of the reference, each of another group, that stand in for what was not measured.
 N_DONORS = 15
 #: Where more than this share of what a diagnosis weighs was not measured, none is given.
@@ -48,7 +50,7 @@ class ReferenceGaps:
             gaps[row] = beyond[np.argmin(beyond.sum(axis=1))]
         return gaps
 
-    def fill(self, X, gaps, squared):
+    def fill(self, X, gaps, squared, values=None):
         """Fill gaps by what networks of the reference have there that are alike in the rest.
 
         Parameters
@@ -59,6 +61,8 @@ class ReferenceGaps:
             Gaps to fill.
         squared : ndarray of shape (n_with_gaps, n_networks)
             How far those that have gaps are from each network of the reference in what they have.
+        values : ndarray of shape (n_networks, n_features) or None, default=None
+            What gaps are filled with; None takes the reference's table.
 
         Returns
         -------
@@ -67,6 +71,7 @@ class ReferenceGaps:
         owners : ndarray of int of shape (n_rows,)
             Whose row each is.
         """
+        values = self.values if values is None else values
         rows, owners = [], []
         distances = iter(squared)
         for index, missing in enumerate(gaps):
@@ -76,7 +81,7 @@ class ReferenceGaps:
                 continue
             donors = self._donors(next(distances))
             filled = np.repeat(X[index][None], len(donors), axis=0)
-            filled[:, missing] = self.values[np.ix_(donors, np.flatnonzero(missing))]
+            filled[:, missing] = values[np.ix_(donors, np.flatnonzero(missing))]
             rows.append(filled)
             owners += [index] * len(donors)
         return np.concatenate(rows), np.array(owners, dtype=int)
@@ -86,6 +91,33 @@ class ReferenceGaps:
         order = np.argsort(squared, kind="stable")
         _, first = np.unique(self.groups[order], return_index=True)
         return order[np.sort(first)[:N_DONORS]]
+
+
+def differences_beside(gaps, U, reference):
+    """Compare networks with a reference in what they have.
+
+    Parameters
+    ----------
+    gaps : ndarray of bool of shape (n, n_features)
+        What each has not.
+    U : ndarray of shape (n, n_features)
+        Their rows.
+    reference : ndarray of shape (n_networks, n_features)
+        Rows of the reference.
+
+    Returns
+    -------
+    squared : ndarray of shape (n, n_networks)
+        Mean squared differences over the columns without gaps; 0 where there are none.
+    """
+    squared = np.zeros((len(U), len(reference)))
+    # An explanation asks for many rows that have the same gaps.
+    patterns, owners = np.unique(gaps, axis=0, return_inverse=True)
+    for place, missing in enumerate(patterns):
+        rows = np.flatnonzero(owners.reshape(-1) == place)
+        if not missing.all():
+            squared[rows] = mean_squared_differences(U[rows][:, ~missing], reference[:, ~missing])
+    return squared
 
 
 def mean_by_owner(values, owners, n):
@@ -111,3 +143,28 @@ def mean_by_owner(values, owners, n):
     np.add.at(totals, owners, values)
     counts = np.bincount(owners, minlength=n)
     return totals / counts.reshape(n, *[1] * (values.ndim - 1))
+
+
+def widest_by_owner(intervals, owners, n):
+    """Join intervals that belong together: from the lowest end to the highest.
+
+    Parameters
+    ----------
+    intervals : ndarray of shape (n_rows, ..., 2)
+        Intervals.
+    owners : ndarray of int of shape (n_rows,)
+        To whom each belongs.
+    n : int
+        How many there are.
+
+    Returns
+    -------
+    intervals : ndarray of shape (n, ..., 2)
+        Joined.
+    """
+    if len(intervals) == n:
+        return intervals
+    each = [intervals[owners == index] for index in range(n)]
+    return np.stack(
+        [np.stack([i[..., 0].min(axis=0), i[..., 1].max(axis=0)], axis=-1) for i in each]
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import cho_factor, cho_solve, lapack
 from sklearn.metrics.pairwise import euclidean_distances
 
 _CHUNK = 1000
@@ -39,7 +39,8 @@ class KernelRegression:
     for the rows of a group g by the regression on all others is ``y_g - (M_gg)^-1 (M y)_g``: the
     block form of the leave-one-out formula [1]_, so that one factorization answers for every
     group. A missing target is filled with the prediction of the regression without it, which
-    leaves that regression unchanged.
+    leaves that regression unchanged; where a group is left out, so are all rows that were filled,
+    whose values the group has a part in.
 
     Parameters
     ----------
@@ -120,7 +121,33 @@ class KernelRegression:
         for rows in self.blocks_:
             block = self.precision_[np.ix_(rows, rows)]
             left_out[rows] = centred[rows] - np.linalg.solve(block, coefficients[rows])
+        for target in np.flatnonzero(~known.all(axis=0)):
+            left_out[:, target] = self._left_out_without(
+                ~known[:, target], centred[:, target], coefficients[:, target]
+            )
         return Regression(mean, coefficients, left_out + mean)
+
+    def _left_out_without(self, gaps, filled, coefficients):
+        """Leave-group-out predictions of one target by the regression on rows that have it.
+
+        That regression's precision is the Schur complement of the gaps' block, of which the
+        diagonal blocks are enough.
+        """
+        left_out = filled.copy()
+        places = np.flatnonzero(gaps)
+        factor = cho_factor(self.precision_[np.ix_(places, places)])
+        for rows in self.blocks_:
+            own = rows[~gaps[rows]]
+            if not len(own):
+                continue  # none of its rows has a part in what they were filled with
+            coupling = self.precision_[np.ix_(places, own)]
+            solved = cho_solve(factor, coupling)
+            block = self.precision_[np.ix_(own, own)] - coupling.T @ solved
+            change = np.linalg.solve(block, coefficients[own])
+            left_out[own] -= change
+            filled_rows = rows[gaps[rows]]
+            left_out[filled_rows] += solved[np.searchsorted(places, filled_rows)] @ change
+        return left_out
 
 
 def kernel_predict(U, reference, gamma, mean, coefficients):

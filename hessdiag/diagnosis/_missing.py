@@ -47,6 +47,12 @@ _ENOUGH_SAMPLES = 10
 # Samples fewer than which a report says so.
 FEW_SAMPLES = 200
 
+# What helps where a loss has no derivatives but rounding.
+_ROUNDED = (
+    "Examine it with dtype='float64' where it says float32; of a net that fits its samples to the "
+    "last digit of float64, ask about an earlier state of its training."
+)
+
 
 def reason_of(examination: object) -> tuple[str, str]:
     """Say why statistics are missing and what would help, as far as the examination knows.
@@ -70,7 +76,7 @@ def reason_of(examination: object) -> tuple[str, str]:
     )
     reason = context.get("statistics_missing")
     if isinstance(reason, str):
-        return reason, simple
+        return reason, _ROUNDED if "rounding" in reason else simple
     if context.get("n_samples", _ENOUGH_SAMPLES) < _ENOUGH_SAMPLES:
         n = context["n_samples"]
         reason = f"there {'is' if n == 1 else 'are'} only {n} sample{'s' * (n != 1)}"
@@ -144,9 +150,13 @@ def notes_of_less(examination: object) -> tuple[str, ...]:
     Returns
     -------
     notes : tuple of str
-        One for what a budget of time left out, one for few samples.
+        One for rounding that shows, one for what a budget of time left out, one for time beyond it,
+        one for few samples.
     """
     context, notes = getattr(examination, "context", {}), []
+    rounding = context.get("rounding")
+    if isinstance(rounding, str):
+        notes.append(f"Mind the digits: {rounding}")
     left_out = context.get("left_out")
     if isinstance(left_out, str):
         seconds = getattr(examination, "settings", {}).get("max_time")
@@ -154,6 +164,12 @@ def notes_of_less(examination: object) -> tuple[str, ...]:
         notes.append(
             f"To keep within the time{within}: {left_out}. Pass max_time=None, or more seconds, to "
             "look at all."
+        )
+    taken = context.get("seconds_taken")
+    if isinstance(taken, (int, float)):
+        notes.append(
+            f"The examination took {taken:.1f} seconds, longer than was asked for: preparing the "
+            "net, checking its derivatives, and a little of each part are always done."
         )
     columns, n_outputs = context.get("n_output_columns"), context.get("n_outputs")
     if isinstance(columns, (int, float)) and isinstance(n_outputs, (int, float)):

@@ -1,4 +1,4 @@
-"""Turn a diagnosis, its evidence and expected gains into advice."""
+"""Turn a diagnosis, its evidence and expected gains into advice: one of four."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hessdiag.diagnosis._report import Recommendation
-from hessdiag.labels import OVERFITTING, UNDERPARAMETERIZED
+from hessdiag.labels import DELTA, OVERFITTING, UNDERPARAMETERIZED
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from hessdiag.diagnosis._report import LayerFinding
     from hessdiag.features import LayerTable
 
@@ -30,7 +32,59 @@ WAYS = {
     "stopping": ("stop earlier", {"stop_earlier": True}),
     "narrowing": ("narrow {layer} to a quarter", {"width_factor": 0.25}),
 }
+_INTERVENTIONS = ("widening", "constraining", "longer")
 _NOUNS = {"decay": "more weight decay", "stopping": "stopping earlier", "narrowing": "narrowing"}
+
+#: Why a network is no better than it is, by the action that is advised where training longer is
+#: known to help, or not to.
+CAUSES = {"train": "not trained to the end", "widen": "too small"}
+
+
+def choose_actions(
+    diagnoses: ArrayLike,
+    ratios: ArrayLike,
+    gains: ArrayLike | None = None,
+    delta: float = DELTA,
+) -> np.ndarray:
+    """Choose among widening, constraining, training longer and leaving alone.
+
+    A diagnosis names the better of the first two, or none of them. Where the gain of training
+    longer is known, it is advised where it is at least `delta` and the largest of the three. What
+    does worse than a constant on its own training data is told to train before it is told to widen.
+
+    Parameters
+    ----------
+    diagnoses : array-like of str of shape (n_networks,)
+        Diagnoses.
+    ratios : array-like of shape (n_networks,)
+        Loss on the training data over that of the best constant output; NaN where not known.
+    gains : array-like of shape (n_networks, 3) or None, default=None
+        Expected gains of widening, constraining and training longer; None where the last is not
+        known.
+    delta : float, default=0.05
+        Smallest gain that counts.
+
+    Returns
+    -------
+    actions : ndarray of str of shape (n_networks,)
+        ``"widen"``, ``"constrain"``, ``"train"`` or ``"keep"``.
+
+    Examples
+    --------
+    >>> from hessdiag.diagnosis import choose_actions
+    >>> gains = [[0.3, 0.0, 0.1], [0.3, 0.0, 0.4], [0.01, 0.02, 0.03]]
+    >>> diagnoses = ["underparameterized", "underparameterized", "well-fit"]
+    >>> choose_actions(diagnoses, [0.5, 0.5, 0.5], gains).tolist()
+    ['widen', 'train', 'keep']
+    """
+    diagnoses = np.asarray(diagnoses)
+    under = diagnoses == UNDERPARAMETERIZED
+    actions = np.where(under, "widen", np.where(diagnoses == OVERFITTING, "constrain", "keep"))
+    train = under & (np.asarray(ratios, dtype=float) >= WORSE_THAN_CONSTANT)
+    if gains is not None:
+        widening, constraining, longer = np.asarray(gains, dtype=float).T
+        train |= (longer >= delta) & (longer > np.maximum(widening, constraining))
+    return np.where(train, "train", actions)
 
 
 def recommend(
@@ -38,33 +92,45 @@ def recommend(
     table: LayerTable,
     findings: Sequence[LayerFinding],
     constraints: Mapping[str, float] | None = None,
+    gains: Mapping[str, float] | None = None,
 ) -> Recommendation:
     """Choose what to try next.
 
     Parameters
     ----------
     diagnosis : str
-        The diagnosis; the action follows from it.
+        The diagnosis; the action follows from it, and from the gain of training longer where that
+        is known, by `choose_actions`.
     table : LayerTable
         Measures of the network.
     findings : list of LayerFinding
         Its layers, in forward order.
     constraints : dict of str to float or None, default=None
         Expected gain of each way of constraining, which then chooses the way.
+    gains : dict of str to float or None, default=None
+        Expected gains of ``"widening"``, ``"constraining"`` and ``"longer"``. Without the last
+        nothing is known of training longer.
 
     Returns
     -------
     recommendation : Recommendation
         The intervention, the layers it is about, a sentence, and the change for a program.
     """
-    if diagnosis == UNDERPARAMETERIZED:
-        ratio = table.context["loss_over_null_loss"]
-        return _train(ratio) if ratio >= WORSE_THAN_CONSTANT else _widen(table, findings)
-    if diagnosis == OVERFITTING:
+    known = gains if gains is not None and "longer" in gains else None
+    three = None if known is None else [[known[name] for name in _INTERVENTIONS]]
+    ratio = table.context["loss_over_null_loss"]
+    action = str(choose_actions([diagnosis], [ratio], three)[0])
+    if action == "train":
+        worse = diagnosis == UNDERPARAMETERIZED and ratio >= WORSE_THAN_CONSTANT
+        return _train_first(ratio) if worse or known is None else _train_longer(known)
+    if action == "widen":
+        return _widen(table, findings, known)
+    if action == "constrain":
         return _constrain(findings, constraints or {})
-    return Recommendation(
-        "keep", (), "Leave it alone: neither widening nor constraining should gain much."
-    )
+    others = "neither widening nor constraining"
+    if known is not None:
+        others = "neither widening, nor constraining, nor training longer"
+    return Recommendation("keep", (), f"Leave it alone: {others} should gain much.")
 
 
 def recommend_measuring(reason: str, remedy: str) -> Recommendation:
@@ -87,7 +153,7 @@ def recommend_measuring(reason: str, remedy: str) -> Recommendation:
     return Recommendation("measure", (), text)
 
 
-def _train(ratio):
+def _train_first(ratio):
     """Advise to train first: what has not even learned a constant says nothing of its width."""
     text = (
         "Train it first: on its own training data its loss is "
@@ -97,7 +163,18 @@ def _train(ratio):
     return Recommendation("train", (), text, {"train_longer": 4})
 
 
-def _widen(table, findings):
+def _train_longer(gains):
+    """Advise to go on: what would gain most is more steps, not another size."""
+    text = (
+        "Train it longer: it was not trained to the end. Four times the steps by the same "
+        "optimizer, a schedule stretched over them, should gain most: "
+        f"{gains['longer']:.2g} null losses (widening {gains['widening']:.2g}, constraining "
+        f"{gains['constraining']:.2g}). Diagnose it again before you change its size."
+    )
+    return Recommendation("train", (), text, {"train_longer": 4})
+
+
+def _widen(table, findings, gains):
     """Name the hidden layers, the most saturated first; the head's width is the task's."""
     hidden = list(range(len(findings)))[:-1] or [0]
     saturation = np.nan_to_num(table.measures[_SATURATION], nan=-1.0)
@@ -109,6 +186,11 @@ def _widen(table, findings):
     if known:
         share = saturation[order[0]]
         text += f" The data determine {share:.0%} of {layers[0]}'s directions."
+    if gains is not None:
+        text += (
+            f" To train it longer as it is should gain less: {gains['longer']:.2g} null losses "
+            f"(widening {gains['widening']:.2g})."
+        )
     return Recommendation("widen", layers, text, {"width_factor": 4})
 
 

@@ -70,8 +70,9 @@ class Recommendation:
     Parameters
     ----------
     action : {"widen", "constrain", "keep", "train", "measure"}
-        The intervention; ``"train"`` where the network does worse than a constant on its own
-        training data, ``"measure"`` where too little was measured to advise one.
+        The intervention; ``"train"`` where training longer should gain most, or where the network
+        does worse than a constant on its own training data; ``"measure"`` where too little was
+        measured to advise one.
     layers : tuple of str
         Layers it is about; for ``"widen"`` the one that is most saturated first.
     text : str
@@ -122,7 +123,8 @@ class DiagnosisReport:
         Whether the confidence is below the diagnoser's `min_confidence`, or more than half of
         what a diagnosis weighs was not measured.
     domain_score : float or None
-        Distance from the reference networks; above 1 the network lies outside.
+        Distance from the reference networks; above 1 the network lies outside, by its measures or
+        by kinds of layers that none of those has.
     missing : tuple of str
         Measures that were not taken though networks of the reference have them.
     missing_share : float
@@ -130,6 +132,13 @@ class DiagnosisReport:
     fitted_probabilities : dict of str to float
         Probabilities at the shares of diagnoses that the classifier was fitted with; empty where
         no `class_prior` moves them, so that they are `probabilities`.
+    gain_longer : GainEstimate or None
+        The same for training longer, which moves no diagnosis; None if the diagnoser was fitted
+        without, or too little was measured.
+    cause : {"not trained to the end", "too small", ""}
+        Why the network is no better than it is, where that is one of these two: the first where
+        it is advised to train, the second where it is advised to widen though the gain of training
+        longer is known.
     """
 
     name: str | None
@@ -148,6 +157,8 @@ class DiagnosisReport:
     missing: tuple = ()
     missing_share: float = 0.0
     fitted_probabilities: dict = field(default_factory=dict)
+    gain_longer: GainEstimate | None = None
+    cause: str = ""
 
     @property
     def answer(self) -> str:

@@ -15,13 +15,19 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hessdiag.diagnosis._calibration import calibrate, column_scale, named
 from hessdiag.diagnosis._gain_intervals import GainIntervals
-from hessdiag.diagnosis._gains import check_gains, from_learning_scale, to_learning_scale
-from hessdiag.diagnosis._gaps import ReferenceGaps, mean_by_owner
+from hessdiag.diagnosis._gains import GAINS, LONGER, check_gains, from_learning_scale
+from hessdiag.diagnosis._gaps import (
+    ReferenceGaps,
+    differences_beside,
+    mean_by_owner,
+    widest_by_owner,
+)
 from hessdiag.diagnosis._kernel_regression import (
     KernelRegression,
     kernel_predict,
     mean_squared_differences,
 )
+from hessdiag.diagnosis._longer_gain import LongerGain
 from hessdiag.diagnosis._normal_scores import NormalScores
 from hessdiag.diagnosis._table_checks import check_groups, check_leading, one_or_several
 from hessdiag.labels import DIAGNOSES, nearest_gains
@@ -54,7 +60,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     - the threshold of `domain_score`.
 
     Diagnosis and gains agree: where the rule `label_gains` would name the expected gains
-    otherwise than `predict` does, they are moved to the nearest gains that it names so.
+    otherwise than `predict` does, they are moved to the nearest gains that it names so. The gain
+    of training longer is learned beside them, where it was measured; it moves no diagnosis.
 
     Parameters
     ----------
@@ -87,11 +94,15 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         The share that was chosen; None where no columns lead.
     n_gains_ : int
         0 if `fit` was given no gains, 2, or 5 with those of each way of constraining.
+    gain_names_ : tuple of str
+        Columns of `predict_gains`: ``"gain_widening"`` and ``"gain_constraining"``, then
+        ``"gain_longer"`` if `fit` was given that of networks of two groups at least; empty if it
+        was given no gains.
     left_out_probabilities_ : ndarray of shape (n_networks, n_classes)
         Probabilities of the networks of `fit`, from predictions with their group left out.
-    left_out_gains_ : ndarray of shape (n_networks, 2) or None
-        Expected gains of the networks of `fit` with their group left out; before they are moved
-        to agree with a diagnosis.
+    left_out_gains_ : ndarray of shape (n_networks, n_gain_names) or None
+        Expected gains of the networks of `fit` with their group left out, in the order of
+        `gain_names_`; before they are moved to agree with a diagnosis.
     left_out_constraints_ : ndarray of shape (n_networks, 3) or None
         The same for each way of constraining; None where their gains were not given.
     domain_threshold_ : float
@@ -166,7 +177,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             where there is none. A dict or frame has them as ``gain_widening``,
             ``gain_constraining``, ``gain_narrowing``, ``gain_decay``, ``gain_stopping``, and may
             have the standard errors of the first two as ``se_widening`` and ``se_constraining``;
-            they count where `y` is what `label_gains` makes of the gains.
+            they count where `y` is what `label_gains` makes of the gains. It may have the gain of
+            training longer as ``gain_longer``, NaN where it was not measured.
         groups : array-like of shape (n_networks,) or None, default=None
             Data set of each network. Probabilities and intervals are made for data sets never
             seen by leaving whole groups out; None leaves out single networks.
@@ -203,7 +215,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         if leading is not None:
             wanted = "a number between 0 and 1"
             shares = one_or_several("leading_share", self.leading_share, wanted, 1)
-        gains, parts, errors = (None,) * 3 if gains is None else check_gains(gains, len(X))
+        measured = None if gains is None else check_gains(gains, len(X)).of_groups(groups)
+        gains, parts, errors, longer = (None,) * 4 if measured is None else measured
         if gains is not None and not set(self.classes_.tolist()) <= set(DIAGNOSES):
             raise ValueError(
                 f"Expected diagnoses among {DIAGNOSES} where gains are given, so that both can "
@@ -211,9 +224,9 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             )
         n_classes = len(self.classes_)
         self.n_gains_ = 0 if gains is None else 2 if parts is None else 5
+        self.gain_names_ = () if gains is None else GAINS if longer is None else (*GAINS, LONGER)
         targets = [named(self.classes_, indices, gains, errors)]
-        targets += [to_learning_scale(part) for part in (gains, parts) if part is not None]
-        targets = np.hstack(targets)
+        targets = np.hstack(targets + ([] if measured is None else measured.targets()))
 
         weight = compute_sample_weight(self.class_weight, y)
         self.gaps_ = ReferenceGaps(X, groups)
@@ -246,11 +259,13 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         self.left_out_gains_ = self.left_out_constraints_ = None
         if gains is not None:
             expected = from_learning_scale(solved.left_out[:, n_classes:])
-            self.left_out_gains_ = expected[:, :2]
+            self.left_out_gains_ = self._gains_of(expected)
             if self.n_gains_ > 2:
-                self.left_out_constraints_ = expected[:, 2:]
+                self.left_out_constraints_ = expected[:, 2:5]
             alike = self._alike(scaled, self.left_out_probabilities_)
             self.intervals_ = GainIntervals().fit(alike, gains, groups)
+            if longer is not None:
+                self.longer_ = LongerGain().fit(solved.left_out[:, -1], longer, alike, groups)
         self.mean_, self.coefficients_ = solved.mean, solved.coefficients
         threshold = np.quantile(best.nearest, DOMAIN_QUANTILE)
         self.domain_threshold_ = float(threshold) or 1.0
@@ -297,7 +312,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         coverage: float = 0.9,
         diagnoses: ArrayLike | None = None,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Estimate how far widening and constraining would each lower held-out loss.
+        """Estimate how far each intervention would lower held-out loss.
 
         Parameters
         ----------
@@ -312,10 +327,12 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        gains : ndarray of shape (n_networks, 2)
-            Expected gain of widening and of constraining, in units of the null loss.
-        intervals : ndarray of shape (n_networks, 2, 2)
-            Lower and upper ends of both; only if `return_interval` is true.
+        gains : ndarray of shape (n_networks, n_gain_names)
+            Expected gain of widening, of constraining and, where `fit` was given it, of training
+            longer, in units of the null loss; `gain_names_` says which.
+        intervals : ndarray of shape (n_networks, n_gain_names, 2)
+            Lower and upper ends of each; only if `return_interval` is true. That of training
+            longer holds for networks like those of which it was measured.
 
         Raises
         ------
@@ -331,18 +348,17 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             averaged = mean_by_owner(probabilities, owners, n)
             diagnoses = self.classes_[np.argmax(averaged, axis=1)]
         start = len(self.classes_)
-        expected = from_learning_scale(answers[:, start : start + 2])
-        gains = nearest_gains(mean_by_owner(expected, owners, n), diagnoses)
+        gains = mean_by_owner(self._gains_of(from_learning_scale(answers[:, start:])), owners, n)
+        gains[:, :2] = nearest_gains(gains[:, :2], diagnoses)
         if not return_interval:
             return gains
-        scaled = answers[:, : start + 2] / self.left_out_scale_
-        intervals = self.intervals_.predict(self._alike(scaled, probabilities), coverage)
-        if len(intervals) > n:
-            # What was not measured may be anything that alike networks have there.
-            each = [intervals[owners == index] for index in range(n)]
-            intervals = np.stack(
-                [np.stack([i[..., 0].min(axis=0), i[..., 1].max(axis=0)], axis=-1) for i in each]
-            )
+        alike = self._alike(answers[:, : start + 2] / self.left_out_scale_, probabilities)
+        intervals = self.intervals_.predict(alike, coverage)
+        if LONGER in self.gain_names_:
+            longer = self.longer_.predict(answers[:, -1], alike, coverage)
+            intervals = np.concatenate([intervals, longer], axis=1)
+        # What was not measured may be anything that alike networks have there.
+        intervals = widest_by_owner(intervals, owners, n)
         intervals[:, :, 0] = np.minimum(intervals[:, :, 0], gains)
         intervals[:, :, 1] = np.maximum(intervals[:, :, 1], gains)
         return gains, intervals
@@ -390,7 +406,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             was not measured counts as one drawn from the reference at random.
         """
         X = self._check_table(X)
-        U, gaps = self.scores_.transform(X) * self.column_scale_, self.gaps_.of(X)
+        U, gaps = self._scores_of(X), self.gaps_.of(X)
         _, distances = kernel_predict(
             U, self.reference_, self.gamma_, self.mean_, self.coefficients_
         )
@@ -436,18 +452,24 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
             Place in `X` of the network that each row is of.
         """
         X = self._check_table(X)
+        return self._fill(X, self._scores_of(X), X, self.gaps_.values)
+
+    def _scores_of(self, X):
+        """Scores of a table, in the scale of distances."""
+        return self.scores_.transform(X) * self.column_scale_
+
+    def _fill(self, X, U, table, values):
+        """Fill a table of the networks with scores `U`, by the `values` of those most alike."""
         gaps = self.gaps_.of(X)
         with_gaps = gaps.any(axis=1)
         if not with_gaps.any():
-            return X, np.arange(len(X))
-        U = self.scores_.transform(X[with_gaps]) * self.column_scale_
-        squared = np.stack(
-            [
-                np.square(row[~missing] - self.reference_[:, ~missing]).sum(axis=1)
-                for row, missing in zip(U, gaps[with_gaps], strict=True)
-            ]
-        )
-        return self.gaps_.fill(X, gaps, squared)
+            return table, np.arange(len(X))
+        squared = differences_beside(gaps[with_gaps], U[with_gaps], self.reference_)
+        return self.gaps_.fill(table, gaps, squared, values)
+
+    def _gains_of(self, expected):
+        """Take from the gains that are learned those of `gain_names_`."""
+        return expected[:, [0, 1, -1][: len(self.gain_names_)]]
 
     def _check_known(self, n_gains, wanted):
         """Refuse to estimate gains that `fit` was not given."""
@@ -467,8 +489,9 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
     def _answers(self, X):
         """Predictions of all targets, one row or several for each network; whose rows; how many."""
         X = self._check_table(X)
-        rows, owners = self.filled(X)
-        U = self.scores_.transform(rows) * self.column_scale_
+        known = self._scores_of(X)
+        # The scores of what fills gaps are known, too.
+        U, owners = self._fill(X, known, known, self.reference_)
         answers, _ = kernel_predict(U, self.reference_, self.gamma_, self.mean_, self.coefficients_)
         return answers, owners, len(X)
 

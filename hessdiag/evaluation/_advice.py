@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessdiag.diagnosis import CONSTRAINTS, FitDiagnoser, LayerFinding, expected_gains, recommend
-from hessdiag.evaluation._advice_confidence import confidence_for_advice
+from hessdiag.diagnosis import (
+    CONSTRAINTS,
+    LONGER,
+    FitDiagnoser,
+    LayerFinding,
+    expected_gains,
+    recommend,
+)
+from hessdiag.evaluation._advice_confidence import AdviceConfidence, confidence_for_advice
 from hessdiag.evaluation._folds import split_by_groups
+from hessdiag.evaluation._scores import bootstrap_mean
 from hessdiag.evaluation._search import measured_gains
-from hessdiag.labels import DELTA, WELL_FIT
+from hessdiag.labels import DELTA
 from hessdiag.zoo import NARROWING, WIDENING, Recipe, change_recipe, train_zoo
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
 N_FOLDS = 7
-N_BOOTSTRAP = 1000
 
 #: No data set gives more networks than this.
 MAX_PER_DATASET = 3
@@ -33,7 +40,7 @@ _CONSTRAINTS = ({"weight_decay": "increase"}, {"stop_earlier": True}, {"width_fa
 
 @dataclass(frozen=True, eq=False)
 class AdvisedNetwork:
-    """A network of an unseen data set that was called unhealthy, and what was advised.
+    """A network of an unseen data set that was told to change something, and what was advised.
 
     Parameters
     ----------
@@ -44,7 +51,8 @@ class AdvisedNetwork:
     diagnosis : str
         What it was called.
     confidence : float
-        Probability of that.
+        How sure the advice is, as from `AdviceConfidence`: the probability of the diagnosis, where
+        the advice follows from it.
     floor : float
         The confidence that was asked for.
     label : str
@@ -64,7 +72,7 @@ class AdvisedNetwork:
 
 
 def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, random_state=0):
-    """Diagnose a zoo with data sets left out, and draw networks that are called unhealthy.
+    """Diagnose a zoo with data sets left out, and draw networks that are told to change.
 
     Parameters
     ----------
@@ -73,7 +81,7 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
     n_networks : int, default=60
         Networks to draw, at most 3 of a data set.
     min_confidence : float or None, default=None
-        Diagnoses below this probability are not advised on; None takes `confidence_for_advice`
+        Advice that is less sure is not given; None takes `confidence_for_advice`
         of each fold's diagnoser, which knows only the networks that it learned from.
     n_folds : int, default=7
         Folds over data sets: no network is diagnosed by what has met its data set.
@@ -85,12 +93,12 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
     advised : list of AdvisedNetwork
         Fewer than `n_networks` where the zoo has no more.
     answered : float
-        Share of the networks called unhealthy whose diagnosis is sure enough.
+        Share of the networks told to change something whose advice is sure enough.
 
     Raises
     ------
     ValueError
-        If no network is called unhealthy.
+        If no network is told to change anything.
     """
     target = np.asarray(zoo.target).astype(str)
     n_folds = min(n_folds, len(np.unique(zoo.groups)))
@@ -99,29 +107,39 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
     named = np.empty(len(target), dtype=object)
     confidence, floor = np.zeros(len(target)), np.zeros(len(target))
     ways = np.column_stack([zoo.columns[name] for name in CONSTRAINTS])
+    ratios = np.array([table.context["loss_over_null_loss"] for table in zoo.tables])
+    actions = np.empty(len(target), dtype=object)
     for number, (train, test) in enumerate(splits):
+        tables = [zoo.tables[i] for i in test]
         diagnoser = FitDiagnoser().fit(
             [zoo.tables[i] for i in train],
             target[train],
             gains=measured_gains(zoo.columns, train),
             groups=zoo.groups[train],
         )
-        probabilities = diagnoser.diagnose_tables([zoo.tables[i] for i in test])
+        model = diagnoser.table_diagnoser_
+        probabilities = diagnoser.diagnose_tables(tables)
         named[test] = diagnoser.classes_[probabilities.argmax(axis=1)]
-        confidence[test] = probabilities.max(axis=1)
+        gains = diagnoser.predict_gains(tables)
+        longer = zoo.columns[LONGER][train] if LONGER in model.gain_names_ else None
+        actions[test], confidence[test] = AdviceConfidence(model, longer).advise(
+            named[test], probabilities.max(axis=1), ratios[test], gains
+        )
         floor[test] = min_confidence
         if min_confidence is None:
+            known = {} if longer is None else {"longer": longer, "ratios": ratios[train]}
             floor[test] = confidence_for_advice(
-                diagnoser.table_diagnoser_,
+                model,
                 zoo.columns["gain_fourfold"][train],
                 ways[train],
                 zoo.groups[train],
+                **known,
             )
         fold_of[test] = number
         diagnosers.append(diagnoser)
     rng = np.random.default_rng(random_state)
     taken, chosen = {}, []
-    called = np.flatnonzero(named != WELL_FIT)
+    called = np.flatnonzero(actions != "keep")
     sure = confidence >= floor
     for index in rng.permutation(called):
         parent = str(zoo.groups[index])
@@ -149,8 +167,8 @@ def choose_advised(zoo, n_networks=60, min_confidence=None, n_folds=N_FOLDS, ran
             break
     if not chosen:
         raise ValueError(
-            f"Expected networks that are called unhealthy with confidence {floor.min():.2g}, found "
-            "none. Lower the confidence, or build a larger zoo."
+            "Expected networks that are told to change something with confidence "
+            f"{floor.min():.2g}, found none. Lower the confidence, or build a larger zoo."
         )
     return chosen, float(sure[called].mean())
 
@@ -216,8 +234,8 @@ def try_advice(
         JSON: ``advice`` -> ``"advised" | "opposite" | "random"`` -> figures (``lowered``,
         ``lowered_by_delta``: shares; ``mean_fall`` in null losses with a 95 % bootstrap
         ``interval`` over data sets; ``n``; ``n_diverged``), also within ``by_action`` and for the
-        ``surer_half``; ``networks``: what was done to each; ``answered``: the share of those called
-        unhealthy whose diagnosis was sure enough for advice.
+        ``surer_half``; ``networks``: what was done to each; ``answered``: the share of those told
+        to change something whose advice was sure enough.
     """
     chosen, answered = choose_advised(zoo, n_networks, min_confidence, random_state=random_state)
     recipes = {}
@@ -264,9 +282,9 @@ def format_advice(result: dict[str, Any]) -> str:
     """
     delta = result["delta"]
     lines = [
-        f"{result['n_networks']} networks of {result['n_datasets']} data sets never seen, called "
-        f"unhealthy; {result['n_seeds']} new networks each",
-        f"({result['answered']:.0%} of those called unhealthy are called so surely enough)",
+        f"{result['n_networks']} networks of {result['n_datasets']} data sets never seen, told to "
+        f"change; {result['n_seeds']} new networks each",
+        f"({result['answered']:.0%} of those told to change are told so surely enough)",
         f"{'':36s} {'':>4s} {'held-out loss':>13s} {'lowered by':>10s} {'mean fall':>9s} "
         f"{'95 % interval':>16s}",
         f"{'':36s} {'n':>4s} {'lowered':>13s} {f'>= {delta:g}':>10s} {'(null loss)':>9s} "
@@ -294,13 +312,13 @@ def _line(title, figures):
 def _advice_for(diagnoser, table, diagnosis):
     """The recommendation that a report would give, without its explanation."""
     columns = np.asarray(diagnoser.features_.transform([table]), dtype=float)
-    constraints = expected_gains(diagnoser.table_diagnoser_, columns, diagnosis)[2]
+    gains = expected_gains(diagnoser.table_diagnoser_, columns, diagnosis)
     # Which layer to name first takes an explanation; which change to make does not.
     findings = [
         LayerFinding(name, kind, 0, 0.0, ())
         for name, kind in zip(table.layers, table.kinds, strict=True)
     ]
-    return recommend(str(diagnosis), table, findings, constraints)
+    return recommend(str(diagnosis), table, findings, gains.constraints, gains.values)
 
 
 def _first_possible(recipe, preferred):
@@ -377,16 +395,10 @@ def _title(network, kind):
 def _figures(falls, parents, delta, random_state):
     """Shares of networks helped, and the mean fall of their held-out loss."""
     finite = np.isfinite(falls)
-    names, index = np.unique(parents[finite], return_inverse=True)
-    sums = np.bincount(index, weights=falls[finite], minlength=len(names))
-    counts = np.bincount(index, minlength=len(names))
     mean, interval = None, [None, None]
     if finite.any():
         mean = float(falls[finite].mean())
-        rng = np.random.default_rng(random_state)
-        shares = np.full(len(names), 1 / len(names))
-        draws = rng.multinomial(len(names), shares, size=N_BOOTSTRAP)
-        interval = np.quantile(draws @ sums / (draws @ counts), [0.025, 0.975]).tolist()
+        interval = bootstrap_mean(falls[finite], parents[finite], random_state)
     return {
         "n": len(falls),
         "lowered": float((falls > 0).mean()),

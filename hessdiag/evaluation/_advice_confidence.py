@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
-from hessdiag.diagnosis import CONSTRAINTS, WAYS
-from hessdiag.labels import DELTA, UNDERPARAMETERIZED, WELL_FIT
+from hessdiag.diagnosis import CONSTRAINTS, LONGER, WAYS, choose_actions
+from hessdiag.labels import DELTA, UNDERPARAMETERIZED, WELL_FIT, nearest_gains
 
 #: Shares of the advised networks whose held-out loss shall fall, and fall by delta: what we aim at.
 AIM_LOWERED = 0.95
@@ -15,15 +16,81 @@ AIM_BY_DELTA = 0.80
 MIN_ADVISED = 30
 
 
-def confidence_for_advice(model, widening, constraints, groups, delta=DELTA):
+class AdviceConfidence:
+    """How sure advice is, which is as sure as the diagnosis that it follows from.
+
+    Advice to train longer follows from no diagnosis but from the gain that is expected: it is as
+    sure as that gain is probably at least `delta`, by logistic regression on the networks that the
+    diagnoser learned from, each expectation made with its data set left out.
+
+    Parameters
+    ----------
+    model : TableDiagnoser
+        Fitted.
+    longer : ndarray of shape (n_networks,) or None, default=None
+        Measured gain of training longer of the networks of `fit`, NaN where there is none.
+    delta : float, default=0.05
+        Smallest gain that counts.
+    """
+
+    def __init__(self, model, longer=None, delta=DELTA):
+        self.delta = delta
+        self.training_, self.share_ = None, None
+        if longer is None or LONGER not in model.gain_names_:
+            return
+        known = np.isfinite(longer)
+        helped = longer[known] >= delta
+        self.share_ = float(helped.mean())
+        if 0 < self.share_ < 1:
+            expected = self._scaled(model.left_out_gains_[known, 2])
+            self.training_ = LogisticRegression().fit(expected, helped)
+
+    def advise(self, named, confidence, ratios, gains):
+        """Choose actions, and say how sure each is.
+
+        Parameters
+        ----------
+        named : ndarray of str of shape (n,)
+            Diagnoses.
+        confidence : ndarray of shape (n,)
+            Their probabilities.
+        ratios : ndarray of shape (n,)
+            Training loss over that of a constant.
+        gains : ndarray of shape (n, 2) or (n, 3)
+            Expected gains.
+
+        Returns
+        -------
+        actions : ndarray of str of shape (n,)
+            As from `choose_actions`.
+        confidence : ndarray of shape (n,)
+            How sure they are.
+        """
+        plain = choose_actions(named, ratios)
+        if self.share_ is None:
+            return plain, confidence
+        actions = choose_actions(named, ratios, gains, self.delta)
+        likely = np.full(len(actions), self.share_)
+        if self.training_ is not None:
+            likely = self.training_.predict_proba(self._scaled(gains[:, 2]))[:, 1]
+        return actions, np.where(actions == plain, confidence, likely)
+
+    def _scaled(self, gains):
+        """One column, logarithmic beyond delta."""
+        return np.arcsinh(gains / self.delta)[:, None]
+
+
+def confidence_for_advice(
+    model, widening, constraints, groups, delta=DELTA, longer=None, ratios=None
+):
     """Choose how sure a diagnosis must be for advice to be given.
 
     The networks that the diagnoser learned from are called by it while their data set is left
-    out. Of those that are called unhealthy, the most that can be advised, the surest first, are
-    sought such that in 95 % the measured gain of what is advised is above zero, and in 80 % at
-    least `delta`. Both shares, p of k networks, count less their standard error, the square root of
-    p (1 - p) / d for d data sets, as networks of one share its fate: the aims are to be met on
-    others. Where no number of networks reaches both, the one that misses by least is taken.
+    out. Of those that are told to change something, the most that can be advised, the surest
+    first, are sought such that in 95 % the measured gain of what is advised is above zero, and in
+    80 % at least `delta`. Both shares, p of k networks, count less their standard error, the square
+    root of p (1 - p) / d for d data sets, as networks of one share its fate: the aims are to be met
+    on others. Where no number of networks reaches both, the one that misses by least is taken.
     Networks whose advice was not tried do not count. No other network is looked at.
 
     Parameters
@@ -40,6 +107,11 @@ def confidence_for_advice(model, widening, constraints, groups, delta=DELTA):
         Data sets that the networks come from.
     delta : float, default=0.05
         Smallest gain that counts.
+    longer : ndarray of shape (n_networks,) or None, default=None
+        The same for training longer; None where the model does not know it, which then advises by
+        the diagnosis alone.
+    ratios : ndarray of shape (n_networks,) or None, default=None
+        Training loss over that of a constant, which `longer` asks for.
 
     Returns
     -------
@@ -52,7 +124,14 @@ def confidence_for_advice(model, widening, constraints, groups, delta=DELTA):
     confidence = probabilities.max(axis=1)
     constraining = _gain_as_advised(model, np.asarray(constraints, dtype=float))
     gained = np.where(named == UNDERPARAMETERIZED, widening, constraining)
-    called = np.flatnonzero((named != WELL_FIT) & np.isfinite(gained))
+    changed = named != WELL_FIT
+    if longer is not None:
+        expected = model.left_out_gains_.copy()
+        expected[:, :2] = nearest_gains(expected[:, :2], named)
+        sureness = AdviceConfidence(model, longer, delta)
+        actions, confidence = sureness.advise(named, confidence, ratios, expected)
+        gained, changed = np.where(actions == "train", longer, gained), actions != "keep"
+    called = np.flatnonzero(changed & np.isfinite(gained))
     if not len(called):
         return 0.0
     order = called[np.argsort(-confidence[called], kind="stable")]

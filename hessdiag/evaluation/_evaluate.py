@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 from sklearn.dummy import DummyClassifier
 
+from hessdiag.diagnosis import TableDiagnoser, kinds_of, with_unfamiliar_kinds
 from hessdiag.evaluation._fixed_rules import apply_fixed_rules
 from hessdiag.evaluation._protocols import make_protocols
 from hessdiag.evaluation._rows import (
@@ -17,10 +18,11 @@ from hessdiag.evaluation._rows import (
     evaluation_rows,
     leading_columns_of_rows,
 )
-from hessdiag.evaluation._scores import balanced_accuracy, score_row
+from hessdiag.evaluation._scores import balanced_accuracy, rank_errors, score_row
 from hessdiag.evaluation._search import (
     align_probabilities,
     default_candidates,
+    fit_classifier,
     measured_gains,
     search_classifier,
 )
@@ -77,8 +79,10 @@ def evaluate_zoo(
     -------
     result : dict
         JSON: ``protocols`` -> name -> ``rows`` -> figures of each row as from `score_row`, with
-        intervals over data sets (over tasks where one generator made all); where
-        the zoo cannot answer, ``rows`` is None and ``reason`` says why. With ``n_networks``,
+        intervals over data sets (over tasks where one generator made all), and ``errors``: how well
+        probabilities and domain scores of the row ``hessdiag`` tell its wrong answers, as from
+        `rank_errors`, for each part that is left out (``"all"`` where there is one question only);
+        where the zoo cannot answer, ``rows`` is None and ``reason`` says why. With ``n_networks``,
         ``n_datasets`` (parents), ``n_tasks``, ``label_reliability``, the table's ``provenance``
         and ``studies``.
 
@@ -105,33 +109,48 @@ def evaluate_zoo(
         )
     tables, gains = evaluation_rows(zoo), measured_gains(zoo.columns)
     leading = leading_columns_of_rows(tables)
+    # What scores a part of another protocol's answers needs no more than these.
+    needed = {protocol.answers or protocol.name for protocol in asked if protocol.splits}
     jobs = [
         (protocol.name, row, split, tables[row], leading.get(row))
-        for protocol in asked
+        for protocol in known
+        if protocol.name in needed
         for row in tables
         for split in protocol.splits
     ]
+    kinds = [table.kinds for table in zoo.tables]
     # Memory maps of the tables would outlive workers that are stopped.
     workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes=None)
     answers = workers(
         joblib.delayed(_answer)(
-            table, target, zoo.groups, gains, split, candidates, random_state, lead
+            table,
+            target,
+            zoo.groups,
+            gains,
+            split,
+            candidates,
+            random_state,
+            lead,
+            kinds if row == "hessdiag" else None,
         )
-        for _, _, split, table, lead in jobs
+        for _, row, split, table, lead in jobs
     )
     found: dict[Any, Any] = {}
     chosen: dict[Any, Any] = {}
-    for (name, row, split, *_), (probabilities, classifier) in zip(
+    domains: dict[Any, Any] = {}
+    for (name, row, split, *_), (probabilities, classifier, domain) in zip(
         jobs, _with_bar(answers, len(jobs), progress), strict=True
     ):
         empty = np.full((len(target), len(DIAGNOSES)), np.nan)
         found.setdefault((name, row), empty)[split[1]] = probabilities
         chosen.setdefault((name, row), []).append(classifier)
+        if row == "hessdiag":
+            domains.setdefault(name, np.full(len(target), np.nan))[split[1]] = domain
     rules = apply_fixed_rules(zoo.columns)
     result = {
         "protocols": {
             protocol.name: _score_protocol(
-                protocol, zoo, target, found, chosen, rules, random_state
+                protocol, zoo, target, found, chosen, domains, rules, random_state
             )
             for protocol in asked
         },
@@ -147,17 +166,28 @@ def evaluate_zoo(
     return result
 
 
-def _answer(table, target, groups, gains, split, candidates, random_state, leading):
-    """Search, fit and ask, for one row and one split."""
+def _answer(table, target, groups, gains, split, candidates, random_state, leading, kinds):
+    """Search, fit and ask, for one row and one split; how far from home, if that is asked."""
     train, test = split
     known = measured_gains(gains, train)
     fitted, name = search_classifier(
         candidates, table[train], target[train], groups[train], random_state, known, leading
     )
-    return align_probabilities(fitted, table[test], np.array(DIAGNOSES)), name
+    domain = None
+    if kinds is not None and len(np.unique(target[train])) > 1:
+        # As in a FitDiagnoser, whose distances are a TableDiagnoser's whatever names the diagnosis.
+        beside = fitted
+        if not isinstance(fitted, TableDiagnoser):
+            beside = fit_classifier(
+                TableDiagnoser(), table[train], target[train], groups[train], known, leading
+            )
+        met = kinds_of([kinds[i] for i in train])
+        distances = beside.domain_score(table[test])
+        domain = with_unfamiliar_kinds(distances, [kinds[i] for i in test], met)
+    return align_probabilities(fitted, table[test], np.array(DIAGNOSES)), name, domain
 
 
-def _score_protocol(protocol, zoo, target, found, chosen, rules, random_state):
+def _score_protocol(protocol, zoo, target, found, chosen, domains, rules, random_state):
     """Figures of all rows under one protocol."""
     if not protocol.splits:
         return {"title": protocol.title, "rows": None, "reason": protocol.reason}
@@ -165,14 +195,14 @@ def _score_protocol(protocol, zoo, target, found, chosen, rules, random_state):
     asked = np.sort(np.concatenate([test for _, test in protocol.splits]))
     # The tasks of one generator are resampled where there is nothing else to resample.
     units = zoo.groups if len(np.unique(zoo.groups[asked])) > 1 else zoo.columns["dataset"]
-    rows = {}
+    rows, source = {}, protocol.answers or protocol.name
     for row in ROW_TITLES:
         if row == "dummy":
             probabilities = _dummy(target, protocol.splits)
         elif row == "rules":
             probabilities = rules
         else:
-            probabilities = found[protocol.name, row]
+            probabilities = found[source, row]
         rows[row] = score_row(
             target[asked],
             probabilities[asked],
@@ -183,18 +213,25 @@ def _score_protocol(protocol, zoo, target, found, chosen, rules, random_state):
         )
         predicted = classes[probabilities.argmax(axis=1)]
         if row not in NOT_LEARNED:
-            rows[row]["classifiers"] = chosen[protocol.name, row]
+            rows[row]["classifiers"] = chosen[source, row]
         if protocol.parts:
             rows[row]["parts"] = _score_parts(protocol, target, predicted)
         if protocol.name == "teacher_student":
             rows[row]["teacher"] = _against_teacher(zoo.columns, predicted, asked)
+    by_part = _networks_by_part(protocol)
     scored = {
         "title": protocol.title,
-        "n_folds": len(protocol.splits),
+        "n_folds": protocol.n_folds,
         "n_networks": len(asked),
         "n_datasets": len(np.unique(zoo.groups[asked])),
         "n_train": int(np.mean([len(train) for train, _ in protocol.splits])),
         "rows": rows,
+        "errors": {
+            part: rank_errors(
+                target[own], found[source, "hessdiag"][own], classes, domains[source][own]
+            )
+            for part, own in by_part.items()
+        },
     }
     if protocol.name == "teacher_student":
         scored["teacher_of_labels"] = _against_teacher(zoo.columns, target, asked)
@@ -214,13 +251,21 @@ def _dummy(target, splits):
 
 def _score_parts(protocol, target, predicted):
     """Balanced accuracy on each family or activation that was left out."""
-    scores = {}
-    for part in dict.fromkeys(protocol.parts):
-        asked = np.concatenate(
-            [test for (_, test), own in zip(protocol.splits, protocol.parts) if own == part]
+    return {
+        part: balanced_accuracy(target[own], predicted[own])
+        for part, own in _networks_by_part(protocol).items()
+    }
+
+
+def _networks_by_part(protocol):
+    """Who is asked about of each part; of all at once where there are none."""
+    parts = protocol.parts or ("all",) * len(protocol.splits)
+    return {
+        part: np.concatenate(
+            [test for (_, test), own in zip(protocol.splits, parts) if own == part]
         )
-        scores[part] = balanced_accuracy(target[asked], predicted[asked])
-    return scores
+        for part in dict.fromkeys(parts)
+    }
 
 
 def _against_teacher(columns, named, asked):

@@ -15,6 +15,25 @@ N_CONDITION_FOLDS = 3
 #: Networks from this number of hidden layers on count as deep.
 DEEP = 3
 
+#: Runs of no more steps than this were cut short.
+SHORT_RUN = 60
+
+#: Architectures that are kin: who has seen one of them has seen something of the others.
+KIN = {
+    "MLPs": ("mlp", "residual_mlp"),
+    "convolutions": (
+        "cnn1d",
+        "cnn2d",
+        "cnn1d_global",
+        "cnn2d_global",
+        "resnet1d",
+        "resnet",
+        "textcnn",
+    ),
+    "recurrent": ("gru", "lstm"),
+    "attention": ("attention", "transformer"),
+}
+
 #: Fewer networks than this to learn from, or to ask about, say nothing.
 MIN_TRAIN = 50
 MIN_TEST = 20
@@ -38,6 +57,9 @@ class Protocol:
         question only.
     reason : str or None
         Why the zoo at hand cannot answer; then there are no splits.
+    answers : str or None
+        Name of the protocol whose answers are scored here for some of its networks, as both learn
+        from the same ones; None where this one has answers of its own.
     """
 
     name: str
@@ -45,6 +67,12 @@ class Protocol:
     splits: tuple
     parts: tuple = ()
     reason: str | None = None
+    answers: str | None = None
+
+    @property
+    def n_folds(self):
+        """int : Number of different sets of networks to learn from."""
+        return len({train.tobytes() for train, _ in self.splits})
 
 
 def make_protocols(columns, target, groups, n_folds, random_state=0):
@@ -81,9 +109,30 @@ def make_protocols(columns, target, groups, n_folds, random_state=0):
     regression = columns["kind"] == "regression"
     rare = np.array([has_rare_class(name) for name in columns["dataset"]])
     taught = columns["teacher_width"] > 0
+    form, dense = columns["form"], np.isin(family, KIN["MLPs"])
+
+    def within(name, title, asked, parts=None):
+        return _part_of(whole, name, title, asked, parts, target)
+
     return [
         whole,
+        within("mlps_on_tables", "of these: MLPs on tables", dense & tabular),
+        within("other_families", "of these: all that are no MLPs", ~dense, family),
+        within("images", "of these: on images", form == "image", family),
+        within("series", "of these: on series", form == "series", family),
+        within("tokens", "of these: on tokens", form == "tokens", family),
+        within("sgd", "of these: trained by SGD", columns["optimizer"] == "sgd"),
+        within(
+            "undertrained",
+            f"of these: stopped after {SHORT_RUN} steps or fewer",
+            columns["n_steps"] <= SHORT_RUN,
+        ),
         divide("leave_family_out", "architecture never seen", _each_value(family)),
+        divide(
+            "leave_kin_out",
+            "neither architecture nor its kin seen",
+            _each_value(_kin_of(family)),
+        ),
         divide("leave_activation_out", "activation never seen", _each_value(activation)),
         divide("shallow_to_deep", "deeper than any seen", [("", ~deep, deep)]),
         divide("narrow_to_wide", "wider than any seen", [("", ~wide, wide)]),
@@ -97,6 +146,28 @@ def make_protocols(columns, target, groups, n_folds, random_state=0):
         divide("balanced_to_rare", "rare classes, never seen", [("", ~rare, rare)]),
         divide("teacher_student", "data from teachers of known width", [("", ~taught, taught)]),
     ]
+
+
+def _part_of(whole, name, title, asked, parts, target):
+    """Ask about some networks of a protocol only; learn as it does."""
+    labels = np.full(len(asked), "") if parts is None else parts
+    found = [
+        (str(part), (train, test[asked[test] & (labels[test] == part)]))
+        for part in np.unique(labels[asked])
+        for train, test in whole.splits
+    ]
+    found = [(part, split) for part, split in found if len(split[1])]
+    reason = _too_few([split for _, split in found], target)
+    if reason:
+        return Protocol(name, title, (), (), reason, whole.name)
+    own = () if parts is None else tuple(part for part, _ in found)
+    return Protocol(name, title, tuple(split for _, split in found), own, None, whole.name)
+
+
+def _kin_of(family):
+    """Name the kin of each network's architecture; what has none is named by itself."""
+    kin = {member: name for name, members in KIN.items() for member in members}
+    return np.array([kin.get(name, name) for name in family.tolist()])
 
 
 def _each_value(values):

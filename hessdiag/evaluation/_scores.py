@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.stats import spearmanr
-from sklearn.metrics import confusion_matrix, f1_score, log_loss, recall_score
+from sklearn.metrics import confusion_matrix, f1_score, log_loss, recall_score, roc_auc_score
 
 from hessdiag.diagnosis import coverage_accuracy_curve
 
@@ -41,11 +41,7 @@ def score_row(target, probabilities, classes, groups, random_state=0, sure=None)
     predicted = classes[probabilities.argmax(axis=1)]
     confidence = probabilities.max(axis=1)
     recall = recall_score(target, predicted, labels=classes, average=None, zero_division=np.nan)
-    coverage, accuracy, _ = coverage_accuracy_curve(target, probabilities, classes)
-    surest = {
-        f"{share:.1f}": float(accuracy[np.searchsorted(coverage, share - 1e-9)])
-        for share in np.arange(1, 11) / 10
-    }
+    surest = accuracy_of_surest(target, probabilities, classes)
     scores = {
         "balanced_accuracy": balanced_accuracy(target, predicted),
         "interval": bootstrap_interval(target, predicted, groups, random_state),
@@ -66,6 +62,73 @@ def score_row(target, probabilities, classes, groups, random_state=0, sure=None)
         "confusion": confusion_matrix(target, predicted, labels=classes).tolist(),
         "n_networks": len(target),
     }
+
+
+def accuracy_of_surest(target, probabilities, classes, confidence=None):
+    """Balanced accuracy on the surest 10, 20, ... 100 %.
+
+    Parameters
+    ----------
+    target : ndarray of str of shape (n_networks,)
+        Diagnoses.
+    probabilities : ndarray of shape (n_networks, n_classes)
+        Out-of-fold probabilities.
+    classes : ndarray of str of shape (n_classes,)
+        Classes of the columns, sorted.
+    confidence : ndarray of shape (n_networks,) or None, default=None
+        As for `coverage_accuracy_curve`.
+
+    Returns
+    -------
+    surest : dict of str to float
+        By share: that of the fewest networks of the highest confidence that make it up.
+    """
+    coverage, accuracy, _ = coverage_accuracy_curve(target, probabilities, classes, confidence)
+    return {
+        f"{share:.1f}": float(accuracy[np.searchsorted(coverage, share - 1e-9)])
+        for share in np.arange(1, 11) / 10
+    }
+
+
+def rank_errors(target, probabilities, classes, domain):
+    """Say how well doubt tells wrong answers from right ones.
+
+    Parameters
+    ----------
+    target : ndarray of str of shape (n_networks,)
+        Diagnoses.
+    probabilities : ndarray of shape (n_networks, n_classes)
+        Out-of-fold probabilities.
+    classes : ndarray of str of shape (n_classes,)
+        Classes of the columns, sorted.
+    domain : ndarray of shape (n_networks,)
+        Domain scores; NaN where there is none, of which nothing is said then.
+
+    Returns
+    -------
+    figures : dict
+        ``n_networks``, ``wrong`` (share of wrong answers), ``doubt`` (what the probabilities say
+        that it is), ``outside`` (share with a domain score above 1); by ``probability`` (1 less
+        that of the answer) and by ``domain`` each the ``auroc``, the probability that a wrong
+        answer is doubted more than a right one (None where all are right or all wrong), and the
+        ``coverage``, as from `accuracy_of_surest`.
+    """
+    doubt = 1 - probabilities.max(axis=1)
+    wrong = classes[probabilities.argmax(axis=1)] != target
+    known = bool(np.isfinite(domain).all())
+    figures = {
+        "n_networks": len(target),
+        "wrong": float(wrong.mean()),
+        "doubt": float(doubt.mean()),
+        "outside": float((domain > 1).mean()) if known else None,
+        "domain": {"auroc": None, "coverage": None},
+    }
+    for name, own in (("probability", doubt), *([("domain", domain)] if known else ())):
+        figures[name] = {
+            "auroc": float(roc_auc_score(wrong, own)) if 0 < wrong.sum() < len(wrong) else None,
+            "coverage": accuracy_of_surest(target, probabilities, classes, -own),
+        }
+    return figures
 
 
 def balanced_accuracy(target, predicted):
@@ -120,6 +183,33 @@ def bootstrap_interval(target, predicted, groups, random_state=0, n_bootstrap=N_
     recalls = np.divide(draws @ right, totals, out=np.zeros_like(totals), where=totals > 0)
     scores = recalls.sum(axis=1) / (totals > 0).sum(axis=1)
     return np.quantile(scores, [0.025, 0.975]).tolist()
+
+
+def bootstrap_mean(values, groups, random_state=0, n_bootstrap=N_BOOTSTRAP):
+    """95 % interval of a mean, resampling whole data sets.
+
+    Parameters
+    ----------
+    values : ndarray of float of shape (n_networks,)
+        What is averaged; finite.
+    groups : ndarray of shape (n_networks,)
+        Data sets.
+    random_state : int, default=0
+        Seed.
+    n_bootstrap : int, default=1000
+        Resamples.
+
+    Returns
+    -------
+    interval : list of float
+        Lower and upper end.
+    """
+    names, index = np.unique(groups, return_inverse=True)
+    sums = np.bincount(index, weights=values, minlength=len(names))
+    counts = np.bincount(index, minlength=len(names))
+    rng = np.random.default_rng(random_state)
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_bootstrap)
+    return np.quantile(draws @ sums / (draws @ counts), [0.025, 0.975]).tolist()
 
 
 def expected_calibration_error(right, confidence, n_bins=10):

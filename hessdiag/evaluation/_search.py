@@ -6,14 +6,21 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from hessdiag.diagnosis import CONSTRAINTS, ERRORS, GAINS, TableClassifier, TableDiagnoser
+from hessdiag.diagnosis import (
+    CONSTRAINTS,
+    ERRORS,
+    GAINS,
+    LONGER,
+    TableClassifier,
+    TableDiagnoser,
+)
 from hessdiag.evaluation._folds import split_by_groups
 from hessdiag.evaluation._scores import balanced_accuracy
 
 N_INNER_FOLDS = 3
 
 #: What was measured of networks besides their diagnosis, for classifiers that learn from it.
-GAIN_COLUMNS = (*GAINS, *CONSTRAINTS, *ERRORS)
+GAIN_COLUMNS = (*GAINS, *CONSTRAINTS, *ERRORS, LONGER)
 
 
 def default_candidates(random_state=0):

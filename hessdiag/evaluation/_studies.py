@@ -1,13 +1,19 @@
-"""What goes with leaving data sets out: ablation, learning curves, predicted gains."""
+"""What goes with leaving data sets out: ablation, learning curves, predicted gains, advice."""
 
 from __future__ import annotations
 
 import joblib
 import numpy as np
 
-from hessdiag.diagnosis import GAINS, TableDiagnoser, leading_columns
+from hessdiag.diagnosis import GAINS, LONGER, leading_columns
+from hessdiag.evaluation._advice_of_four import has_longer, score_advice_of_four
 from hessdiag.evaluation._gain_ceiling import gain_ceiling
-from hessdiag.evaluation._rows import evaluation_rows, leading_columns_of_rows
+from hessdiag.evaluation._left_out import THREE_GAINS, predict_left_out
+from hessdiag.evaluation._rows import (
+    evaluation_rows,
+    leading_columns_of_rows,
+    training_curve_row,
+)
 from hessdiag.evaluation._scores import balanced_accuracy, rank_correlation
 from hessdiag.evaluation._search import (
     align_probabilities,
@@ -26,8 +32,15 @@ NETWORK_SHARES = (0.125, 0.25, 0.5)
 
 STUDIED_ROWS = ("train_loss_sizes", "validation", "hessdiag")
 
-#: Share of the measured gains that a predicted interval should hold.
-INTERVAL_SHARE = 0.9
+#: Rows whose advice is scored, where the table says what training longer gains.
+ADVISED_ROWS = (
+    "train_loss_sizes",
+    "validation",
+    "curvature",
+    "forecasts",
+    "hessdiag",
+    "hessdiag_validation",
+)
 
 
 def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None):
@@ -57,7 +70,8 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
         ``ablation`` (balanced accuracy with each family of features alone, and with all but it;
         of single layers alone, and of the whole net alone), ``learning_curve`` (``n_datasets`` and
         ``n_networks``: pairs of the mean number to learn from and the balanced accuracy, by row),
-        ``gains`` (as from `study_gains`, by row) and ``gain_ceiling`` (as from `gain_ceiling`).
+        ``gains`` (as from `gain_figures`, by row), ``advice`` (as from `score_advice_of_four`) and
+        ``gain_ceiling`` (as from `gain_ceiling`).
         None stands where a split has too little to learn from.
     """
     if estimator is None:
@@ -89,65 +103,65 @@ def run_studies(zoo, target, splits, random_state=0, n_jobs=None, estimator=None
         }
         for what in ("n_datasets", "n_networks")
     }
-    gains = workers(
-        joblib.delayed(study_gains)(
-            tables[row], zoo.columns, target, zoo.groups, splits, leading.get(row)
+    advised = ADVISED_ROWS if has_longer(zoo.columns) else STUDIED_ROWS
+    curve_row = training_curve_row(zoo)
+    if has_longer(zoo.columns) and curve_row is not None:
+        tables["training_curve"] = curve_row
+        advised = ("training_curve", *advised)
+    predicted = {}
+    if _learnable(target, zoo.groups, splits):
+        answers = workers(
+            joblib.delayed(predict_left_out)(
+                tables[row], zoo.columns, target, zoo.groups, splits, leading.get(row)
+            )
+            for row in advised
         )
-        for row in STUDIED_ROWS
-    )
+        predicted = dict(zip(advised, answers, strict=True))
+    unknown = {name: {"spearman": None, "coverage": None} for name in GAINS}
     return {
         "ablation": {name: value for (what, name, _), value in found.items() if what == "ablation"},
         "learning_curve": curve,
-        "gains": dict(zip(STUDIED_ROWS, gains, strict=True)),
+        "gains": {
+            row: gain_figures(predicted[row], zoo.columns) if row in predicted else unknown
+            for row in STUDIED_ROWS
+        },
+        "advice": score_advice_of_four(zoo, predicted, splits, random_state=random_state),
         "gain_ceiling": gain_ceiling(zoo, splits, random_state),
     }
 
 
-def study_gains(table, columns, target, groups, splits, leading=None):
-    """Predict measured gains for networks of unseen data sets, by a `TableDiagnoser`.
+def gain_figures(left_out, columns):
+    """Compare predicted with measured gains.
 
     Parameters
     ----------
-    table : ndarray of shape (n_networks, n_columns)
-        What is known of the networks.
+    left_out : LeftOut
+        Predictions for networks of unseen data sets.
     columns : dict of str to ndarray of shape (n_networks,)
         With the measured gains.
-    target : ndarray of str of shape (n_networks,)
-        Diagnoses.
-    groups : ndarray of shape (n_networks,)
-        Data sets.
-    splits : list of (ndarray, ndarray)
-        Networks to learn from and to ask about.
-    leading : ndarray of bool of shape (n_columns,) or None, default=None
-        Columns that lead.
 
     Returns
     -------
     figures : dict of str to dict
-        For each of `GAINS` the ``spearman`` between predicted and measured gains, and the
-        ``coverage`` of the 90 % interval.
+        For each of `GAINS`, and for `LONGER` where it was measured, the ``spearman`` between
+        predicted and measured gains, and the ``coverage`` of the 90 % interval; None where there is
+        nothing to compare.
     """
-    if not _learnable(target, groups, splits):
-        return {name: {"spearman": None, "coverage": None} for name in GAINS}
-    measured = np.column_stack([columns[name] for name in GAINS])
-    predicted = np.full(measured.shape, np.nan)
-    held = np.zeros(measured.shape, dtype=bool)
-    for train, test in splits:
-        known = measured_gains(columns, train)
-        model = TableDiagnoser().fit(
-            table[train], target[train], gains=known, groups=groups[train], leading=leading
-        )
-        predicted[test], interval = model.predict_gains(table[test], True, INTERVAL_SHARE)
-        own = measured[test]
-        held[test] = (interval[:, :, 0] <= own) & (own <= interval[:, :, 1])
-    asked = np.isfinite(predicted).all(axis=1)
-    return {
-        name: {
-            "spearman": rank_correlation(predicted[asked, k], measured[asked, k]),
-            "coverage": float(held[asked, k].mean()),
-        }
-        for k, name in enumerate(GAINS)
-    }
+    figures = {}
+    for k, name in enumerate(THREE_GAINS):
+        measured = columns.get(name, np.array([np.nan]))
+        if name == LONGER and not np.isfinite(measured).any():
+            continue
+        predicted, (low, high) = left_out.gains[:, k], left_out.intervals[:, k].T
+        asked = np.isfinite(predicted) & np.isfinite(measured)
+        held = (low <= measured) & (measured <= high)
+        figures[name] = {"spearman": None, "coverage": None}
+        if asked.any():
+            figures[name] = {
+                "spearman": rank_correlation(predicted[asked], measured[asked]),
+                "coverage": float(held[asked].mean()),
+            }
+    return figures
 
 
 def _learnable(target, groups, splits):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hessdiag.evaluation._advice_of_four import SIMPLE_TITLES, advice_in_words
 from hessdiag.evaluation._gain_ceiling import CEILING_TITLES
 from hessdiag.evaluation._rows import ROW_TITLES
 
@@ -40,6 +41,7 @@ def format_evaluation(result: dict[str, Any]) -> str:
             f"{protocol['n_train']} to learn from)"
         )
         lines += _rows_in_words(protocol["rows"])
+        lines += _errors_in_words(protocol["errors"])
         if protocol.get("reason"):
             lines.append(f"  left out: {protocol['reason']}")
         if "teacher_of_labels" in protocol:
@@ -70,6 +72,24 @@ def _rows_in_words(rows):
         if scores.get("parts"):
             parts = ", ".join(f"{part} {value:.3f}" for part, value in scores["parts"].items())
             lines.append(f"    {parts}")
+    return lines
+
+
+def _errors_in_words(errors):
+    """How well doubt tells wrong answers, for each part."""
+    lines = [
+        "  hessdiag's wrong answers told by 1 - probability / by domain score (AUROC; accuracy of "
+        "the surer half)"
+    ]
+    for part, found in errors.items():
+        by = [found[name] for name in ("probability", "domain")]
+        auroc = " / ".join(_figure(own["auroc"], 5, 3) for own in by)
+        half = " / ".join(_figure((own["coverage"] or {}).get("0.5"), 5, 3) for own in by)
+        lines.append(
+            f"    {part:14s} {auroc}; {half}; {found['n_networks']} networks, wrong "
+            f"{found['wrong']:.2f}, said to be {found['doubt']:.2f}; "
+            f"{_figure(found['outside'], 4, 2)} outside"
+        )
     return lines
 
 
@@ -104,6 +124,7 @@ def _studies_in_words(studies):
             for name, found in gains.items()
         )
         lines.append(f"  {ROW_TITLES[row]:42s} {shown}")
+    lines += advice_in_words(studies["advice"], ROW_TITLES | SIMPLE_TITLES)
     lines += [
         "",
         "What gains leave to be told (Spearman; the same trees for all; no row knows more)",

@@ -11,6 +11,8 @@ from hessdiag.curvature.network import sample_indices, take, tensors_of
 from hessdiag.examination._task import Task
 from hessdiag.examination._wide_forecasts import (
     COMPARISONS,
+    DEPTHS,
+    TEMPERS,
     WideForecasts,
     compare_classes,
     compare_numbers,
@@ -18,6 +20,7 @@ from hessdiag.examination._wide_forecasts import (
     log_softmax,
     to_probabilities,
 )
+from hessdiag.examination._wide_kernel import RIDGES
 from hessdiag.examination._wide_layers import (
     inner_products,
     received_by_layers,
@@ -79,11 +82,7 @@ def between_samples_statistics(problem, random_state=None, max_samples=None):
     """
     if problem.output_values is None or problem.X is None or problem.n_samples < 2 * N_NEIGHBOURS:
         return {}
-    least = LEAST_SAMPLES if problem.n_outputs <= VERY_MANY else LEAST_SAMPLES // 4
-    size = max(least, MOST_TARGETS // max(1, problem.n_outputs))
-    most = min(MOST_SAMPLES, size, problem.n_samples)
-    if max_samples is not None:
-        most = min(most, max(2 * N_NEIGHBOURS, max_samples))
+    most = samples_between(problem, max_samples)
     indices = sample_indices(problem.n_samples, most, random_state)
     part = problem if indices is None else problem.restrict(indices)
     task = Task(part)
@@ -92,6 +91,24 @@ def between_samples_statistics(problem, random_state=None, max_samples=None):
     between = _Between(part, task, problem.samples.largest_chunk)
     rng = np.random.default_rng(random_state if isinstance(random_state, int) else 0)
     return between.statistics(rng) if between.is_sound else {}
+
+
+def samples_between(problem, max_samples=None):
+    """Count the samples that the net is looked at between."""
+    least = LEAST_SAMPLES if problem.n_outputs <= VERY_MANY else LEAST_SAMPLES // 4
+    size = max(least, MOST_TARGETS // max(1, problem.n_outputs))
+    most = min(MOST_SAMPLES, size, problem.n_samples)
+    return most if max_samples is None else min(most, max(2 * N_NEIGHBOURS, max_samples))
+
+
+def between_samples_work(problem, kind, n):
+    """Count multiplications and logarithms of comparing n samples; list sides of decompositions."""
+    d, places = problem.n_outputs, len(PLACES_BETWEEN)
+    multiplications = (len(DEPTHS) * (len(RIDGES) + 1) + places * N_DRAWS) * n**2 * d
+    logarithms = 0
+    if kind == "classification" and problem.output_values.ndim == 2:
+        logarithms = (2 * places * N_DRAWS + 1) * (len(TEMPERS) + 2) * n * d
+    return multiplications, logarithms, len(DEPTHS) * [n]
 
 
 class _Between:

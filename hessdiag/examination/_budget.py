@@ -9,24 +9,26 @@ samples of factors and Gram matrices, of gaps, and of the comparison between sam
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from numbers import Real
 
 import numpy as np
 import torch
 
 from hessdiag.curvature import pass_seconds
-from hessdiag.examination._between_samples import MOST_SAMPLES
+from hessdiag.examination._between_samples import between_samples_work, samples_between
 from hessdiag.examination._sketched_statistics import FIRST_ROOT
+from hessdiag.examination._wide_forecasts import log_softmax
+from hessdiag.examination._wide_layers import wide_layer_work
 from hessdiag.spectra import measure_gaps
 
 # Share of a budget that Hessians' spectra, factors, gaps and passes forward may take.
 OF_HESSIANS, OF_FACTORS, OF_GAPS, OF_PASSES = 0.35, 0.25, 0.1, 0.15
 # Of factors, where no Hessians are looked at.
 OF_FACTORS_ALONE = 0.6
-# What forecasts by wide layers and passes take beside measured parts.
+# By how much all takes longer than its parts.
 MORE = 1.2
 # Evaluations of the loss for each layer, which take a while from so many outputs on.
 EVALUATIONS, MANY_OUTPUTS = 12, 100_000
@@ -49,8 +51,12 @@ PASSES_BETWEEN = 12
 LEAST_SAMPLES, LEAST_GAPS, WORTH_A_PLAN = 32, 8, 12
 # Samples, probes and steps of the least that is worth a spectrum.
 LEAST = (LEAST_SAMPLES, 1, 10)
-# A first look, by passes forward alone, overestimates: less than this share needs no measuring.
-CLEARLY = 0.25
+# Seconds that a plan is made for, at least.
+LEAST_TIME = 1e-3
+# Seconds beyond which it is said what an examination is expected to take. A first look, by passes
+# forward alone, mostly overestimates: what is below these, and a clear share of the time, is not
+# measured.
+LONG, CLEARLY = 2.0, 0.25
 # Passes forward that a product with the Hessian, and that a sweep with its Gram matrix, may take.
 PASSES_OF_PRODUCT, PASSES_OF_SWEEP = 10, 6
 
@@ -95,7 +101,7 @@ class Budget:
         return replace(settings, n_probes=self.n_probes, n_lanczos_steps=self.n_lanczos_steps)
 
 
-def plan_budget(problem, settings, max_time, n_columns=None):
+def plan_budget(problem, settings, max_time, n_columns=None, whole=None, kind="unknown"):
     """Choose what of a problem is looked at within so many seconds.
 
     Parameters
@@ -108,6 +114,10 @@ def plan_budget(problem, settings, max_time, n_columns=None):
         Seconds; None sets no bound.
     n_columns : int or None, default=None
         Random columns that stand for each sample's output Hessian; None takes these as they are.
+    whole : LocalCurvature or None, default=None
+        All samples, of which `problem` has some; None takes those of `problem`.
+    kind : str, default="unknown"
+        Kind of the task, as in `Task`: without targets nothing is forecast.
 
     Returns
     -------
@@ -116,22 +126,28 @@ def plan_budget(problem, settings, max_time, n_columns=None):
     """
     n = problem.n_samples
     one_pass = pass_seconds(problem)
-    rest = PASSES_BETWEEN * one_pass * min(1.0, MOST_SAMPLES / n)
+    beside = _Beside(problem if whole is None else whole, kind, one_pass / n)
     losses = _evaluations(problem)
-    rest += _decompositions(problem, n, n_columns) + losses
+    rest = beside.layers + beside.between(beside.most) + losses
     first_look = one_pass * _passes(problem, settings, n_columns) + rest
-    whole = Budget(n, n, settings.n_probes, settings.n_lanczos_steps, first_look)
-    if max_time is None or whole.seconds <= CLEARLY * max_time or not problem.is_separable:
-        return whole
-    if n < WORTH_A_PLAN:
-        return whole
-    n_between = _n_between(n, one_pass / n, OF_PASSES * max_time)
-    costs = _Costs(problem, settings, n_columns, max_time)
-    seconds = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
-    seconds += costs.gaps(n)
-    if seconds <= (OF_HESSIANS + OF_FACTORS + OF_GAPS) * max_time:
-        seconds = MORE * (seconds + losses + _passes_between(n_between or n, one_pass / n))
-        return replace(whole, seconds=seconds, n_between=n_between, left_out=_of_between(n_between))
+    first_look += _decompositions(problem, n, n_columns)
+    all_of_it = Budget(n, n, settings.n_probes, settings.n_lanczos_steps, first_look)
+    max_time = math.inf if max_time is None else max_time
+    if n < WORTH_A_PLAN or first_look <= min(LONG, CLEARLY * max_time) or not problem.is_separable:
+        return all_of_it
+    costs = _Costs(problem, settings, n_columns, OF_MEASURING * min(max_time, first_look))
+    measured = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
+    measured += costs.gaps(n)
+    all_of_it = replace(all_of_it, seconds=MORE * (measured + rest))
+    if all_of_it.seconds <= max_time:
+        return all_of_it
+    max_time = max(LEAST_TIME, max_time - beside.layers)
+    n_between = _most(beside.most, lambda size: beside.between(size) <= OF_PASSES * max_time)
+    rest = beside.layers + beside.between(n_between) + losses
+    n_between = None if n_between == beside.most else n_between
+    if measured <= (OF_HESSIANS + OF_FACTORS + OF_GAPS) * max_time:
+        seconds, said = MORE * (measured + rest), _of_between(n_between)
+        return replace(all_of_it, seconds=seconds, n_between=n_between, left_out=said)
     n_samples = n
     of_factors = OF_FACTORS if settings.curvature == "hessian" else OF_FACTORS_ALONE
     if costs.has_factors:
@@ -180,7 +196,7 @@ def plan_budget(problem, settings, max_time, n_columns=None):
             )
     left_out += _of_between(n_between)
     seconds = costs.factors(n_samples) + costs.hessians(*found) + costs.gaps(n_gaps)
-    seconds = MORE * (seconds + losses + _passes_between(n_between or n, one_pass / n))
+    seconds = MORE * (seconds + rest)
     return Budget(n_samples, *found, seconds, n_gaps, n_between, gap_blocks, names, tuple(left_out))
 
 
@@ -196,17 +212,28 @@ def _of_between(n_between):
     return (f"the net was looked at between {n_between} samples",)
 
 
-def _n_between(n, each, limit):
-    """Count the samples whose passes forward, of so many seconds each, fit; None where all do."""
-    size = min(n, MOST_SAMPLES)
-    if _passes_between(n, each) <= limit:
-        return None
-    return int(max(min(LEAST_SAMPLES, size), limit / (PASSES_BETWEEN * each)))
+class _Beside:
+    """Seconds of what is not measured: wide layers, and the comparison between samples.
 
+    One pass forward takes `each` for a sample; `most` samples are looked at between, at most.
+    """
 
-def _passes_between(n, each):
-    """Estimate seconds of the comparison between samples."""
-    return PASSES_BETWEEN * each * min(n, MOST_SAMPLES)
+    def __init__(self, problem, kind, each):
+        self.problem, self.kind, self.each = problem, kind, each
+        self.most, self.layers = 0, 0.0
+        if kind != "unknown" and problem.output_values is not None:
+            self.most = samples_between(problem)
+            multiplications, sides = wide_layer_work(problem)
+            self.layers = multiplications * _seconds_per_operation() + _decomposed(sides)
+
+    def between(self, n):
+        """Estimate seconds of looking between n samples."""
+        if n == 0:
+            return 0.0
+        multiplications, logarithms, sides = between_samples_work(self.problem, self.kind, n)
+        seconds = PASSES_BETWEEN * self.each * n + _decomposed(sides)
+        seconds += multiplications * _seconds_per_operation()
+        return seconds + logarithms * _seconds_per_logarithm()
 
 
 def _evaluations(problem):
@@ -226,8 +253,12 @@ def _decompositions(problem, n, n_columns):
         return 0.0
     side = n * (problem.outputs.rank if n_columns is None else n_columns)
     sides = [min(side, block.n_params) for block in problem.blocks] + [side]
-    seconds = WITH_STATISTICS * _decomposition_seconds()
-    return seconds * sum((size / SIDE_TIMED) ** POWER_OF_SIDE for size in sides)
+    return WITH_STATISTICS * _decomposed(sides)
+
+
+def _decomposed(sides):
+    """Estimate seconds of decomposing symmetric matrices of these sides."""
+    return _decomposition_seconds() * sum((size / SIDE_TIMED) ** POWER_OF_SIDE for size in sides)
 
 
 @lru_cache(maxsize=1)
@@ -248,25 +279,13 @@ def _seconds_per_operation():
     return (time.perf_counter() - start) / SIDE_TIMED**3
 
 
-def check_time(max_time):
-    """Check a budget of time.
-
-    Parameters
-    ----------
-    max_time : float or None
-        Seconds; None sets no bound.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    number = isinstance(max_time, Real) and not isinstance(max_time, bool)
-    if max_time is not None and not (number and max_time > 0):
-        raise ValueError(
-            f"Expected max_time to be None or a positive number of seconds, found {max_time!r}. "
-            "Pass None to go without a bound."
-        )
+@lru_cache(maxsize=1)
+def _seconds_per_logarithm():
+    """Time the logarithm of a probability, of as many as no longer fit into a processor's cache."""
+    logits = np.zeros((4 * SIDE_TIMED, 4 * SIDE_TIMED))
+    start = time.perf_counter()
+    log_softmax(logits)
+    return (time.perf_counter() - start) / logits.size
 
 
 def evenly(n, size):
@@ -320,9 +339,9 @@ def _hessians_within(costs, settings, n, limit):
 
 
 class _Costs:
-    """Seconds of an examination's parts, measured on a few samples."""
+    """Seconds of an examination's parts, measured on a few samples, within some `limit` itself."""
 
-    def __init__(self, problem, settings, n_columns, max_time):
+    def __init__(self, problem, settings, n_columns, limit):
         self.settings, self.n_columns = settings, n_columns
         self.has_factors = n_columns is not None or problem.outputs is not None
         self.blocks = _spread(problem.blocks, MEASURED_BLOCKS)
@@ -336,7 +355,6 @@ class _Costs:
         curved = self._measure(few, generator)
         found = [self.seconds]
         most = [n for n in MOST_MEASURED if n <= max(2 * self.few, problem.n_samples // 2)]
-        limit = OF_MEASURING * max_time
         most = [n for n in most if sum(found[0].values()) * n / self.few <= limit] or [2 * self.few]
         self.more = most[0]
         self._measure(problem.restrict(order[: self.more].sort().values), generator, curved)

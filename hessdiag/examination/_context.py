@@ -11,6 +11,8 @@ from hessdiag.examination._task import Task
 
 # A best constant output whose loss is below this share of another's is right for all samples.
 NOTHING_LEFT = 1e-6
+# Rounding that a report is to mention, relative to the size of what is rounded.
+ROUGH = 1e-3
 
 
 def context_of(problem):
@@ -52,6 +54,43 @@ def context_of(problem):
         if problem.output_function is not None or not _takes_parameters(scalar_at):
             context["null_loss"] = _null_loss(task, scalar_at, len(flat)) / per_sample
     return context
+
+
+def note_rounding(resolution, problem, context):
+    """Write in the context what of a problem's numbers is rounding."""
+    precision = _named(problem.precision)
+    if resolution.leaves_nothing:
+        order, where = "first", precision
+        if resolution.of_curvature:
+            order, where = "second", _named(problem.output_function.precision)
+        context["statistics_missing"] = (
+            f"the net fits its samples so closely that the loss's {order} derivatives in the "
+            f"outputs are rounding in {where}"
+        )
+    remedy = "Scale the inputs, as sklearn.preprocessing.StandardScaler does, and train again."
+    if problem.own_rounding > ROUGH:
+        context["rounding"] = (
+            "in the precision that it was trained in, rounding moves the net's outputs by "
+            f"{problem.own_rounding:.2g} of their size, which is left out here. {remedy}"
+        )
+    elif resolution.of_all > ROUGH:
+        what, size = "outputs", resolution.outputs
+        worst = max(resolution.layers, key=resolution.layers.get, default=None)
+        if worst is not None and resolution.layers[worst] > size:
+            what, size = f"derivatives in layer {worst!r}", resolution.layers[worst]
+        if torch.finfo(problem.precision).bits < 32:
+            remedy = f"Take casts to {precision} out of forward."
+        elif problem.working_copy.dtype == torch.float32:
+            remedy = "Pass dtype='float64'."
+        context["rounding"] = (
+            f"in {precision}, rounding moves {what} by {size:.2g} of their size, and with them "
+            f"spectra and statistics. {remedy}"
+        )
+
+
+def _named(dtype):
+    """Name a precision."""
+    return str(dtype).removeprefix("torch.")
 
 
 def _null_loss(task, scalar_at, n_samples):

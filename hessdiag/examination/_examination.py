@@ -97,7 +97,9 @@ class Examination:
         "unknown"), ``criterion``, ``statistics_missing`` (why layers have no statistics, where they
         have none), ``n_output_columns`` (random columns that stand for each sample's outputs, where
         these are too many), ``seconds_forecast`` (what was expected, where more than two),
-        ``left_out`` (what was left out to keep within the time). What is not known is NaN.
+        ``left_out`` (what was left out to keep within the time), ``seconds_taken`` (where it took
+        longer than it was given nevertheless), ``rounding`` (how far rounding moves outputs or
+        derivatives, where that is more than a thousandth of them). What is not known is NaN.
     settings : dict
         Keywords that the examination was made with.
 

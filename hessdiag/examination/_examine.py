@@ -9,11 +9,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from hessdiag.curvature import fitting_chunks
-from hessdiag.curvature.network import NotSeparableError, sample_indices
+from hessdiag.curvature import fitting_chunks, measure_resolution
+from hessdiag.curvature.network import (
+    NotSeparableError,
+    OutputHessiansTooLargeError,
+    sample_indices,
+)
 from hessdiag.examination._between_samples import between_samples_statistics
-from hessdiag.examination._budget import LEAST_SAMPLES, evenly, plan_budget
-from hessdiag.examination._context import context_of
+from hessdiag.examination._budget import LEAST_SAMPLES, LEAST_TIME, evenly, plan_budget
+from hessdiag.examination._context import context_of, note_rounding
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
 from hessdiag.examination._memory import within_bound
@@ -24,8 +28,8 @@ from hessdiag.examination._wide_layers import wide_layer_statistics
 from hessdiag.progress import say
 from hessdiag.spectra import Measured, check_factors, choose_policy, compute_spectra, measure_gaps
 
-# Seconds beyond which it is said what an examination is expected to take.
-LONG = 2.0
+# By how much all may take longer before it is said.
+OVER = 1.1
 
 
 def examine_problem(
@@ -55,15 +59,16 @@ def examine_problem(
     part = _restrict(problem, settings, view.n_samples)
     if view.n_columns is not None:
         part = part.without_output_hessians()
-    rest = None if max_time is None else max(1.0, max_time - (time.monotonic() - start))
-    budget = plan_budget(part, settings, rest, view.n_columns)
+    # Where the time has gone already, all is made of the least.
+    rest = None if max_time is None else max(LEAST_TIME, max_time - (time.monotonic() - start))
+    budget = plan_budget(part, settings, rest, view.n_columns, problem, context["task"])
     forecast = time.monotonic() - start + budget.seconds
     if forecast > LONG:
         context["seconds_forecast"] = forecast
     say(f"about {budget.seconds:.0f} s")
     left_out = list(budget.left_out)
     if max_time is not None:
-        settings = replace(settings, deadline=start + max(1.0, max_time))
+        settings = replace(settings, deadline=start + max_time)
     if budget.n_samples < part.n_samples:
         part = part.restrict(evenly(part.n_samples, budget.n_samples))
         if settings.max_memory is not None:
@@ -75,11 +80,14 @@ def examine_problem(
     context["n_samples_examined"] = part.n_samples
     if settings.max_memory is not None:
         problem, part = within_bound(problem, part, settings, view.n_columns)
-    wide_layers, wide_network = wide_layer_statistics(problem, settings.seed)
+    resolution = measure_resolution(part)
+    note_rounding(resolution, part, context)
+    wide_layers, wide_network = wide_layer_statistics(problem, settings.seed, resolution.outputs)
     wide_network = wide_network | between_samples_statistics(
         problem, settings.seed, budget.n_between
     )
-    statistics_of = _statistics_of(part, view.n_columns, settings, context)
+    statistics_of = _statistics_of(part, view.n_columns, settings, context, resolution)
+    _say_if_not_apart(statistics_of, context)
     if statistics_of is None:
         found = _examine_whole(part, settings, budget, left_out)
     else:
@@ -88,6 +96,9 @@ def examine_problem(
         )
     if left_out:
         context["left_out"] = "; ".join(left_out)
+    taken = time.monotonic() - start
+    if max_time is not None and taken > OVER * max_time:
+        context["seconds_taken"] = taken
     return (*found, context)
 
 
@@ -189,7 +200,7 @@ def _examine_whole(problem, settings, budget, left_out):
     return layers, _layer(problem, block, spectrum, None, {"gn_gap": math.nan})
 
 
-def _statistics_of(problem, n_columns, settings, context):
+def _statistics_of(problem, n_columns, settings, context, resolution):
     """Return what computes a layer's statistics; None where the loss has no factors.
 
     Columns, or why there are none, are noted in the context.
@@ -197,14 +208,23 @@ def _statistics_of(problem, n_columns, settings, context):
     if n_columns is not None:
         generator = torch.Generator().manual_seed(settings.seed)
         try:
-            found = SketchedStatistics(problem, n_columns, generator)
+            found = SketchedStatistics(problem, n_columns, generator, resolution)
         except NotSeparableError as error:
             context["statistics_missing"] = str(error)
             return None
-        context.pop("statistics_missing", None)
+        if context.get("statistics_missing") == OutputHessiansTooLargeError.reason:
+            del context["statistics_missing"]
         context["n_output_columns"] = n_columns
         return found
-    return None if problem.outputs is None else LayerStatistics(problem)
+    return None if problem.outputs is None else LayerStatistics(problem, resolution)
+
+
+def _say_if_not_apart(statistics_of, context):
+    """Say that the loss could not be taken apart, where that is why there are no statistics."""
+    if statistics_of is not None and not statistics_of.losses.known:
+        context.setdefault(
+            "statistics_missing", "the loss is no mean or sum of what it is of each sample alone"
+        )
 
 
 def _examine_factored(
@@ -244,7 +264,8 @@ def _examine_factored(
         known = settings.curvature if gap is not None and gap.coincides else "ggn"
         ggn = statistics_of.ggn_spectrum(eig, gram, seen, known, size)
         ridge = block.n_params / norm**2 if norm > 0 else math.inf
-        statistics = statistics_of(gram, ridge, eig) | {"gn_gap": size}
+        digits = statistics_of.resolution.layers.get(name)
+        statistics = statistics_of(gram, ridge, eig, resolution=digits) | {"gn_gap": size}
         found[name] = ggn, statistics | wide_layers.get(name, {})
         summed = summed + gram
         if norm > 0:

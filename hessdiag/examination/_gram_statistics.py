@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Multiples of the prior's precision: two decades around it.
 MULTIPLES = (0.01, 0.1, 1.0, 10.0, 100.0)
+# Rounding of what is computed in float64, and how many times as large something is to be.
+RESOLUTION, BEYOND = 1e-13, 10.0
 
 
 @renamed_keyword("n_parameters", "n_params")
@@ -37,6 +39,7 @@ def gram_statistics(
     multiples: Sequence[float] = MULTIPLES,
     eig: WeightedGram | None = None,
     n_params: int | None = None,
+    resolution: float = RESOLUTION,
 ) -> dict[str, float]:
     """Compute the statistics of a layer, or of the whole net, from its Gram matrix and residuals.
 
@@ -73,6 +76,9 @@ def gram_statistics(
         Decomposition of `B' K B` where the caller has it already.
     n_params : int or None, default=None
         Number of parameters p, for the rank bound; only read where `eig` is not given.
+    resolution : float, default=1e-13
+        Rounding of `gram`, relative to its size. Statistics of what is no larger than some ten
+        times that are NaN: of a kernel that is the same for all samples, of gradients that cancel.
 
     Returns
     -------
@@ -167,10 +173,19 @@ def gram_statistics(
             eig = weighted_gram(gram, output_hessian_roots(output_hessian), n_params)
         losses, errors = _evaluate(pointwise_loss, outputs)
         statistics = ridge_statistics(
-            eig, gram, residuals, outputs, losses, errors, pointwise_loss, ridge_scale, multiples
+            eig,
+            gram,
+            residuals,
+            outputs,
+            losses,
+            errors,
+            pointwise_loss,
+            ridge_scale,
+            multiples,
+            resolution,
         )
-        statistics.update(gradient_statistics(gram, residuals, targets))
-        statistics.update(_alignments(gram, residuals, targets))
+        statistics.update(gradient_statistics(gram, residuals, targets, resolution))
+        statistics.update(_alignments(gram, residuals, targets, resolution))
         statistics.update(_residual_energies(eig, residuals))
     return {
         name: float(value) if np.isfinite(value) else float("nan")
@@ -212,7 +227,16 @@ def _evaluate(pointwise_loss, outputs):
 
 
 def ridge_statistics(
-    eig, gram, residuals, outputs, losses, errors, pointwise_loss, ridge_scale, multiples
+    eig,
+    gram,
+    residuals,
+    outputs,
+    losses,
+    errors,
+    pointwise_loss,
+    ridge_scale,
+    multiples,
+    resolution=RESOLUTION,
 ):
     """Effective dimension, leave-one-out, Takeuchi and leverage over the grid of ridges."""
     own = np.flatnonzero(multiples == 1.0)
@@ -246,38 +270,53 @@ def ridge_statistics(
         }
     finite = np.isfinite(alo_losses)
     best = np.argmin(np.where(finite, alo_losses, np.inf)) if finite.any() else None
-    best_loss = np.nan if best is None else alo_losses[best]
+    best_loss = best_ridge = np.nan
+    rounding = BEYOND * resolution
+    if best is not None:
+        best_loss = alo_losses[best]
+        # Where no ridge makes a difference but for rounding, none is the best.
+        spread = np.ptp(alo_losses[finite])
+        if _beyond(spread, rounding * np.abs(alo_losses[finite]).max()) >= 0:
+            best_ridge = np.log10(multiples[best])
     nothing = np.full(len(losses), np.nan)
     leverages = left.leverages[own] if usable else nothing
     influences = left.self_influences[own] if usable else nothing
+    own_leverages = leverages if leverages.std() > rounding * leverages.mean() else nothing
     high = np.nan
     if usable and leverages.mean() > 0:
         high = (leverages > 2 * leverages.mean()).mean()
     return statistics | {
         "alo_best_loss": best_loss,
         "alo_best_gap": best_loss - losses.mean(),
-        "alo_best_log10_ridge": np.nan if best is None else np.log10(multiples[best]),
+        "alo_best_log10_ridge": best_ridge,
         "leverage_mean": leverages.mean(),
         "leverage_max": leverages.max(),
         "leverage_dispersion": leverages.std() / leverages.mean(),
         "leverage_high_share": high,
-        "leverage_loss_correlation": _rank_correlation(leverages, losses),
-        "self_influence_dispersion": influences.std() / influences.mean(),
+        "leverage_loss_correlation": _rank_correlation(own_leverages, losses),
+        "self_influence_dispersion": _beyond(influences.std() / influences.mean(), rounding),
         "self_influence_loss_correlation": _rank_correlation(influences, losses),
     }
 
 
-def gradient_statistics(gram, residuals, targets):
+def _beyond(value, rounding):
+    """Return a number where it is more than rounding, or nothing at all; NaN elsewhere."""
+    return value if value > rounding or value == 0 else np.nan
+
+
+def gradient_statistics(gram, residuals, targets, resolution=RESOLUTION):
     """Signal, noise and coherence of the per-sample gradients, from `G_nm = r_n' K_nm r_m`."""
     n_samples, n_outputs = residuals.shape
     products = np.einsum("amc,mc->am", gram.reshape(-1, n_samples, n_outputs), residuals)
     products = products.reshape(n_samples, n_outputs, n_samples)
     inner = np.einsum("ncm,nc->nm", products, residuals)
     squares, total = np.maximum(inner.diagonal(), 0.0), np.maximum(inner.sum(), 0.0)
-    energy, signal = squares.sum(), total / n_samples**2
+    energy, rounding = squares.sum(), BEYOND * resolution
+    # Of a sum of gradients the rounding of all of them is left.
+    signal = _beyond(total, rounding**2 * energy) / n_samples**2
     noise = snr = coherence = np.nan
     if n_samples > 1:
-        noise = np.maximum(energy - n_samples * signal, 0.0) / (n_samples - 1)
+        noise = _beyond(energy - total / n_samples, rounding * energy) / (n_samples - 1)
         snr = signal / (noise / n_samples)
         coherence = (total - energy) / ((n_samples - 1) * energy)
     return {
@@ -305,7 +344,7 @@ def _class_coherence(inner, squares, targets):
     return cosines[same].sum() / np.count_nonzero(same) - between
 
 
-def _alignments(gram, residuals, targets):
+def _alignments(gram, residuals, targets, resolution):
     """Cosines of K with the targets' and the residuals' outer products, raw and centred."""
     n_samples, n_outputs = residuals.shape
     blocks = gram.reshape(n_samples, n_outputs, n_samples, n_outputs)
@@ -313,6 +352,8 @@ def _alignments(gram, residuals, targets):
     centred = blocks - row_means - blocks.mean(axis=2, keepdims=True)
     centred += row_means.mean(axis=2, keepdims=True)
     centred = centred.reshape(gram.shape)
+    if not np.linalg.norm(centred) > BEYOND * resolution * np.linalg.norm(gram):
+        centred = np.full_like(gram, np.nan)
     return {
         "target_alignment": alignment(gram, targets),
         "residual_alignment": alignment(gram, residuals),

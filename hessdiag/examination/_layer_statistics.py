@@ -7,7 +7,8 @@ import math
 import numpy as np
 import torch
 
-from hessdiag.examination._gram_statistics import gram_statistics
+from hessdiag.curvature import Resolution
+from hessdiag.examination._gram_statistics import RESOLUTION, gram_statistics
 from hessdiag.examination._leave_one_out import (
     output_hessian_roots,
     weighted_gram,
@@ -24,11 +25,12 @@ class LayerStatistics:
     Statistics are of the loss of each sample, not averaged: `scale` times the net's own.
     """
 
-    def __init__(self, problem):
+    def __init__(self, problem, resolution=None):
         outputs = problem.outputs
+        self.resolution = Resolution() if resolution is None else resolution
         self.columns, self.factors = None, outputs.factors
         self.losses, self.task = PointwiseLoss(problem), Task(problem)
-        self.scale = self.losses.scale
+        self.scale, self.epsilon = self.losses.scale, problem.epsilon
         self.device = outputs.outputs.device
         self.outputs = outputs.outputs.cpu().numpy()
         self.residuals = self.scale * outputs.residuals.cpu().numpy()
@@ -55,14 +57,21 @@ class LayerStatistics:
 
     def ggn_spectrum(self, eig, gram, factor, curvature, gap):
         """Turn a decomposition into the spectrum of the net's own loss; `factor` is weighted."""
+        if self.resolution.of_curvature:
+            return Spectrum.undefined(factor.n_params, curvature)
         if self.signs is not None:
-            return ggn_spectrum(factor, self.signs, curvature, gap)
+            return ggn_spectrum(factor, self.signs, curvature, gap, resolution=self.epsilon)
         values = eig.eigenvalues / self.scale
-        return Spectrum.from_eigenvalues(values, factor.n_params, curvature, gap, factor.epsilon)
+        return Spectrum.from_eigenvalues(values, factor.n_params, curvature, gap, self.epsilon)
 
-    def __call__(self, gram, ridge, eig, n_params=None):
+    @property
+    def known(self):
+        """Say whether there are statistics: losses of each sample, and derivatives of them."""
+        return self.losses.known and not self.resolution.leaves_nothing
+
+    def __call__(self, gram, ridge, eig, n_params=None, resolution=None):
         """Compute the statistics of one Gram matrix."""
-        if not self.losses.known:
+        if not self.known:
             return {}
         hessians = None if eig is not None else np.einsum("ncr,ndr->ncd", self.roots, self.roots)
         return gram_statistics(
@@ -75,7 +84,13 @@ class LayerStatistics:
             ridge,
             eig=eig,
             n_params=n_params,
+            resolution=self._digits(resolution),
         )
+
+    def _digits(self, resolution):
+        """Return the rounding of a Gram matrix; that of all layers' sum where None is given."""
+        given = self.resolution.of_all if resolution is None else resolution
+        return max(given, RESOLUTION)
 
     def _pointwise_loss(self, outputs):
         """Evaluate losses and errors (N,) at outputs (N, C), as arrays."""
@@ -86,6 +101,8 @@ class LayerStatistics:
 
     def gram_spectrum(self, gram, n_params):
         """Return the Gauss-Newton spectrum of the whole net from the summed Gram matrices."""
+        if self.resolution.of_curvature:
+            return Spectrum.undefined(n_params, "ggn")
         if self.signs is not None:
             values = _product_eigenvalues(gram, self.hessians)
         else:
@@ -96,7 +113,7 @@ class LayerStatistics:
             size = n_samples * n_roots
             weighted = weighted.transpose(1, 0, 2).reshape(size, size)
             values = np.maximum(_eigenvalues(weighted) / self.scale, 0.0)
-        return Spectrum.from_eigenvalues(values, n_params, "ggn")
+        return Spectrum.from_eigenvalues(values, n_params, "ggn", resolution=self.epsilon)
 
 
 def _eigenvalues(matrix):

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hessdiag.cases import NetworkCase
 from hessdiag.docstrings import take_parameters
-from hessdiag.examination._budget import check_time
 from hessdiag.examination._examination import Examination
 from hessdiag.examination._examine import examine_problem
-from hessdiag.spectra import LocalSpectra, check_counts
+from hessdiag.spectra import LocalSpectra, check_counts, check_time
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,7 +156,9 @@ class LocalHessians(LocalSpectra):
         max_time : float or None, default=60
             Seconds to keep within, as far as samples, probes and Hessians can be left out; what is
             left out stands in the context as ``left_out``, and results then depend on how fast the
-            machine is. By default that is what one waits for. None sets no bound.
+            machine is. Preparing the net, and a little of each part, is always done; where that
+            took longer the context says so as ``seconds_taken``. By default that is what one waits
+            for. None sets no bound.
         n_output_columns : int or None, default=None
             Random columns that stand for each sample's outputs, on `max_samples` samples whatever
             `max_gram_size` says; None chooses, as said there. From the rank of the output Hessians

@@ -22,7 +22,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from hessdiag.curvature import random_roots
+from hessdiag.curvature import Resolution, random_roots
 from hessdiag.examination._gram_statistics import MULTIPLES, gradient_statistics, ridge_statistics
 from hessdiag.examination._layer_statistics import LayerStatistics
 from hessdiag.examination._leave_one_out import weighted_gram
@@ -41,10 +41,11 @@ class SketchedStatistics(LayerStatistics):
     sample, as those of `LayerStatistics`.
     """
 
-    def __init__(self, problem, n_roots, generator):
+    def __init__(self, problem, n_roots, generator, resolution=None):
         function = problem.output_function
+        self.resolution = Resolution() if resolution is None else resolution
         self.losses, self.task = PointwiseLoss(problem), Task(problem)
-        self.scale, self.signs = self.losses.scale, None
+        self.scale, self.signs, self.epsilon = self.losses.scale, None, problem.epsilon
         self.values = function.values.reshape(problem.n_samples, -1).double()
         self.device = self.values.device
         residuals = self.scale * function.products.residuals
@@ -77,27 +78,31 @@ class SketchedStatistics(LayerStatistics):
 
     def ggn_spectrum(self, eig, gram, factor, curvature, gap):
         """Turn a decomposition into an estimate of the spectrum of the net's own loss."""
+        if self.resolution.of_curvature:
+            return Spectrum.undefined(factor.n_params, curvature)
         values = eig.eigenvalues / self.scale
-        return self._estimate(values, gram, factor.n_params, curvature, gap, factor.epsilon)
+        return self._estimate(values, gram, factor.n_params, curvature, gap)
 
     def gram_spectrum(self, gram, n_params):
         """Return the Gauss-Newton spectrum of the whole net from the summed Gram matrices."""
         exact = super().gram_spectrum(gram, n_params)
+        if self.resolution.of_curvature:
+            return exact
         values = exact.nodes[exact.nodes != 0]
         return self._estimate(values, gram, n_params, "ggn")
 
-    def _estimate(self, values, gram, n_params, curvature, gap=math.nan, epsilon=1e-15):
+    def _estimate(self, values, gram, n_params, curvature, gap=math.nan):
         """Make a spectrum of eigenvalues that random columns gave, which have an error."""
-        known = Spectrum.from_eigenvalues(values, n_params, curvature, gap, epsilon)
+        known = Spectrum.from_eigenvalues(values, n_params, curvature, gap, self.epsilon)
         r = self.n_roots
         diagonal = gram.diagonal().reshape(len(self.roots), -1)[:, FIRST_ROOT:]
         traces = diagonal.sum(axis=0) / self.scale
         error = math.sqrt(r) * float(traces.std(ddof=1)) if r > 1 else math.nan
         return replace(known, exact=False, trace_error=error)
 
-    def __call__(self, gram, ridge, eig, n_params=None):
+    def __call__(self, gram, ridge, eig, n_params=None, resolution=None):
         """Compute the statistics of one Gram matrix ``C' K C``."""
-        if not self.losses.known:
+        if not self.known:
             return {}
         if eig is None:
             eig = weighted_gram(gram, self.roots, n_params)
@@ -114,10 +119,13 @@ class SketchedStatistics(LayerStatistics):
                 self._pointwise_loss,
                 ridge,
                 np.array(MULTIPLES),
+                self._digits(resolution),
             )
             blocks = gram.reshape(2 * self.residuals.shape)
             ones = np.ones((len(blocks), 1))
-            found |= gradient_statistics(blocks[:, 0, :, 0], ones, self.targets)
+            found |= gradient_statistics(
+                blocks[:, 0, :, 0], ones, self.targets, self._digits(resolution)
+            )
             found |= self._alignments(blocks)
         return {name: float(v) if np.isfinite(v) else math.nan for name, v in found.items()}
 

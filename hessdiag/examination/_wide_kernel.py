@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Ridges of the regression, in units of the kernel's mean eigenvalue.
 RIDGES = 10.0 ** np.arange(-3, 3.5, 0.5)
 
+# How much more than rounding what varies is to be.
+BEYOND = 10.0
+
 #: Names of what `wide_kernel_statistics` returns, in its order.
 STATISTICS = (
     "attainable_r2",
@@ -157,7 +160,10 @@ def residuals_of_decomposition(values, vectors, targets, ridges):
 
 
 def wide_kernel_statistics(
-    inner_products: np.ndarray, targets: np.ndarray, predictions: np.ndarray
+    inner_products: np.ndarray,
+    targets: np.ndarray,
+    predictions: np.ndarray,
+    rounding: float = 0.0,
 ) -> dict[str, float]:
     """Compare what a net has made of its samples with what a wide one would make of them left out.
 
@@ -169,6 +175,9 @@ def wide_kernel_statistics(
         Targets, one-hot for classes.
     predictions : ndarray of shape (n_samples, n_targets)
         The net's predictions in the same coordinates: probabilities for classes.
+    rounding : float, default=0.0
+        Length of what rounding adds to the predictions of all samples: predictions, and residuals,
+        that vary by some ten times that count as constant.
 
     Returns
     -------
@@ -225,7 +234,8 @@ def wide_kernel_statistics(
         found[f"attainable_gap{name}"] = found[f"attainable_r2{name}"] - fitted
     left_out = np.square(left[0][best]).sum(axis=1)
     rest, spread = np.square(wanted[1]).sum(), np.square(wanted[2]).sum()
-    predictability = 1.0 - sizes[1].min() / rest if rest > 0 else 0.0
+    least = (BEYOND * rounding) ** 2
+    predictability = 1.0 - sizes[1].min() / rest if rest > least else 0.0
     forecast = centred - left[0][best]
     found |= {
         "attainable_log10_ridge": float(np.log10(RIDGES[best])),
@@ -233,7 +243,7 @@ def wide_kernel_statistics(
         "missed_share": np.maximum(own - left_out, 0.0).sum() / total,
         "residual_predictability": predictability,
         "recoverable_share": predictability * rest / total,
-        "prediction_predictability": 1.0 - sizes[2].min() / spread if spread > 0 else 0.0,
+        "prediction_predictability": 1.0 - sizes[2].min() / spread if spread > least else 0.0,
         "disagreement": np.square(predictions - targets.mean(axis=0) - forecast).sum() / total,
     }
     return {name: float(found[name]) for name in STATISTICS}

@@ -9,20 +9,23 @@ import torch
 
 from hessdiag.curvature.network import hooked, is_irregular, received_by, sample_indices
 from hessdiag.examination._task import Task
-from hessdiag.examination._wide_kernel import wide_kernel_statistics
+from hessdiag.examination._wide_kernel import RIDGES, wide_kernel_statistics
 
 # Samples used for each layer, and for the net's own inputs: an eigen-decomposition of this
 # side for each of three kernels, some 5 and 50 milliseconds.
 LAYER_SAMPLES = 200
 NETWORK_SAMPLES = 500
+# Kernels, and sets of columns that are regressed on these in all.
+N_KERNELS, N_REGRESSIONS = 3, 5
 
 
-def wide_layer_statistics(problem, random_state=None):
+def wide_layer_statistics(problem, random_state=None, of_outputs=0.0):
     """Return {layer name: statistics} and those of the whole net, on samples of a problem.
 
     The whole net's are of the inputs of its first layer. Layers without a module of their own, or
     whose inputs are not one tensor with a row per sample, have none; nor has any layer where
-    nothing tells what a right output is.
+    nothing tells what a right output is. ``of_outputs`` is the rounding of outputs, relative to
+    their size.
     """
     if problem.output_values is None or problem.X is None or problem.n_samples < 3:
         return {}, {}
@@ -34,6 +37,8 @@ def wide_layer_statistics(problem, random_state=None):
         return {}, {}
     flat = part.output_values.reshape(part.n_samples, -1)
     targets, predictions = task.in_target_space(flat)
+    _, rounded = task.in_target_space(_rounded(flat, of_outputs))
+    rounding = float((rounded - predictions).detach().norm())
     targets, predictions = _fewer(targets.cpu().numpy(), predictions.detach().cpu().numpy())
     with received_by_layers(part) as received, torch.no_grad():
         part.working_copy(part.X)
@@ -46,12 +51,33 @@ def wide_layer_statistics(problem, random_state=None):
         if products is None:
             continue
         if position == 0:
-            network = wide_kernel_statistics(products, targets, predictions)
+            network = wide_kernel_statistics(products, targets, predictions, rounding)
         if position == 0 and few == part.n_samples:
             layers[block.name] = dict(network)
         else:
-            layers[block.name] = wide_kernel_statistics(products[:few, :few], *of_few)
+            layers[block.name] = wide_kernel_statistics(products[:few, :few], *of_few, rounding)
     return layers, network
+
+
+def wide_layer_work(problem):
+    """Count the multiplications of `wide_layer_statistics`, and list sides of decompositions."""
+    n, n_outputs = problem.n_samples, problem.n_outputs
+    few, many = min(LAYER_SAMPLES, n), min(NETWORK_SAMPLES, n)
+    sides = [many] + [few] * (len(problem.blocks) - (few == many))
+    multiplications = 0.0
+    for side in sides:
+        # Two times as many rows are written in fewer coordinates where they have more.
+        width = n_outputs if n_outputs <= 2 * side else 2 * side
+        multiplications += N_REGRESSIONS * (len(RIDGES) + 1) * side**2 * width
+    for side in {few, many}:
+        multiplications += 2 * (2 * side) ** 2 * n_outputs * (n_outputs > 2 * side)
+    return multiplications, N_KERNELS * sides
+
+
+def _rounded(outputs, size):
+    """Move outputs by as much as rounding does, each sample's by itself."""
+    noise = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(0))
+    return outputs * (1 + size * noise.to(outputs))
 
 
 def _fewer(targets, predictions):

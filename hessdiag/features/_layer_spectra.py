@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from hessdiag.cases import NetworkCase, check_case
+from hessdiag.curvature.network import OwnPrecisionError, TooCoarseError
 from hessdiag.digests import NotDigestibleError, value_digest
 from hessdiag.examination import Examination
 from hessdiag.features._check_list import check_list
@@ -60,7 +61,8 @@ class LayerSpectra(  # type: ignore[call-arg]
         Largest side of a Gram matrix, samples times rank of the output Hessian: time grows with
         its cube. Samples are drawn at random to keep it.
     dtype : str or None, default="float64"
-        Precision of the examination; None follows the network.
+        Precision of the examination; None follows the network, where its own has the digits for it
+        and its data, and is float64 elsewhere.
     device : str or None, default=None
         Device of the examination; None follows the network.
     random_state : int, default=0
@@ -398,4 +400,10 @@ def _examine_case(key, case, settings):
     """Examine; `key` stands for the content of the other two where results are kept on disk."""
     if case.output is not None:
         settings = settings | {"output": case.output}
-    return examine(case.net, case.X, case.y, name=case.name, **settings)
+    try:
+        return examine(case.net, case.X, case.y, name=case.name, **settings)
+    except (OwnPrecisionError, TooCoarseError):
+        if settings["dtype"] is not None:
+            raise
+        settings = settings | {"dtype": "float64"}
+        return examine(case.net, case.X, case.y, name=case.name, **settings)

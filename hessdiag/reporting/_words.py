@@ -28,10 +28,17 @@ RANGE_EXPLANATION = (
 )
 
 GAIN_EXPLANATION = (
-    "Expected gain: how far widening or constraining should lower the loss on new data, in units "
-    "of the null loss, that of the best constant output; below {least:g} it is not worth it. "
+    "Expected gain: how far {interventions} should lower the loss on new data, in units of the "
+    "null loss, that of the best constant output; below {least:g} it is not worth it. "
     "{coverage} of measured gains lie in such ranges."
 )
+
+#: In the order in which expected gains are listed.
+_INTERVENTIONS = {
+    "widening": "widening",
+    "constraining": "constraining",
+    "longer": "training longer",
+}
 
 # Two diagnoses whose probabilities are closer than this are called close.
 _CLOSE = 0.15
@@ -147,7 +154,7 @@ def verdict(report):
 
 def known_gains(report):
     """List pairs of intervention and expected gain; empty where none is known."""
-    pairs = [(word, getattr(report, f"gain_{word}", None)) for word in ("widening", "constraining")]
+    pairs = [(word, getattr(report, f"gain_{name}", None)) for name, word in _INTERVENTIONS.items()]
     return [(word, gain) for word, gain in pairs if gain is not None]
 
 
@@ -167,10 +174,14 @@ def explanations(reports):
     parts = []
     if any(report.layers for report in reports):
         parts += [WEIGHT_EXPLANATION, RANGE_EXPLANATION]
-    gains = [gain for report in reports for _, gain in known_gains(report)]
+    gains = [pair for report in reports for pair in known_gains(report)]
     if gains:
-        coverage = percent(gains[0].coverage)
-        parts.append(GAIN_EXPLANATION.format(least=DELTA, coverage=coverage))
+        coverage = percent(gains[0][1].coverage)
+        words = {word for word, _ in gains}
+        said = " or ".join(word for word in _INTERVENTIONS.values() if word in words)
+        if len(words) > 2:
+            said = said.replace(" or ", ", ", 1)
+        parts.append(GAIN_EXPLANATION.format(interventions=said, least=DELTA, coverage=coverage))
     return parts
 
 

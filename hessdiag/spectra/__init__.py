@@ -15,14 +15,11 @@ from hessdiag.spectra._gaps import (
 from hessdiag.spectra._local_spectra import (
     LocalSpectra,
 )
-from hessdiag.spectra._plan import (
-    LayerPlan,
-    SpectraPlan,
-)
 from hessdiag.spectra._policy import RESERVE, check_factors
 from hessdiag.spectra._settings import (
     SpectrumSettings,
     check_counts,
+    check_time,
 )
 from hessdiag.spectra._shortcuts import (
     layer_coupling,
@@ -31,10 +28,13 @@ from hessdiag.spectra._shortcuts import (
     plan_spectra,
     plan_traces,
 )
+from hessdiag.spectra._time_budget import BudgetWarning
 from hessdiag.spectra.results import (
     MEASURES,
     LayerCoupling,
+    LayerPlan,
     LayerTrace,
+    SpectraPlan,
     Spectrum,
     condition_number,
     effective_dimension,
@@ -53,6 +53,7 @@ from hessdiag.spectra.results import (
 __all__ = [
     "MEASURES",
     "RESERVE",
+    "BudgetWarning",
     "LayerCoupling",
     "LayerPlan",
     "LayerTrace",
@@ -63,6 +64,7 @@ __all__ = [
     "SpectrumSettings",
     "check_counts",
     "check_factors",
+    "check_time",
     "choose_policy",
     "compute_spectra",
     "condition_number",

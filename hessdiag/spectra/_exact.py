@@ -33,9 +33,9 @@ def symmetric_eigenvalues(matrix):
     return torch.linalg.eigvalsh(matrix).cpu().numpy()
 
 
-def dense_spectrum(matrix, curvature, gn_gap):
+def dense_spectrum(matrix, curvature, gn_gap, resolution=0.0):
     """Return the spectrum of a dense local curvature matrix (p, p)."""
-    values, resolution = symmetric_eigenvalues(matrix), torch.finfo(matrix.dtype).eps
+    values, resolution = symmetric_eigenvalues(matrix), max(resolution, _epsilon(matrix))
     return Spectrum.from_eigenvalues(values, len(matrix), curvature, gn_gap, resolution)
 
 
@@ -45,6 +45,7 @@ def ggn_spectrum(
     curvature: Literal["hessian", "ggn"],
     gn_gap: float,
     max_memory: float | None = None,
+    resolution: float = 0.0,
 ) -> Spectrum:
     """Return the spectrum of J' B diag(s) B' J from the factor of B' J, the smaller way.
 
@@ -62,6 +63,8 @@ def ggn_spectrum(
         Gap between Hessian and Gauss-Newton matrix, to be kept with it.
     max_memory : float or None, default=None
         Bytes to keep within.
+    resolution : float, default=0.0
+        Rounding of the factor's numbers, where it is more than that of their precision.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def ggn_spectrum(
         All eigenvalues.
     """
     n_rows = factor.n_samples * factor.n_outputs
-    resolution = torch.finfo(factor.dtype).eps
+    resolution = max(resolution, _epsilon(factor))
     if n_rows == 0:
         return Spectrum.from_eigenvalues([], factor.n_params, curvature, gn_gap)
     entries = MAX_BLOCK_ENTRIES
@@ -87,6 +90,11 @@ def ggn_spectrum(
     if signs is None:
         values = np.maximum(values, 0.0)
     return Spectrum.from_eigenvalues(values, factor.n_params, curvature, gn_gap, resolution)
+
+
+def _epsilon(numbers):
+    """Return the rounding of a tensor's or a factor's own precision."""
+    return torch.finfo(numbers.dtype).eps
 
 
 def normal_matrix(factor, signs, entries):

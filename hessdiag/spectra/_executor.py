@@ -7,6 +7,7 @@ which operators are ready next, and what all will take; the ways carry themselve
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,6 +47,8 @@ def choose_policy(problem: LocalCurvature, settings: SpectrumSettings) -> Togeth
         low.
     """
     check_separable(problem, settings)
+    if problem.epsilon >= torch.finfo(torch.float32).eps:
+        settings = replace(settings, resolution=problem.epsilon)
     together = Together(problem, settings)
     if settings.max_memory is None:
         return together

@@ -95,9 +95,9 @@ class Measured:
         return Measured({n: Gap(gap.size, gap.threshold) for n, gap in self.gaps.items()})
 
 
-def coincidence_threshold(dtype):
-    """Relative gap below which two matrices are the same but for rounding."""
-    return 1e-6 if dtype == torch.float64 else 1e-4
+def coincidence_threshold(epsilon):
+    """Relative gap below which two matrices are the same but for so large a rounding."""
+    return 1e-6 if epsilon < torch.finfo(torch.float32).eps else 1e-4
 
 
 def measure_gaps(
@@ -130,7 +130,7 @@ def measure_gaps(
     for name, part in parts.items():
         image = images.get(name)
         size = 0.0 if image is None else relative_size(part, image)
-        threshold = coincidence_threshold(part.dtype)
+        threshold = coincidence_threshold(max(problem.epsilon, torch.finfo(part.dtype).eps))
         gaps[name] = Gap(size, threshold, vectors[name], part, image)
     return Measured(gaps, whole)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ import torch
 
 from hessdiag.curvature import prepare
 from hessdiag.curvature.network import (
+    NotSeparableError,
     check_device,
     draw_seed,
     second_derivatives_named,
@@ -19,7 +21,8 @@ from hessdiag.progress import shown
 from hessdiag.spectra._coupling_work import couple_layers
 from hessdiag.spectra._executor import choose_policy, compute_spectra
 from hessdiag.spectra._plan import plan_of
-from hessdiag.spectra._settings import SpectrumSettings, check_counts
+from hessdiag.spectra._settings import SpectrumSettings, check_counts, check_time
+from hessdiag.spectra._time_budget import has_passed, policy_within, warn_of_left_out
 from hessdiag.spectra._trace_work import TraceWork
 
 if TYPE_CHECKING:
@@ -142,6 +145,7 @@ class LocalSpectra:
         self._curvature, self._max_memory, self._device = curvature, max_memory, device
         # What the matrix and the bound may be is checked before the net is run.
         self._settings()
+        start = time.monotonic()
         with self._at_work():
             self._problem = prepare(
                 net,
@@ -157,6 +161,8 @@ class LocalSpectra:
                 max_memory=max_memory,
                 output=output,
             )
+        # Seconds that preparing took: part of the first budget of time that is asked for.
+        self._spent = time.monotonic() - start
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -230,6 +236,7 @@ class LocalSpectra:
         n_lanczos_steps: int = 30,
         n_probes: int = 3,
         tolerance: float | None = None,
+        max_time: float | None = 60.0,
     ) -> dict[str, Spectrum]:
         """Compute the spectrum of every layer's local Hessian.
 
@@ -246,6 +253,10 @@ class LocalSpectra:
         tolerance : float or None, default=None
             Lanczos stops early where the error bound of the eigenvalue of largest size falls below
             this share of it.
+        max_time : float or None, default=60
+            Seconds to keep within, those of preparing included. What would not fit is less: first
+            exact spectra that Lanczos approximates sooner, then probes, samples and steps; a
+            `BudgetWarning` says what. None sets no bound.
 
         Returns
         -------
@@ -266,8 +277,15 @@ class LocalSpectra:
             n_probes=n_probes,
             tolerance=tolerance,
         )
+        check_time(max_time)
+        spent, self._spent = self._spent, 0.0
         with self._at_work():
-            return compute_spectra(choose_policy(self._problem, settings))
+            policy, left_out = policy_within(self._problem, settings, max_time, spent)
+            spectra = compute_spectra(policy)
+            if has_passed(policy.settings):
+                left_out.append("steps of Lanczos that were not taken then were not taken at all")
+        warn_of_left_out(left_out, max_time)
+        return spectra
 
     def plan_traces(
         self,
@@ -376,6 +394,13 @@ class LocalSpectra:
             torch.manual_seed(0)
             try:
                 yield
+            except NotSeparableError as error:
+                # Known beforehand of all samples, and met all the same on some of them.
+                raise ValueError(
+                    "Expected a loss that is a sum over samples of functions of their outputs, "
+                    f"found that {error}. Ask for the spectra of the Hessian alone, which any loss "
+                    "has: layer_spectra(net, X, y, curvature='hessian')."
+                ) from error
             finally:
                 if hasattr(self, "_problem"):
                     self._problem.working_copy.reset()

@@ -31,22 +31,34 @@ class LayerProfile:
 
 
 def profile_layers(problem, settings):
-    """Return {name: LayerProfile} from a few samples, drawn at random, one layer at a time."""
+    """Return {name: LayerProfile} from a few samples, drawn at random.
+
+    All layers at once, or one at a time where memory is bounded.
+    """
     if problem.outputs is None:
         return {block.name: LayerProfile() for block in problem.blocks}
     generator = torch.Generator().manual_seed(settings.seed)
     few = few_samples(problem, generator)
-    return {block.name: _profile(problem, few, block, settings, generator) for block in few.blocks}
+    at_once = [few.blocks] if settings.max_memory is None else [[block] for block in few.blocks]
+    profiles = {}
+    for blocks in at_once:
+        factors = few.factors(weighted=True, blocks=blocks)
+        gaps = {}
+        known = [block for block in blocks if factors[block.name] is not None]
+        if settings.curvature == "hessian" and known:
+            gaps = measure_gaps(few, known, generator).gaps
+        for block in blocks:
+            factor, gap = factors.pop(block.name), gaps.get(block.name)
+            profiles[block.name] = _profile(problem, few, block, factor, gap)
+    return profiles
 
 
-def _profile(problem, few, block, settings, generator):
+def _profile(problem, few, block, factor, measured):
     """Return the profile of one layer of a problem on a few of its samples."""
-    factor = few.factors(weighted=True, blocks=[block])[block.name]
     if factor is None:
         return LayerProfile()
     gap, by_factor = None, True
-    if settings.curvature == "hessian":
-        measured = measure_gaps(few, [block], generator).gaps[block.name]
+    if measured is not None:
         gap, by_factor = measured.size, measured.clearly_coincides
     held = held_bytes(factor) / few.n_samples
     entries = problem.n_samples * factor.n_outputs * block.n_params

@@ -31,6 +31,9 @@ class SpectrumSettings:
         Bytes to keep within.
     deadline : float or None, default=None
         Reading of `time.monotonic` after which Lanczos takes no more than a few steps.
+    resolution : float, default=0.0
+        Rounding of the net or of its loss, where these compute in a coarser precision than that of
+        the matrices.
 
     Raises
     ------
@@ -48,6 +51,7 @@ class SpectrumSettings:
     tolerance: float | None = None
     max_memory: float | None = None
     deadline: float | None = None
+    resolution: float = 0.0
 
     def __post_init__(self):
         """Check every keyword against what it may be."""
@@ -106,6 +110,26 @@ def check_counts(**counts: Any) -> None:
                 f"Expected {name} to be None or an integer from 1 on, found {value!r}. Pass None "
                 "to take all."
             )
+
+
+def check_time(max_time: float | None) -> None:
+    """Check a budget of time.
+
+    Parameters
+    ----------
+    max_time : float or None
+        Seconds; None sets no bound.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if max_time is not None and not _is_positive(max_time):
+        raise ValueError(
+            f"Expected max_time to be None or a positive number of seconds, found {max_time!r}. "
+            "Pass None to go without a bound."
+        )
 
 
 def _is_positive(value):

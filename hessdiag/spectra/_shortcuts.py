@@ -35,6 +35,7 @@ def layer_spectra(
     tolerance: float | None = None,
     max_memory: float | None = None,
     output: str | int | None = None,
+    max_time: float | None = 60.0,
 ) -> dict[str, Spectrum]:
     """Compute the spectrum of every layer's local Hessian.
 
@@ -118,7 +119,11 @@ def layer_spectra(
         output=output,
     )
     return local.spectra(
-        method=method, n_lanczos_steps=n_lanczos_steps, n_probes=n_probes, tolerance=tolerance
+        method=method,
+        n_lanczos_steps=n_lanczos_steps,
+        n_probes=n_probes,
+        tolerance=tolerance,
+        max_time=max_time,
     )
 
 

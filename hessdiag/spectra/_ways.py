@@ -110,7 +110,9 @@ class FactorWay(Way):
     def spectrum(self, operator, settings, gap):
         """Compute the spectrum of a `FactorOperator`."""
         limit = None if self.limit is None else settings.max_memory
-        return ggn_spectrum(operator.factor, operator.signs, settings.curvature, gap, limit)
+        return ggn_spectrum(
+            operator.factor, operator.signs, settings.curvature, gap, limit, settings.resolution
+        )
 
 
 class DenseWay(Way):
@@ -131,7 +133,8 @@ class DenseWay(Way):
 
     def spectrum(self, operator, settings, gap):
         """Compute the spectrum of an operator whose matrix can be formed."""
-        return dense_spectrum(operator.dense(self.n_vectors), settings.curvature, gap)
+        matrix = operator.dense(self.n_vectors)
+        return dense_spectrum(matrix, settings.curvature, gap, settings.resolution)
 
 
 class LanczosWay(Way):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from skorch.callbacks import Callback
 
+from hessdiag.resumable import fit_to_the_end
 from hessdiag.zoo import make_net, one_thread, recipe_split
 
 
@@ -76,6 +77,6 @@ def train_trajectory(recipe, steps):
         torch.manual_seed(recipe.seed)
         keeper = KeepParameters(frozenset(steps))
         net = make_net(recipe, split, callbacks=[("keeper", keeper)])
-        net.fit(split.X_train, split.y_train)
+        fit_to_the_end(net, split.X_train, split.y_train)
     net.set_params(callbacks=None)
     return net, split, keeper.states_

@@ -11,6 +11,7 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegr
 
 from hessdiag.cases import NetworkCase
 from hessdiag.labels import OVERFITTING, UNDERPARAMETERIZED, WELL_FIT
+from hessdiag.resumable import fit_to_the_end
 from hessdiag.zoo import MLP
 
 N_CLASSES = 3
@@ -113,7 +114,7 @@ def make_case(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
         if fit:
-            net.fit(X, y)
+            fit_to_the_end(net, X, y)
         else:
             net.initialize()
     return NetworkCase(net, X, y, name=name)

@@ -33,7 +33,17 @@ from hessdiag.zoo.tasks import load_dataset
 if TYPE_CHECKING:
     import pandas as pd
 
-REFERENCE_PATH = Path(str(files("hessdiag.zoo"))) / "data" / "reference_zoo.npz"
+_DATA = Path(str(files("hessdiag.zoo"))) / "data"
+
+REFERENCE_PATH = _DATA / "reference_zoo.npz"
+
+#: The tables that make up the reference: of plain recipes, and of recipes of practice.
+REFERENCE_PATHS = tuple(
+    path for path in (REFERENCE_PATH, _DATA / "practice_zoo.npz") if path.is_file()
+)
+
+#: One file, or several whose networks are put one after the other.
+TablePaths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 #: What diagnoses need less of than the table was made with: on 130 networks of the reference, the
 #: data sets of each left out, answers are the same for all, and no probability moves by more than
@@ -84,6 +94,7 @@ COLUMNS = (
     "null_loss",
     "train_loss",
     "train_error",
+    "train_loss_earlier",
     "valid_loss",
     "valid_error",
     "test_loss",
@@ -96,6 +107,7 @@ _LATER_COLUMNS = {
     "pretraining": "none",
     "gain_longer": np.nan,
     "se_longer": np.nan,
+    "train_loss_earlier": np.nan,
 }
 
 #: Measures of the whole net.
@@ -172,14 +184,14 @@ def write_reference(
 
 
 def read_reference(
-    path: str | os.PathLike[str] = REFERENCE_PATH,
+    path: TablePaths = REFERENCE_PATHS,
 ) -> tuple[list[LayerTable], dict[str, np.ndarray], dict[str, Any]]:
     """Read a reference table.
 
     Parameters
     ----------
-    path : path-like, default=REFERENCE_PATH
-        A file that `write_reference` wrote.
+    path : path-like or list of path-like, default=REFERENCE_PATHS
+        A file that `write_reference` wrote, or several: their networks come one after the other.
 
     Returns
     -------
@@ -188,13 +200,37 @@ def read_reference(
     columns : dict of str to ndarray
         The columns of `COLUMNS`. Tables from before training longer was measured have NaN there.
     provenance : dict
-        How the table was made.
+        How the table was made; of several files, ``"parts"`` lists it for each.
 
     Raises
     ------
     ValueError
-        If the measures in the file are not those of this version.
+        If the measures in the file are not those of this version, or two files hold the same
+        network.
     """
+    parts = [_read_one(one) for one in _listed(path)]
+    if len(parts) == 1:
+        return parts[0]
+    ids, counts = np.unique(
+        [name for _, columns, _ in parts for name in columns["id"]], return_counts=True
+    )
+    if (counts > 1).any():
+        raise ValueError(
+            f"Expected tables of different networks, found {(counts > 1).sum()} networks in two "
+            f"of them, as {ids[counts > 1][0]}. Name each table once."
+        )
+    tables = [table for found, _, _ in parts for table in found]
+    columns = {name: np.concatenate([c[name] for _, c, _ in parts]) for name in COLUMNS}
+    provenances = [provenance for _, _, provenance in parts]
+    shared = {
+        name: "; ".join(dict.fromkeys(str(p.get(name)) for p in provenances))
+        for name in ("command", "commit", "versions")
+    }
+    return tables, _Columns(columns), {**shared, "parts": provenances}
+
+
+def _read_one(path):
+    """Read the table in one file."""
     with np.load(path, allow_pickle=False) as archive:
         # Tables of the release before call a grid a group.
         arrays = {_NEW_KEYS.get(key, key): values for key, values in archive.items()}
@@ -234,26 +270,34 @@ def read_reference(
     return tables, columns, json.loads(str(arrays["provenance"]))
 
 
-def read_rivals(path=REFERENCE_PATH):
+def read_rivals(path=REFERENCE_PATHS):
     """Read what the evaluation's rivals see of the networks of a reference table.
 
     Parameters
     ----------
-    path : path-like, default=REFERENCE_PATH
-        A file that `write_reference` wrote.
+    path : path-like or list of path-like, default=REFERENCE_PATHS
+        As for `read_reference`.
 
     Returns
     -------
     rivals : dict of str to ndarray of shape (n_networks,)
         The statistics of `weight_statistics` by name; NaN where one does not apply.
     """
-    with np.load(path, allow_pickle=False) as archive:
-        names, values = archive["rival_names"].tolist(), archive["rivals"].astype(float)
-    return dict(zip(names, values.T, strict=True))
+    parts = []
+    for one in _listed(path):
+        with np.load(one, allow_pickle=False) as archive:
+            names, values = archive["rival_names"].tolist(), archive["rivals"].astype(float)
+        parts.append(dict(zip(names, values.T, strict=True)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in RIVAL_NAMES}
+
+
+def _listed(path):
+    """List one path, or several."""
+    return [path] if isinstance(path, str | os.PathLike) else list(path)
 
 
 def load_reference_zoo(
-    return_X_y: bool = False, as_frame: bool = False, path: str | os.PathLike[str] | None = None
+    return_X_y: bool = False, as_frame: bool = False, path: TablePaths | None = None
 ) -> Bunch | tuple[list[LayerTable], np.ndarray]:
     """Load the reference zoo: the table that ships with the package.
 
@@ -263,8 +307,8 @@ def load_reference_zoo(
         Whether to return only the table and the diagnoses.
     as_frame : bool, default=False
         Whether the table is a pandas data frame, and the diagnoses a series.
-    path : path-like or None, default=None
-        Another table that ``hessdiag zoo build`` wrote; None takes the shipped one.
+    path : path-like, list of path-like or None, default=None
+        Other tables that ``hessdiag zoo build`` wrote; None takes the shipped ones.
 
     Returns
     -------
@@ -285,7 +329,7 @@ def load_reference_zoo(
     >>> zoo.target_names
     ['overfitting', 'underparameterized', 'well-fit']
     """
-    path = REFERENCE_PATH if path is None else path
+    path = REFERENCE_PATHS if path is None else path
     tables, columns, provenance = read_reference(path)
     features = SpectralFeatures()
     names = features.get_feature_names_out().tolist()

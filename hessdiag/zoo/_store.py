@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from hessdiag.cases import NetworkCase
@@ -149,7 +150,7 @@ class ZooStore:
         with safetensors.safe_open(self.network_path(recipe_id), framework="numpy") as file:
             header = file.metadata()
         record = json.loads(header["record"])
-        for name in ("test_losses", "longer_losses"):
+        for name in ("test_losses", "longer_losses", "train_losses"):
             record[name] = tuple(record.get(name, ()))
         return Recipe(**json.loads(header["recipe"])), TrainingRecord(**record)
 
@@ -181,7 +182,8 @@ class ZooStore:
         frame : pandas.DataFrame
             A row per network; ``id``, ``grid`` and ``config`` besides the fields of `Recipe` and
             `TrainingRecord`, whose ``n_train`` is called ``n_train_used``; ``test_loss`` is the
-            last of the held-out losses.
+            last of the held-out losses, and ``train_loss_earlier`` stands for ``train_losses``: the
+            one after 60 % of the run.
         """
         rows = []
         for recipe_id in sorted(self.finished_ids()):
@@ -191,6 +193,9 @@ class ZooStore:
             # The recipe says how many were asked for; small sets give fewer.
             measured["n_train_used"] = measured.pop("n_train")
             measured["test_loss"] = measured["test_losses"][-1]
+            # At the last checkpoint but one; records from before have none.
+            earlier = measured.pop("train_losses")[-2:-1]
+            measured["train_loss_earlier"] = earlier[0] if earlier else np.nan
             rows.append(row | asdict(recipe) | measured)
         if not rows:
             raise FileNotFoundError(

@@ -14,6 +14,7 @@ import torch
 from skorch.callbacks import Callback
 from torch.nn.functional import cross_entropy, mse_loss
 
+from hessdiag.resumable import fit_to_the_end
 from hessdiag.zoo._augmentation import make_augmentation
 from hessdiag.zoo._batches import TensorBatches, count_batches
 from hessdiag.zoo._plain_epochs import PlainClassifier, PlainRegressor
@@ -70,6 +71,8 @@ class TrainingRecord:
     longer_losses : tuple of float, default=()
         Held-out loss of the same run after twice the steps, and after four times; empty where that
         was not measured, and without the second where only the first was.
+    train_losses : tuple of float, default=()
+        Training loss, in evaluation mode, at each of `CHECKPOINTS`; empty in records from before.
     """
 
     status: str
@@ -88,15 +91,16 @@ class TrainingRecord:
     parent: str = ""
     teacher_width: int = -1
     longer_losses: tuple = ()
+    train_losses: tuple = ()
 
 
-class HeldOutLoss(Callback):
-    """Record the held-out loss at `CHECKPOINTS` of the run.
+class LossCurve(Callback):
+    """Record the loss on some samples at `CHECKPOINTS` of the run.
 
     Parameters
     ----------
     X, y : ndarray
-        Held-out samples.
+        The samples.
     n_epochs : int
         Length of the run.
     """
@@ -255,8 +259,10 @@ def train_recipe(
     dataset = load_dataset(recipe.dataset)
     split = recipe_split(recipe)
     with torch.random.fork_rng(devices=[]), one_thread():
-        curve = HeldOutLoss(split.X_test, split.y_test, _count_epochs(recipe, split))
-        net = _fit(recipe, split, [("held_out", curve)])
+        n_epochs = _count_epochs(recipe, split)
+        curve = LossCurve(split.X_test, split.y_test, n_epochs)
+        training = LossCurve(split.X_train, split.y_train, n_epochs)
+        net = _fit(recipe, split, [("held_out", curve), ("training", training)])
         net.set_params(callbacks=None)
         after = torch.get_rng_state()
         train_loss, train_error = loss_and_error(net, split.X_train, split.y_train)
@@ -286,6 +292,7 @@ def train_recipe(
         parent=dataset.parent,
         teacher_width=-1 if dataset.teacher_width is None else dataset.teacher_width,
         longer_losses=longer_losses,
+        train_losses=training.curve(),
     )
     return net, record
 
@@ -293,7 +300,7 @@ def train_recipe(
 def _fit(recipe, split, callbacks=None):
     """Return the fitted net of a recipe; torch's global generator is left where the run ends."""
     torch.manual_seed(recipe.seed)
-    return make_net(recipe, split, callbacks).fit(split.X_train, split.y_train)
+    return fit_to_the_end(make_net(recipe, split, callbacks), split.X_train, split.y_train)
 
 
 def _train_longer(net, recipe, split, multiples):

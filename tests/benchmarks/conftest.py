@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-WITHOUT_PEERS = ("test_self_check", "test_real_networks")
+WITHOUT_PEERS = ("test_accuracy", "test_self_check", "test_real_networks")
 PEERS = ("curvlinops", "hessian_eigenthings", "pyhessian")
 
 

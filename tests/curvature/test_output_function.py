@@ -208,3 +208,43 @@ def test_what_couples_samples_is_found_by_hessians_too():
     function, _, _ = function_of("squares")
     with pytest.raises(NotSeparableError, match="couples the outputs"):
         _outputs.output_curvature(lambda z: z.mean() ** 2, function.values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rounding_of_a_coarser_loss_is_no_negative_curvature(dtype):
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        return nn.functional.cross_entropy(y_pred.to(dtype), y_true).double()
+
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        z = 20 * rng.normal(size=(40, C))
+        keywords = {"y": rng.integers(0, C, 40), "criterion": nn.CrossEntropyLoss}
+        with untouched_surroundings():
+            problem = problem_of(z, **keywords, get_loss=get_loss)
+        assert problem.output_function.precision == dtype
+        assert problem.outputs.convex
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        expected = (np.einsum("nc,cd->ncd", p, np.eye(C)) - np.einsum("nc,nd->ncd", p, p)) / 40
+        error = np.linalg.norm(problem.outputs.hessians.numpy() - expected)
+        assert error < 10 * torch.finfo(dtype).eps * np.linalg.norm(expected)
+
+
+def shares_of_rounding(z, y, criterion, of_outputs, kind="net"):
+    with untouched_surroundings():
+        function = problem_of(z, y, criterion, kind).output_function
+        return function.rounding(of_outputs), function.without_hessians().rounding(of_outputs)
+
+
+def test_rounding_of_derivatives_is_known():
+    y = RNG.normal(size=(N, C)) + 10
+    for gap, expected in ((1.0, 1e-6), (1e-6, 1.0)):
+        z = y + gap * RNG.normal(size=(N, C))
+        for first, second in shares_of_rounding(z, y, nn.MSELoss, 1e-7):
+            # Outputs near 10 that are off by 1e-7 of their size, beside what is left to fit.
+            assert expected / 3 < first < 3 * expected
+            assert second < 1e-10
+    z = 10 * np.eye(C)[Y] + RNG.normal(size=(N, C))
+    for factor, lost in ((1, False), (20, True)):
+        for first, second in shares_of_rounding(factor * z, Y, nn.CrossEntropyLoss, 1e-15):
+            assert (first > 1) == (second > 1) == lost

@@ -178,3 +178,87 @@ def test_losses_of_other_forms_have_no_closed_root():
     (drawn,) = columns(function, 3)
     # Every Hessian is a multiple of the matrix of ones, and so is its root.
     np.testing.assert_allclose(drawn, drawn.mean(axis=1, keepdims=True) + 0 * drawn, atol=1e-9)
+
+
+def weighed(each):
+    """The mean over samples of a loss that weighs 1e9 times as much for every third of them."""
+
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        losses = nn.functional.cross_entropy(y_pred, y_true[:, 0].long(), reduction="none")
+        return torch.where(y_true[:, 1] > 0, 1e9 * losses, each(y_pred, losses)).mean()
+
+    return get_loss
+
+
+HEAVY = np.column_stack([RNG.integers(0, C, 9), np.arange(9) % 3 == 0]).astype(float)
+Z_HEAVY = RNG.normal(size=(9, C))
+
+
+def heavy(each):
+    keywords = {"outputs": Z_HEAVY, "y": HEAVY, "criterion": nn.MSELoss}
+    return function_of(keywords | {"get_loss": weighed(each)}, False)
+
+
+def test_samples_of_little_weight_are_held_to_their_own_scale():
+    root = closed_root(heavy(lambda z, losses: losses), torch.Generator().manual_seed(0))
+    units = torch.eye(C, dtype=torch.float64)[:, None].expand(-1, 9, -1)
+    roots = torch.stack([root(unit) for unit in units], dim=2)
+    expected = of_softmax(Z_HEAVY) * np.where(HEAVY[:, 1] > 0, 1e9, 1.0)[:, None, None] / 9
+    for found, own in zip((roots @ roots.mT).numpy(), expected):
+        np.testing.assert_allclose(found, own, atol=1e-12 * np.abs(own).max())
+
+
+OTHERS = {
+    "of another form": (lambda z, losses: 0.01 * z.sum(dim=1).square() + losses, False),
+    "that are not convex": (lambda z, losses: torch.cos(z).sum(dim=1), True),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_samples_of_little_weight_are_noticed(case):
+    each, refused = OTHERS[case]
+    function = heavy(each)
+    assert closed_root(function, torch.Generator().manual_seed(0)) is None
+    if refused:
+        with pytest.raises(NotSeparableError, match="not convex"):
+            columns(function, 1)
+        return
+    drawn = np.array(columns(function, 2, 1000))
+    squares = (drawn @ drawn.transpose(0, 1, 3, 2)).mean(axis=0)
+    expected = of_softmax(Z_HEAVY) / 9 + 0.02 * np.ones((C, C)) / 9
+    light = HEAVY[:, 1] == 0
+    np.testing.assert_allclose(squares[light], expected[light], atol=0.2 * expected.max())
+
+
+def sure_hessians(z):
+    """``sum_(i < j) p_i p_j (e_i - e_j) (e_i - e_j)'``, a sum of terms that do not cancel."""
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    found = -np.einsum("ni,nj->nij", p, p)
+    for n, c in np.ndindex(p.shape):
+        found[n, c, c] = p[n, c] * np.delete(p[n], c).sum()
+    return found
+
+
+def sure(formed):
+    keywords = {"outputs": 800 * Z, "y": Z.argmax(axis=1), "criterion": nn.CrossEntropyLoss}
+    return function_of(keywords, formed)
+
+
+def test_a_sure_softmax_has_a_closed_root_that_is_right():
+    root = closed_root(sure(False), torch.Generator().manual_seed(0))
+    units = torch.eye(C, dtype=torch.float64)[:, None].expand(-1, N, -1)
+    roots = torch.stack([root(unit) for unit in units], dim=2)
+    expected = sure_hessians(800 * Z) / N
+    assert np.abs(expected).max() < 1e-15
+    for found, own in zip((roots @ roots.mT).numpy(), expected):
+        # As roots have half of the digits, numbers far below the largest may be lost.
+        np.testing.assert_allclose(found, own, rtol=1e-6, atol=1e-9 * np.abs(own).max())
+
+
+@pytest.mark.parametrize("formed", [True, False])
+def test_a_sure_softmax_is_convex(formed, monkeypatch):
+    monkeypatch.setattr(_output_sketch, "closed_root", lambda *_: None)
+    (drawn,) = columns(sure(formed), C)
+    assert np.isfinite(drawn).all()
+    assert (drawn**2).sum() < 1e-14

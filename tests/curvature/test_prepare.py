@@ -6,8 +6,9 @@ import threading
 import numpy as np
 import pytest
 import torch
+from dense_oracle import dense_hessians
 from situations import classifier
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 from torch.nn import functional
 
@@ -236,3 +237,48 @@ def test_a_net_whose_code_ends_the_process_is_skipped():
     with pytest.warns(hd.features.SkippedCaseWarning, match="SystemExit: 0"):
         found = hd.LayerSpectra(on_error="warn").fit_transform(cases)
     assert isinstance(found[1], hd.features.SkippedCase)
+
+
+class ByPlace(nn.CrossEntropyLoss):
+    """Weighs samples by their place in the batch, as weights do that a loss keeps."""
+
+    weights = torch.linspace(0.0, 4.0, 24) ** 2
+
+    def forward(self, outputs, y):
+        losses = functional.cross_entropy(outputs, y, reduction="none")
+        return (self.weights[: len(y)].to(losses) * losses).mean()
+
+
+class Balanced(nn.CrossEntropyLoss):
+    """Weighs classes by how often they occur in the batch."""
+
+    def forward(self, outputs, y):
+        counts = functional.one_hot(y, 3).sum(dim=0).clamp(min=1)
+        return functional.cross_entropy(outputs, y, weight=(len(y) / counts).to(outputs))
+
+
+def test_a_loss_that_weighs_samples_by_their_place_is_seen_through():
+    net = classifier(Two(), criterion=ByPlace)
+    found = hd.examine(net, X, Y)
+    assert "by their place in a batch" in found.context["statistics_missing"]
+    for name, matrix in dense_hessians(net, X, Y).items():
+        expected = np.linalg.eigvalsh(matrix)
+        size = np.abs(expected).max()
+        np.testing.assert_allclose(found[name].spectrum.eigenvalues(), expected, atol=1e-7 * size)
+    assert "statistics_missing" not in hd.examine(classifier(Two()), X, Y).context
+
+
+def test_a_loss_that_cannot_be_taken_apart_is_named():
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        losses = functional.cross_entropy(y_pred, y_true[:, 0].long(), reduction="none")
+        return (y_true[:, 1] * losses).sum() / y_true[:, 1].sum()
+
+    weighed = np.column_stack([Y, RNG.exponential(size=24)]).astype("float32")
+    net = classifier(Two(), type("Weighed", (NeuralNet,), {"get_loss": get_loss}))
+    for one, y, reason in (
+        (net, weighed, "is of each sample alone"),
+        (classifier(Two(), criterion=Balanced), Y, "is of each sample alone"),
+    ):
+        found = hd.examine(one, X, y)
+        assert reason in found.context["statistics_missing"]
+        assert found["a"].ggn_spectrum.trace > 0

@@ -8,13 +8,17 @@ from hessdiag.diagnosis import coverage_accuracy_curve
 from hessdiag.labels import DIAGNOSES
 
 
+@pytest.mark.parametrize("by", ["probability", "other"])
 @pytest.mark.parametrize("seed", range(3))
-def test_by_brute_force(seed):
+def test_by_brute_force(seed, by):
     rng = np.random.default_rng(seed)
     y = rng.choice(DIAGNOSES, 60)
     probabilities = rng.dirichlet(np.ones(3), 60).round(1 + seed)
-    coverage, accuracy, threshold = coverage_accuracy_curve(y, probabilities, DIAGNOSES)
-    confidence = probabilities.max(axis=1)
+    confidence, given = probabilities.max(axis=1), {}
+    if by == "other":
+        confidence = -rng.random(60).round(1 + seed)
+        given = {"confidence": confidence}
+    coverage, accuracy, threshold = coverage_accuracy_curve(y, probabilities, DIAGNOSES, **given)
     predicted = np.array(DIAGNOSES)[probabilities.argmax(axis=1)]
     assert (np.diff(threshold) < 0).all()
     assert set(threshold) == set(confidence)
@@ -34,3 +38,6 @@ def test_bad_shapes():
         coverage_accuracy_curve(["a"], np.zeros((2, 2)), ["a", "b"])
     with pytest.raises(ValueError, match="one or more"):
         coverage_accuracy_curve([], np.zeros((0, 2)), ["a", "b"])
+    for confidence in ([0.1], [0.1, np.nan]):
+        with pytest.raises(ValueError, match="confidence for each of 2"):
+            coverage_accuracy_curve(["a", "b"], np.zeros((2, 2)), ["a", "b"], confidence)

@@ -210,6 +210,45 @@ def test_gains_choose_the_advice(best, change, nine_cases):
             assert advice.change == {}
 
 
+@pytest.mark.parametrize("longer", [None, -0.2, 0.6])
+def test_cause_tells_too_small_from_not_trained_to_the_end(longer, nine_cases):
+    cases, y = nine_cases
+    gains = {
+        "gain_widening": np.where(y == "underparameterized", 0.4, -0.1),
+        "gain_constraining": np.where(y == "overfitting", 0.5, -0.1),
+    }
+    if longer is not None:
+        gains["gain_longer"] = longer + 0.001 * np.arange(9)
+    diagnoser = hd.FitDiagnoser().fit(cases, y, gains=gains, groups=np.arange(9) // 2)
+    assert len(diagnoser.gain_names_) == (2 if longer is None else 3)
+    found, intervals = diagnoser.predict_gains(cases, return_interval=True)
+    for index, case in enumerate(cases):
+        report = diagnoser.explain(case)
+        action, text = report.recommendation.action, " ".join(render_text([report]).split())
+        context = report.examination.context
+        worse = context["loss"] >= context["null_loss"]
+        if longer is None:
+            assert report.gain_longer is None
+            assert report.cause == ("not trained to the end" if action == "train" else "")
+            assert "training longer" not in text
+            continue
+        gain = report.gain_longer
+        assert gain.value == pytest.approx(found[index, 2])
+        assert [gain.low, gain.high] == pytest.approx(intervals[index, 2].tolist())
+        assert f"training longer {gain.value:.2f} (" in text
+        assert "widening, constraining or training longer should" in text
+        if longer > 0:
+            assert action == "train"
+            assert report.cause == "not trained to the end"
+        elif report.diagnosis == "underparameterized" and not worse:
+            assert action == "widen"
+            assert report.cause == "too small"
+        elif report.diagnosis != "underparameterized":
+            assert report.cause == ""
+        html = report._repr_html_()
+        assert "Training longer" in html
+
+
 def test_undecided_reports_say_so(nine_cases):
     diagnoser = hd.FitDiagnoser(min_confidence=1.0).fit(*nine_cases)
     report = diagnoser.explain(nine_cases[0][0])

@@ -9,7 +9,7 @@ import hessdiag as hd
 from hessdiag.cli import main
 from hessdiag.diagnosis import TableClassifier, TableDiagnoser
 from hessdiag.diagnosis._evidence import explain_table
-from hessdiag.diagnosis._gaps import ReferenceGaps, mean_by_owner
+from hessdiag.diagnosis._gaps import ReferenceGaps, differences_beside, mean_by_owner
 from hessdiag.diagnosis._missing import is_worth_a_note
 from hessdiag.features import FAMILY_OF, layer_table
 from hessdiag.reporting import render_text
@@ -67,6 +67,27 @@ def test_gaps_are_filled_by_the_nearest_network_of_each_group():
     np.testing.assert_array_equal(rows, [[1, 1, 1], [1, 2, 3], [8, 2, 3]])
     means = mean_by_owner(np.array([[1.0], [2.0], [4.0]]), owners, 2)
     assert means.tolist() == [[1.0], [3.0]]
+
+
+def test_differences_are_those_of_what_is_known():
+    rng = np.random.default_rng(0)
+    U, reference = rng.normal(size=(7, 5)), rng.normal(size=(9, 5))
+    gaps = np.zeros((7, 5), dtype=bool)
+    gaps[[0, 3, 5], 1:3] = gaps[2, 4] = gaps[4] = True
+    found = differences_beside(gaps, np.where(gaps, np.nan, U), reference)
+    for row, missing, squared in zip(U, gaps, found, strict=True):
+        due = np.square((row - reference)[:, ~missing]).sum(axis=1) / max(1, (~missing).sum())
+        np.testing.assert_allclose(squared, due, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_what_is_filled_gives_the_mean_of_the_answers(diagnoser, table):
+    model = diagnoser.table_diagnoser_
+    columns = np.asarray(diagnoser.features_.transform([without(table, "loo"), table]), dtype=float)
+    rows, owners = model.filled(columns)
+    assert (np.bincount(owners) > 1).tolist() == [True, False]
+    due = mean_by_owner(model.predict_proba(rows), owners, 2)
+    np.testing.assert_allclose(model.predict_proba(columns), due, rtol=1e-12)
 
 
 def test_the_reference_keeps_its_answers(reference_zoo):

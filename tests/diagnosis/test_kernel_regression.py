@@ -64,6 +64,22 @@ def test_missing_targets_are_left_out(problem):
     np.testing.assert_allclose(predicted[:, [0, 2]], naive(U, Y, weight, new)[:, [0, 2]])
 
 
+def test_left_out_with_missing_targets_is_refitted(problem):
+    U, Y, weight, groups = problem
+    known = np.random.default_rng(2).random(40) < 0.6
+    known[groups == 5] = False  # of a whole group nothing is known
+    Y[:, 1] -= np.average(Y[known, 1], weights=weight[known])
+    gappy = np.where((np.arange(3) == 1) & ~known[:, None], np.nan, Y)
+    solved = KernelRegression(GAMMA, RIDGE).fit(U, weight, groups).solve(gappy)
+    ridge = KernelRidge(kernel="rbf", gamma=GAMMA / U.shape[1], alpha=RIDGE)
+    for group in np.unique(groups):
+        own, rest = groups == group, known & (groups != group)
+        ridge.fit(U[rest], Y[rest, 1], sample_weight=weight[rest])
+        np.testing.assert_allclose(solved.left_out[own, 1], ridge.predict(U[own]), atol=1e-10)
+    whole = KernelRegression(GAMMA, RIDGE).fit(U, weight, groups).solve(Y)
+    np.testing.assert_allclose(solved.left_out[:, [0, 2]], whole.left_out[:, [0, 2]], atol=1e-12)
+
+
 def test_too_little_ridge_is_told():
     same = np.zeros((4, 2))
     with pytest.raises(ValueError, match="Raise `ridge`"):

@@ -9,7 +9,8 @@ from skorch import NeuralNetRegressor
 from torch import nn
 
 import hessdiag as hd
-from hessdiag.diagnosis import LayerFinding, recommend
+from hessdiag.diagnosis import LayerFinding, choose_actions, recommend
+from hessdiag.labels import DELTA, label_gains
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,69 @@ def test_a_network_that_was_hardly_trained_is_told_to_train(reference_diagnoser)
     assert report.recommendation.action == "train"
     assert "Train it first" in str(report)
     assert "Train it first" in report._repr_html_()
+
+
+def naive_action(diagnosis, ratio, gains):
+    """The rule in words."""
+    if diagnosis == "underparameterized" and ratio >= 1:
+        return "train"
+    if gains is not None:
+        best = max(range(3), key=lambda k: gains[k])
+        if best == 2 and gains[2] >= DELTA:
+            return "train"
+    return {"underparameterized": "widen", "overfitting": "constrain", "well-fit": "keep"}[
+        diagnosis
+    ]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_one_of_four_is_advised(known):
+    rng = np.random.default_rng(0)
+    gains = 0.1 * rng.normal(size=(500, 3))
+    diagnoses = label_gains(*gains[:, :2].T)
+    ratios = rng.choice([0.2, 0.999, 1.0, 3.0, np.nan], 500)
+    found = choose_actions(diagnoses, ratios, gains if known else None)
+    own = gains if known else [None] * 500
+    assert found.tolist() == [
+        naive_action(*row) for row in zip(diagnoses, ratios, own, strict=True)
+    ]
+    assert set(found) == {"widen", "constrain", "keep", "train"}
+    # Without a network worse than a constant, the action is that of the largest gain.
+    if known:
+        plain = choose_actions(diagnoses, np.full(500, 0.5), gains)
+        best = np.where(gains.max(axis=1) < DELTA, 3, gains.argmax(axis=1))
+        named = np.array(["widen", "constrain", "train", "keep"])[best]
+        np.testing.assert_array_equal(plain, named)
+
+
+GAINS = {"widening": 0.2, "constraining": -0.1}
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "longer", "action"),
+    [
+        ("underparameterized", 0.19, "widen"),
+        ("underparameterized", 0.21, "train"),
+        ("overfitting", 0.3, "train"),
+        ("well-fit", 0.3, "train"),
+        ("well-fit", 0.04, "keep"),
+    ],
+)
+def test_what_training_longer_should_gain_decides(table, diagnosis, longer, action):
+    table = replace(table, context=table.context | {"loss_over_null_loss": 0.5})
+    gains = GAINS if diagnosis == "underparameterized" else {"widening": 0.03, "constraining": 0.04}
+    findings = findings_of(table)
+    advice = recommend(diagnosis, table, findings, {}, gains | {"longer": longer})
+    assert advice.action == action
+    assert advice.change == {"widen": {"width_factor": 4}, "train": {"train_longer": 4}}.get(
+        action, {}
+    )
+    if action != "keep":
+        assert f"{longer:.2g} null losses" in advice.text
+        assert ("not trained to the end" in advice.text) == (action == "train")
+    else:
+        assert "nor training longer" in advice.text
+    # Where nothing is known of it, not a word.
+    before = recommend(diagnosis, table, findings, {})
+    assert before == recommend(diagnosis, table, findings, {}, gains)
+    assert "longer" not in before.text

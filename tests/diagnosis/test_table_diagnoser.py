@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
-from hessdiag.diagnosis import CONSTRAINTS, GAINS, TableDiagnoser
+from hessdiag.diagnosis import CONSTRAINTS, GAINS, LONGER, TableDiagnoser
 from hessdiag.diagnosis._gains import ERRORS, check_gains, from_learning_scale, to_learning_scale
 from hessdiag.diagnosis._kernel_regression import mean_squared_differences
 from hessdiag.labels import DIAGNOSES, label_gains, label_probabilities
@@ -108,6 +108,96 @@ def test_ways_of_constraining_with_gaps():
     never = np.hstack([gains, parts])
     never[:, 4] = np.nan
     assert check_gains(never, len(X)).parts is None
+
+
+def with_longer(gains, longer):
+    """Gains by name, with that of training longer."""
+    return dict(zip((*GAINS, LONGER), (*gains.T, longer), strict=True))
+
+
+def make_longer(X, groups, seed=0):
+    """Gains of training longer, which two columns tell; measured on half of the groups only."""
+    rng = np.random.default_rng(seed)
+    longer = 0.1 * (X[:, 0] - X[:, 4]) + 0.03 * rng.normal(size=len(X))
+    return np.where(groups % 2 == 0, longer, np.nan)
+
+
+def test_training_longer_is_learned_from_those_that_were_trained_longer():
+    X, y, gains, groups = make_table(n_groups=80, size=8)
+    longer = make_longer(X, groups)
+    model = TableDiagnoser().fit(X, y, gains=with_longer(gains, longer), groups=groups)
+    assert model.gain_names_ == (*GAINS, LONGER)
+    new, _, _, new_groups = make_table(1, n_groups=80, size=8)
+    found, intervals = model.predict_gains(new, return_interval=True)
+    assert found.shape == (len(new), 3)
+    assert intervals.shape == (len(new), 3, 2)
+    assert model.left_out_gains_.shape == (len(X), 3)
+    # A ridge regression of the measured ones alone, written out.
+    known = np.isfinite(longer)
+    weight = (len(y) / 3 / np.unique(y, return_counts=True)[1])[np.searchsorted(DIAGNOSES, y)]
+    U, V = (model.scores_.transform(part) for part in (X[known], new))
+    targets = np.arcsinh(longer[known] / 0.05)
+    mean = np.average(targets, weights=weight[known])
+
+    def kernel(left, right):
+        return np.exp(-0.2 * ((left[:, None] - right) ** 2).mean(axis=2))
+
+    ridge = np.diag(0.5 / weight[known])
+    coefficients = np.linalg.solve(kernel(U, U) + ridge, targets - mean)
+    expected = 0.05 * np.sinh(mean + kernel(V, U) @ coefficients)
+    np.testing.assert_allclose(found[:, 2], expected, rtol=1e-6, atol=1e-9)
+    # And so is each group's own, left out: by all other measured ones.
+    own = groups[known] == 0
+    rest = np.ix_(~own, ~own)
+    centred = np.linalg.solve((kernel(U, U) + ridge)[rest], targets[~own] - mean)
+    expected = 0.05 * np.sinh(mean + kernel(U[own], U[~own]) @ centred)
+    np.testing.assert_allclose(model.left_out_gains_[groups == 0, 2], expected, rtol=1e-6)
+    measured = make_longer(new, 2 * new_groups, seed=1)
+    assert np.corrcoef(found[:, 2], measured)[0, 1] > 0.8
+    inside = (measured >= intervals[:, 2, 0]) & (measured <= intervals[:, 2, 1])
+    assert abs(inside.mean() - 0.9) < 0.06
+    assert (found >= intervals[:, :, 0]).all()
+    assert (found <= intervals[:, :, 1]).all()
+
+
+def test_training_longer_moves_nothing_else():
+    X, y, gains, groups = make_table()
+    longer = make_longer(X, groups)
+    parts = 0.2 * X[:, 2:5]
+    ways = dict(zip(CONSTRAINTS, parts.T, strict=True))
+    new = make_table(1)[0]
+    new[:5, 2] = np.nan  # a gap is filled several times
+    for more in ({}, ways):
+        plain = TableDiagnoser().fit(X, y, gains=with_longer(gains, longer * np.nan) | more)
+        model = TableDiagnoser().fit(X, y, gains=with_longer(gains, longer) | more)
+        assert plain.gain_names_ == GAINS
+        np.testing.assert_allclose(model.predict_proba(new), plain.predict_proba(new))
+        found, before = (m.predict_gains(new, return_interval=True) for m in (model, plain))
+        np.testing.assert_allclose(found[0][:, :2], before[0])
+        np.testing.assert_allclose(found[1][:, :2], before[1])
+        if more:
+            np.testing.assert_allclose(
+                model.predict_constraints(new), plain.predict_constraints(new)
+            )
+
+
+def test_what_was_never_trained_longer_is_as_it_was():
+    X, y, gains, groups = make_table()
+    nowhere = np.full(len(X), np.nan)
+    once = np.where(groups == 3, 0.2, np.nan)  # nothing would be left to leave out
+    old = TableDiagnoser().fit(X, y, gains=gains, groups=groups)
+    for longer in (nowhere, once):
+        model = TableDiagnoser().fit(X, y, gains=with_longer(gains, longer), groups=groups)
+        assert model.gain_names_ == old.gain_names_ == GAINS
+        for left, right in zip(
+            model.predict_gains(X, return_interval=True),
+            old.predict_gains(X, return_interval=True),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(left, right)
+        np.testing.assert_array_equal(model.predict_proba(X), old.predict_proba(X))
+        np.testing.assert_array_equal(model.left_out_gains_, old.left_out_gains_)
+    assert TableDiagnoser().fit(X, y).gain_names_ == ()
 
 
 def with_errors(gains, errors):
@@ -224,6 +314,7 @@ def test_domain(fitted):
         ({"gains": np.zeros((5, 2))}, r"found shape \(5, 2\)"),
         ({"gains": np.full((288, 2), np.nan)}, "576 that are NaN"),
         ({"gains": {"gain_widening": np.zeros(288)}}, "gain_constraining"),
+        ({"gains": {**dict.fromkeys(GAINS, np.zeros(288)), LONGER: np.zeros(5)}}, r"\(288,\)"),
         ({"groups": np.zeros(288)}, "at least two groups"),
         ({"groups": np.arange(5)}, "inconsistent"),
         ({"y": np.arange(288) % 2}, "where gains are given"),

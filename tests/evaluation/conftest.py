@@ -26,7 +26,7 @@ def make_columns(n_networks, n_parents, rng):
     """Columns of a reference table; real parents, generated ones and teachers in turn."""
     parent = np.arange(n_networks) % n_parents
     null_loss = np.full(n_networks, 1.1)
-    form = np.array(["tabular", "tabular", "tabular", "series", "image"])[parent % 5]
+    form = np.array(["tabular", "tabular", "tokens", "series", "image"])[parent % 5]
     return {
         "dataset": np.array(
             [
@@ -35,7 +35,7 @@ def make_columns(n_networks, n_parents, rng):
             ]
         ),
         "parent": np.array([f"set-{i}" for i in parent]),
-        "family": rng.choice(["mlp", "cnn2d", "attention"], n_networks),
+        "family": rng.choice(["mlp", "residual_mlp", "cnn2d", "gru"], n_networks),
         "activation": rng.choice(["relu", "tanh"], n_networks),
         "depth": rng.integers(1, 5, n_networks),
         "width": rng.choice([2, 8, 32, 128], n_networks),
@@ -47,10 +47,8 @@ def make_columns(n_networks, n_parents, rng):
         "null_loss": null_loss,
         "test_loss": rng.random(n_networks),
         "optimizer": rng.choice(["adamw", "sgd"], n_networks),
-        **{
-            name: rng.random(n_networks)
-            for name in ("weight_decay", "learning_rate", "n_steps", "dropout")
-        },
+        **{name: rng.random(n_networks) for name in ("weight_decay", "learning_rate", "dropout")},
+        "n_steps": rng.choice([40, 60, 300], n_networks),
         "gain_widening": rng.normal(size=n_networks),
         "gain_constraining": rng.normal(size=n_networks),
         **{

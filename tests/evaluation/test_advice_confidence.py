@@ -5,14 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hessdiag.diagnosis import choose_actions
 from hessdiag.evaluation import _advice as advice
 from hessdiag.evaluation._advice_confidence import (
     AIM_BY_DELTA,
     AIM_LOWERED,
     MIN_ADVISED,
+    AdviceConfidence,
     confidence_for_advice,
 )
-from hessdiag.labels import DIAGNOSES
+from hessdiag.labels import DIAGNOSES, nearest_gains
 
 
 def make_model(seed=0, n_networks=300, noise=0.15):
@@ -90,6 +92,75 @@ def test_few_networks_are_all_advised():
     assert confidence_for_advice(model, widening, constraints, groups) == confidence[called].min()
     model.left_out_probabilities_ = np.tile([0.1, 0.2, 0.7], (12, 1))
     assert confidence_for_advice(model, widening, constraints, groups) == 0.0
+
+
+def with_longer(model, seed=0):
+    """The same model with expected gains of all three, and what training longer gained."""
+    rng = np.random.default_rng(seed)
+    gains = 0.4 * model.left_out_probabilities_[:, [1, 0]]
+    expected = 0.3 * rng.normal(size=len(gains))
+    longer = expected + 0.05 * rng.normal(size=len(gains))
+    longer[rng.random(len(gains)) < 0.3] = np.nan
+    own = dict(model.__dict__, gain_names_=("gain_widening", "gain_constraining", "gain_longer"))
+    own["left_out_gains_"] = np.column_stack([gains, expected])
+    return SimpleNamespace(**own), longer
+
+
+def test_training_longer_is_advised_as_surely_as_it_helps():
+    model, widening, constraints, groups = make_model()
+    model, longer = with_longer(model)
+    n = len(longer)
+    ratios = np.where(np.arange(n) % 10 == 0, 2.0, 0.5)
+    named = np.array(DIAGNOSES)[model.left_out_probabilities_.argmax(axis=1)]
+    confidence = model.left_out_probabilities_.max(axis=1)
+    gains = model.left_out_gains_.copy()
+    gains[:, :2] = nearest_gains(gains[:, :2], named)
+    sureness = AdviceConfidence(model, longer)
+    actions, sure = sureness.advise(named, confidence, ratios, gains)
+    np.testing.assert_array_equal(actions, choose_actions(named, ratios, gains))
+    # Where advice follows from the diagnosis it is as sure as that; else calibrated.
+    by_gain = (actions == "train") & (choose_actions(named, ratios) != "train")
+    np.testing.assert_array_equal(sure[~by_gain], confidence[~by_gain])
+    known = by_gain & np.isfinite(longer)
+    assert abs(sure[known].mean() - (longer[known] >= 0.05).mean()) < 0.1
+    assert (np.diff(sure[by_gain][np.argsort(gains[by_gain, 2])]) >= 0).all()
+    # The floor, by brute force over all there are.
+    found = confidence_for_advice(
+        model, widening, constraints, groups, longer=longer, ratios=ratios
+    )
+    best = {}
+    for floor in np.unique(sure):
+        gained, met = [], set()
+        for row in np.flatnonzero(sure >= floor):
+            ways = [k for k in range(3) if np.isfinite(constraints[row, k])]
+            best_way = max(ways, key=lambda k: model.left_out_constraints_[row, k], default=None)
+            gain = {
+                "widen": widening[row],
+                "train": longer[row],
+                "constrain": np.nan if best_way is None else constraints[row, best_way],
+            }.get(actions[row], np.nan)
+            if np.isfinite(gain):
+                gained.append(gain)
+                met.add(groups[row])
+        if len(gained) >= MIN_ADVISED:
+            missed = 0.0
+            for least, aim in ((1e-300, AIM_LOWERED), (0.05, AIM_BY_DELTA)):
+                share = np.mean(np.array(gained) >= least)
+                error = np.sqrt(share * (1 - share) / len(met))
+                missed += max(0.0, aim - (share - error))
+            best[floor] = (missed, -len(gained))
+    assert best[found] == min(best.values())
+
+
+def test_training_longer_that_always_or_never_helped():
+    model, *_ = make_model()
+    model, longer = with_longer(model)
+    for gained, share in ((1.0, 1.0), (-1.0, 0.0)):
+        sureness = AdviceConfidence(model, np.where(np.isfinite(longer), gained, np.nan))
+        _, sure = sureness.advise(
+            np.array(["well-fit"]), np.array([0.4]), np.array([0.5]), np.array([[0.0, 0.0, 0.3]])
+        )
+        assert sure == [share]
 
 
 def test_each_fold_chooses_on_what_it_learned_from(small_zoo, monkeypatch):

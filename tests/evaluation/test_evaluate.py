@@ -10,10 +10,22 @@ from sklearn.tree import DecisionTreeClassifier
 
 from hessdiag.evaluation import evaluate_zoo, format_evaluation
 from hessdiag.evaluation._gain_ceiling import CEILING_TITLES, gain_ceiling
-from hessdiag.evaluation._rows import evaluation_rows, leading_columns_of_rows
+from hessdiag.evaluation._left_out import predict_left_out
+from hessdiag.evaluation._rows import (
+    CURVATURE,
+    FORECASTS,
+    evaluation_rows,
+    leading_columns_of_rows,
+    training_curve_row,
+)
 from hessdiag.evaluation._search import default_candidates, search_classifier
-from hessdiag.evaluation._studies import study_gains
-from hessdiag.features import CONTEXT_MEASURES, SpectralFeatures
+from hessdiag.evaluation._studies import gain_figures
+from hessdiag.features import (
+    CONTEXT_MEASURES,
+    DIAGNOSTIC_FAMILIES,
+    FAMILY_OF,
+    SpectralFeatures,
+)
 from hessdiag.labels import DIAGNOSES, label_gains
 
 ROWS = [
@@ -24,6 +36,8 @@ ROWS = [
     "global_hessian",
     "rules",
     "validation",
+    "curvature",
+    "forecasts",
     "hessdiag",
     "hessdiag_validation",
 ]
@@ -125,12 +139,44 @@ def test_only_named_rows_look_at_validation(made_up_zoo):
 def test_the_family_that_leads_does_so_in_both_rows_that_know_it(made_up_zoo):
     tables = evaluation_rows(made_up_zoo())
     leading = leading_columns_of_rows(tables)
-    assert set(leading) == {"hessdiag", "hessdiag_validation"}
-    families = SpectralFeatures().get_feature_families_out()
+    assert set(leading) == {"forecasts", "hessdiag", "hessdiag_validation"}
     for name, columns in leading.items():
+        chosen = {"families": FORECASTS} if name == "forecasts" else {}
+        families = SpectralFeatures(**chosen).get_feature_families_out()
         assert columns.shape == tables[name].shape[1:]
         np.testing.assert_array_equal(columns[: len(families)], families == "between")
         assert not columns[len(families) :].any()
+
+
+def test_forecasts_and_the_rest_make_up_what_diagnoses_are_made_from(made_up_zoo):
+    zoo, changed = made_up_zoo(), made_up_zoo()
+    assert sorted([*CURVATURE, *FORECASTS]) == sorted(DIAGNOSTIC_FAMILIES)
+    for table in changed.tables:
+        for values in (table.measures, table.network):
+            values |= {name: values[name] + 1 for name in values if FAMILY_OF[name] in FORECASTS}
+    before, after = evaluation_rows(zoo), evaluation_rows(changed)
+    np.testing.assert_array_equal(before["curvature"], after["curvature"])
+    assert (before["forecasts"] != after["forecasts"]).mean() > 0.8  # trends stay
+    width = before["curvature"].shape[1] + before["forecasts"].shape[1]
+    assert width == before["hessdiag"].shape[1]
+
+
+def test_parts_of_the_first_protocol_are_answered_by_its_models(made_up_zoo):
+    zoo = made_up_zoo(300, 18)
+    names = ["leave_datasets_out", "images", "undertrained"]
+    together = evaluate(zoo, protocols=names)["protocols"]
+    for name in names:
+        alone = evaluate(zoo, protocols=[name])["protocols"]
+        assert alone == {name: together[name]}
+    image = zoo.columns["form"] == "image"
+    assert together["images"]["n_networks"] == image.sum()
+    assert together["images"]["n_datasets"] == len(set(zoo.groups[image]))
+    assert together["images"]["n_folds"] <= 3
+    # Networks of the two parts of a division, weighted by class, are those of the whole.
+    confusion = np.array(together["leave_datasets_out"]["rows"]["hessdiag"]["confusion"])
+    own = np.array(together["images"]["rows"]["hessdiag"]["confusion"])
+    assert own.sum() == image.sum()
+    assert (own <= confusion).all()
 
 
 @pytest.mark.slow
@@ -138,7 +184,15 @@ def test_json_has_the_promised_shape(made_up_zoo):
     result = json.loads(json.dumps(evaluate(made_up_zoo(300, 18)), allow_nan=False))
     assert list(result["protocols"]) == [
         "leave_datasets_out",
+        "mlps_on_tables",
+        "other_families",
+        "images",
+        "series",
+        "tokens",
+        "sgd",
+        "undertrained",
         "leave_family_out",
+        "leave_kin_out",
         "leave_activation_out",
         "shallow_to_deep",
         "narrow_to_wide",
@@ -194,7 +248,13 @@ def test_evaluation_is_reproducible_and_printed(made_up_zoo):
     text = format_evaluation(first)
     for words in ("63 networks, 9 data sets", "training loss + sizes", "0.800", "not answered"):
         assert words in text
-    for words in ("only alignment", "Learning curve", "Spearman", "teacher_student"):
+    for words in (
+        "only alignment",
+        "Learning curve",
+        "Spearman",
+        "teacher_student",
+        "Advice of four",
+    ):
         assert words in text
     studies = first["studies"]
     ablation = studies["ablation"]
@@ -212,8 +272,13 @@ def test_studied_gains_and_their_intervals(made_up_zoo):
     target = label_gains(*gains.T)
     index = np.unique(zoo.groups, return_inverse=True)[1]
     splits = [(np.flatnonzero(index % 4 != k), np.flatnonzero(index % 4 == k)) for k in range(4)]
-    known = study_gains(gains, columns, target, zoo.groups, splits)
-    blind = study_gains(rng.normal(size=(400, 3)), columns, target, zoo.groups, splits)
+    columns["gain_longer"] = np.where(index % 2, gains[:, 0] + gains[:, 1], np.nan)
+
+    def figures(table):
+        return gain_figures(predict_left_out(table, columns, target, zoo.groups, splits), columns)
+
+    known, blind = figures(gains), figures(rng.normal(size=(400, 3)))
+    assert list(known) == list(columns)
     for name in columns:
         assert known[name]["spearman"] > 0.9
         assert abs(blind[name]["spearman"]) < 0.2
@@ -297,6 +362,65 @@ def test_diagnosis_missing_from_a_fold_gets_no_probability(made_up_zoo):
         ]
         == 0
     )
+
+
+def test_training_curves_where_the_table_has_them(made_up_zoo):
+    zoo = made_up_zoo()
+    assert training_curve_row(zoo) is None
+    earlier = zoo.columns["train_loss"] * np.where(np.arange(63) % 2, 1.5, 1.0)
+    zoo.columns["train_loss_earlier"] = earlier
+    found = training_curve_row(zoo)
+    np.testing.assert_allclose(found[:, -1], np.where(np.arange(63) % 2, 1 / 3, 0.0))
+    fall = (earlier - zoo.columns["train_loss"]) / zoo.columns["null_loss"]
+    np.testing.assert_allclose(found[:, -2], fall)
+    np.testing.assert_array_equal(found[:, :-2], evaluation_rows(zoo)["train_loss_sizes"])
+    zoo.columns["train_loss_earlier"] = np.full(63, np.nan)
+    assert training_curve_row(zoo) is None
+
+
+@pytest.mark.slow
+def test_advice_of_four_is_part_of_the_studies(made_up_zoo):
+    zoo = made_up_zoo(300, 18)
+    rng = np.random.default_rng(0)
+    columns = zoo.columns
+    zoo.target = label_gains(columns["gain_widening"], columns["gain_constraining"]).astype(object)
+    for name in ("gain_longer", "gain_fourfold", "gain_narrowing", "gain_decay", "gain_stopping"):
+        columns[name] = rng.normal(size=300)
+    for table in zoo.tables:
+        table.context["loss_over_null_loss"] = 0.5
+    columns["train_loss_earlier"] = columns["train_loss"] + 0.1
+    result = evaluate(zoo, studies=True, protocols=["leave_datasets_out"])
+    studies = json.loads(json.dumps(result, allow_nan=False))["studies"]
+    rows = studies["advice"]["rows"]
+    assert {"chance", "most_common", "rules", "training_curve", "validation", "hessdiag"} <= set(
+        rows
+    )
+    assert studies["advice"]["n_networks"] == 300
+    # Of random numbers nothing is told.
+    assert all(row["balanced"] < 0.4 for row in rows.values())
+    assert set(studies["gains"]["hessdiag"]) >= {"gain_longer"}
+    text = format_evaluation(result)
+    assert "training curve + training loss + sizes" in text
+
+
+def test_errors_of_each_part_that_is_left_out(made_up_zoo):
+    zoo = made_up_zoo(300, 18)
+    names = ["leave_family_out", "images"]
+    protocols = evaluate(zoo, default_candidates()["kernel"], protocols=names)["protocols"]
+    for name in names:
+        found = protocols[name]
+        assert set(found["errors"]) == set(found["rows"]["hessdiag"]["parts"])
+        sizes = [own["n_networks"] for own in found["errors"].values()]
+        assert sum(sizes) == found["n_networks"]
+        wrong = sum(own["wrong"] * own["n_networks"] for own in found["errors"].values())
+        confusion = np.array(found["rows"]["hessdiag"]["confusion"])
+        assert wrong == pytest.approx(confusion.sum() - np.trace(confusion))
+        for own in found["errors"].values():
+            assert 0 <= own["domain"]["auroc"] <= 1  # noise, but of every network
+            assert own["outside"] <= 1
+    text = format_evaluation({"protocols": protocols, "label_reliability": None,
+                              "n_networks": 300, "n_datasets": 18, "n_tasks": 37})  # fmt: skip
+    assert text.count("wrong answers told by") == 2
 
 
 def test_unknown_protocol(made_up_zoo):

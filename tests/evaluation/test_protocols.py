@@ -4,12 +4,21 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hessdiag.evaluation._protocols import DEEP, MIN_TEST, MIN_TRAIN, make_protocols
+from hessdiag.evaluation._protocols import DEEP, KIN, MIN_TEST, MIN_TRAIN, make_protocols
 from hessdiag.labels import DIAGNOSES
+from hessdiag.zoo.networks import FAMILIES
 
 NAMES = [
     "leave_datasets_out",
+    "mlps_on_tables",
+    "other_families",
+    "images",
+    "series",
+    "tokens",
+    "sgd",
+    "undertrained",
     "leave_family_out",
+    "leave_kin_out",
     "leave_activation_out",
     "shallow_to_deep",
     "narrow_to_wide",
@@ -19,6 +28,23 @@ NAMES = [
     "balanced_to_rare",
     "teacher_student",
 ]
+
+
+#: Who is asked about where only a part of the first protocol's networks is.
+PARTS = {
+    "mlps_on_tables": lambda c: np.isin(c["family"], KIN["MLPs"]) & (c["form"] == "tabular"),
+    "other_families": lambda c: ~np.isin(c["family"], KIN["MLPs"]),
+    "images": lambda c: c["form"] == "image",
+    "series": lambda c: c["form"] == "series",
+    "tokens": lambda c: c["form"] == "tokens",
+    "sgd": lambda c: c["optimizer"] == "sgd",
+    "undertrained": lambda c: c["n_steps"] <= 60,
+}
+
+
+def kin_of(family):
+    """Kin of one architecture."""
+    return next((name for name, members in KIN.items() if family in members), family)
 
 
 def lay_out(columns, seed, n_folds=4):
@@ -36,6 +62,7 @@ def assert_fair(protocol, columns):
         assert not set(parents[train]) & set(parents[test]), "a data set is on both sides"
         held_back = {
             "leave_family_out": lambda i: columns["family"][i],
+            "leave_kin_out": lambda i: np.array([kin_of(f) for f in columns["family"][i]]),
             "leave_activation_out": lambda i: columns["activation"][i],
             "shallow_to_deep": lambda i: columns["depth"][i] >= DEEP,
             "clean_to_noisy": lambda i: columns["label_noise"][i] > 0,
@@ -65,6 +92,16 @@ def test_no_parent_on_both_sides(seed, n_networks, n_parents, mixed, made_up_col
             columns[name] = rng.permutation(columns[name])
     protocols = lay_out(columns, seed)
     assert list(protocols) == NAMES
+    first = {train.tobytes(): test for train, test in protocols["leave_datasets_out"].splits}
+    for name, who in PARTS.items():
+        asked = who(columns)
+        for train, test in protocols[name].splits:
+            # Asked by the very models of the first protocol, which learn from all forms.
+            assert set(test) <= set(first[train.tobytes()][asked[first[train.tobytes()]]])
+        if protocols[name].splits:
+            found = np.concatenate([test for _, test in protocols[name].splits])
+            np.testing.assert_array_equal(np.sort(found), np.flatnonzero(asked))
+            assert protocols[name].n_folds <= protocols["leave_datasets_out"].n_folds
     for protocol in protocols.values():
         if protocol.splits:
             assert_fair(protocol, columns)
@@ -79,7 +116,10 @@ def test_large_zoo_answers_everything(made_up_columns):
     columns = made_up_columns(900, 30, np.random.default_rng(0))
     protocols = lay_out(columns, 0, n_folds=7)
     assert all(protocol.splits and not protocol.reason for protocol in protocols.values())
-    assert set(protocols["leave_family_out"].parts) == {"mlp", "cnn2d", "attention"}
+    assert set(protocols["leave_family_out"].parts) == set(columns["family"])
+    assert set(protocols["leave_kin_out"].parts) == {"MLPs", "convolutions", "recurrent"}
+    for part, (_, test) in zip(protocols["images"].parts, protocols["images"].splits, strict=True):
+        assert set(columns["family"][test]) == {part}
     # What only some data sets have is asked about all at once; the rest is folded.
     assert len(protocols["tabular_to_image"].splits) == 1
     assert len(protocols["shallow_to_deep"].splits) == 3
@@ -106,3 +146,12 @@ def test_poor_zoo_says_why(made_up_columns):
     protocols = lay_out(columns, 2)
     assert "0 networks to ask about" in protocols["classification_to_regression"].reason
     assert "mlp: 0 networks" in protocols["leave_family_out"].reason
+    assert "0 networks to ask about" in protocols["other_families"].reason
+    assert protocols["other_families"].splits == ()
+
+
+def test_every_family_of_the_zoo_has_kin_or_stands_alone_by_choice():
+    known = [member for members in KIN.values() for member in members]
+    assert len(known) == len(set(known))
+    assert set(known) <= set(FAMILIES)
+    assert set(FAMILIES) - set(known) == {"mixer"}

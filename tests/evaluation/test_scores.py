@@ -9,7 +9,9 @@ from sklearn.metrics import balanced_accuracy_score
 from hessdiag.evaluation._scores import (
     balanced_accuracy,
     bootstrap_interval,
+    bootstrap_mean,
     expected_calibration_error,
+    rank_errors,
     score_row,
 )
 
@@ -102,3 +104,48 @@ def test_diagnosis_that_does_not_occur_has_no_recall():
     assert scores["recall"] == recall
     assert scores["balanced_accuracy"] == 0.75
     assert "sure_labels" not in scores
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), n_networks=st.integers(1, 40))
+def test_errors_ranked_naive_twin(seed, n_networks):
+    rng = np.random.default_rng(seed)
+    target = DIAGNOSES[rng.integers(0, 3, n_networks)]
+    probabilities = rng.dirichlet(np.ones(3), n_networks).round(2)
+    domain = rng.random(n_networks).round(1) * 2
+    found = rank_errors(target, probabilities, DIAGNOSES, domain)
+    predicted = DIAGNOSES[probabilities.argmax(axis=1)]
+    wrong = predicted != target
+    assert found["wrong"] == pytest.approx(wrong.mean())
+    assert found["outside"] == pytest.approx(np.mean([score > 1 for score in domain]))
+    doubt = 1 - probabilities.max(axis=1)
+    assert found["doubt"] == pytest.approx(doubt.mean())
+    for name, score in (("probability", doubt), ("domain", domain)):
+        pairs = [(a > b) + (a == b) / 2 for a in score[wrong] for b in score[~wrong]]
+        expected = pytest.approx(np.mean(pairs)) if pairs else None
+        assert found[name]["auroc"] == expected
+        least = sorted(score)[int(np.ceil(n_networks / 2 - 1e-9)) - 1]
+        kept = score <= least  # with ties, all that are as sure
+        recalls = [(predicted[kept & (target == c)] == c).mean() for c in set(target[kept])]
+        assert found[name]["coverage"]["0.5"] == pytest.approx(np.mean(recalls))
+
+
+def test_errors_without_distances():
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3]])
+    found = rank_errors(DIAGNOSES[[0, 2]], probabilities, DIAGNOSES, np.array([0.5, np.nan]))
+    assert found["domain"] == {"auroc": None, "coverage": None}
+    assert found["outside"] is None
+    assert found["probability"]["auroc"] == 1
+
+
+def test_mean_over_data_sets_naive_twin():
+    rng = np.random.default_rng(0)
+    values, groups = rng.random(30), rng.integers(0, 5, 30)
+    names = np.unique(groups)
+    draws = np.random.default_rng(7).multinomial(len(names), np.full(len(names), 0.2), size=50)
+    means = [
+        np.mean(np.concatenate([np.tile(values[groups == g], k) for g, k in zip(names, draw)]))
+        for draw in draws
+    ]
+    found = bootstrap_mean(values, groups, 7, n_bootstrap=50)
+    np.testing.assert_allclose(found, np.quantile(means, [0.025, 0.975]))

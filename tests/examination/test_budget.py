@@ -11,6 +11,7 @@ from torch import nn
 import hessdiag as hd
 from hessdiag.curvature import prepare
 from hessdiag.curvature.network import untouched_surroundings
+from hessdiag.examination import _budget
 from hessdiag.examination._budget import LEAST, LEAST_SAMPLES, Budget, evenly, plan_budget
 from hessdiag.spectra import SpectrumSettings
 
@@ -118,6 +119,45 @@ def test_outputs_that_are_many(monkeypatch, kind):
     assert np.isfinite(found["first"].spectrum.trace)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("max_time", [None, 60])
+def test_many_classes_take_what_was_forecast(monkeypatch, max_time):
+    # Of this process, as others may be at work.
+    for clock in ("perf_counter", "monotonic"):
+        monkeypatch.setattr(time, clock, time.process_time)
+    timed = [_budget._decomposition_seconds, _budget._seconds_per_operation]
+    for function in [*timed, _budget._seconds_per_logarithm]:
+        function.cache_clear()
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(20, 50), nn.ReLU(), nn.Linear(50, 1000))
+    net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, train_split=None, verbose=0)
+    X, y = RNG.normal(size=(700, 20)).astype("float32"), RNG.integers(0, 1000, 700)
+    start = time.monotonic()
+    found = hd.examine(net.initialize(), X, y, curvature="auto", dtype=None, max_time=max_time)
+    taken = time.monotonic() - start
+    assert taken > _budget.LONG
+    assert taken / 3 < found.context["seconds_forecast"] < 3 * taken
+
+
+@pytest.mark.parametrize("max_time", [0.5, 0.01])
+def test_parts_of_a_second_are_taken_as_they_are(monkeypatch, max_time):
+    given = []
+
+    def plan(problem, settings, seconds, *others):
+        given.append(seconds)
+        return plan_budget(problem, settings, seconds, *others)
+
+    monkeypatch.setattr("hessdiag.examination._examine.plan_budget", plan)
+    case = hd.testing.make_case(n_samples=100, activation="tanh")
+    start = time.monotonic()
+    context = hd.examine(case.net, case.X, case.y, max_time=max_time).context
+    taken = time.monotonic() - start
+    assert 0 < given[0] < max_time
+    assert ("seconds_taken" in context) <= (taken > max_time)
+    if taken > 2 * max_time:
+        assert max_time < context["seconds_taken"] <= taken
+
+
 def test_small_nets_are_as_ever():
     case = hd.testing.make_case(n_samples=30)
     bounded = hd.examine(case.net, case.X, case.y, max_time=60)
@@ -142,6 +182,8 @@ def test_a_report_says_what_is_less(reference_diagnoser):
     (note,) = [note for note in report.notes if "max_time" in note]
     left_out = examination.context["left_out"]
     assert note.startswith(f"To keep within the time of 0.001 seconds: {left_out}. ")
+    taken = examination.context["seconds_taken"]
+    assert any(f"took {taken:.1f} seconds, longer" in note for note in report.notes)
 
 
 def test_a_budget_is_frozen():

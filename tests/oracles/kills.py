@@ -1,4 +1,4 @@
-"""Commands that resume, killed at random moments: `kills.py zoo|study folder n_kills seed`.
+"""Commands that resume, killed or interrupted at random: `kills.py zoo|study folder n_kills seed`.
 
 The packages are imported once; each run is a process of its own, forked from this one, and calls
 the command line. Prints as JSON how many were killed, and how long an undisturbed run takes.
@@ -20,6 +20,7 @@ import torch
 
 from hessdiag import zoo
 from hessdiag.cli import main
+from hessdiag.exit_codes import STOPPED
 from hessdiag.study import StudyDesign, figures, page  # noqa: F401  they are imported where they are used
 
 RECIPES = [
@@ -94,8 +95,11 @@ def start(what, folder):
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     status = 99
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = main([*COMMANDS[what][0], str(folder)])
+    except KeyboardInterrupt:  # before there was a guard, or after
+        status = STOPPED
     finally:
         os._exit(status)
 
@@ -113,14 +117,15 @@ def run(what, folder):
     return time.monotonic() - started
 
 
-def kill_one(what, folder, moment):
-    """Start a command and kill it; say whether it was still at work."""
+def kill_one(what, folder, moment, by):
+    """Start a command and kill it by a signal; say whether it was still at work."""
     process = start(what, folder)
     time.sleep(moment)
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(process, signal.SIGKILL)
+        os.kill(process, by)
     status = finish(process)
-    assert status in (0, -signal.SIGKILL), Path(f"{folder}.log").read_text()[-3000:]
+    stopped = STOPPED if by == signal.SIGINT else -by
+    assert status in (0, stopped), Path(f"{folder}.log").read_text()[-3000:]
     return status != 0
 
 
@@ -129,7 +134,9 @@ def kill_many(what, folder, n_kills, longest, rng, before=lambda: None):
     killed = 0
     for _ in range(10 * n_kills):
         before()
-        if kill_one(what, folder, rng.uniform(0, longest)):
+        # As many by Ctrl-C as at once.
+        by = (signal.SIGINT, signal.SIGKILL)[killed % 2]
+        if kill_one(what, folder, rng.uniform(0, longest), by):
             killed += 1
         else:
             longest /= 2  # less was left to do

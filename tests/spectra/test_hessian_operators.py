@@ -89,7 +89,7 @@ def test_gaps_and_products_are_those_by_factors(make, n_products, batch_size, mo
     kinds = {name: type(operator) for name, operator in operators.items()}
     coincident = {name for name, kind in kinds.items() if kind is FactorOperator}
     linear = {name for name, kind in kinds.items() if kind is LinearHessianOperator}
-    threshold = coincidence_threshold(torch.float32)
+    threshold = coincidence_threshold(torch.finfo(torch.float32).eps)
     assert coincident == {name for name, gap in gaps.items() if gap <= threshold}
     assert set(asked) == coincident | linear
     assert coincident

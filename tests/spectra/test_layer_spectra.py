@@ -16,8 +16,8 @@ from skorch.dataset import Dataset
 from torch import nn
 
 from hessdiag.curvature import prepare
-from hessdiag.curvature.network import untouched_surroundings
-from hessdiag.spectra import layer_spectra
+from hessdiag.curvature.network import NotSeparableError, untouched_surroundings
+from hessdiag.spectra import _local_spectra, layer_spectra
 from hessdiag.spectra._executor import choose_policy, compute_spectra
 from hessdiag.spectra._settings import SpectrumSettings
 
@@ -475,3 +475,12 @@ class TestInputs:
 def assert_same_extremes_loosely(found, exact):
     for name, spectrum in found.items():
         assert spectrum.max_eigenvalue == pytest.approx(exact[name].max_eigenvalue, rel=0.02)
+
+
+def test_what_is_raised_inside_is_named_at_the_door(monkeypatch):
+    def fail(*args):
+        raise NotSeparableError("the loss is not convex in the outputs")
+
+    monkeypatch.setattr(_local_spectra, "compute_spectra", fail)
+    with pytest.raises(ValueError, match=r"sum over samples.*found that the loss is not convex"):
+        layer_spectra(*make_net("relu", "mse"))

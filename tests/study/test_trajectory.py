@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from interrupts import interrupted_at_step
 
 from hessdiag.study._trajectory import train_trajectory
 from hessdiag.testing import surroundings_state
@@ -47,6 +48,11 @@ def test_looking_changes_nothing():
     assert same(few[12], many[12])
     assert len(many) == 13
     assert not any(same(many[k], many[k + 1]) for k in range(12))
+
+
+def test_an_interrupted_run_is_none():
+    with interrupted_at_step(12), pytest.raises(KeyboardInterrupt):
+        train_trajectory(TWO_BATCHES, (0, 2, 12))
 
 
 def test_states_are_copies():

@@ -180,6 +180,10 @@ def test_records_from_before_longer_runs_load(small_zoo, small_recipes, tmp_path
     old.parent.mkdir()
     save_file(load_file(path), old, {name: json.dumps(part) for name, part in header.items()})
     assert ZooStore(tmp_path).load_record(recipe.id) == (recipe, record)
+    del header["record"]["train_losses"]
+    save_file(load_file(path), old, {name: json.dumps(part) for name, part in header.items()})
+    assert ZooStore(tmp_path).load_record(recipe.id)[1] == replace(record, train_losses=())
+    assert np.isnan(ZooStore(tmp_path).records_frame()["train_loss_earlier"]).all()
 
 
 def test_other_settings_in_the_same_folder_warn(small_zoo, small_recipes, tmp_path):

@@ -19,6 +19,7 @@ from hessdiag.zoo import (
 from hessdiag.zoo._examination import REFERENCE_SPECTRA, load_weight_statistics
 from hessdiag.zoo._longer import recipe_of
 from hessdiag.zoo._reference import COLUMNS, REFERENCE_PATH, read_rivals
+from hessdiag.zoo._training import CHECKPOINTS
 from hessdiag.zoo._weight_statistics import RIVAL_NAMES, weight_statistics
 
 pd = pytest.importorskip("pandas")
@@ -68,6 +69,7 @@ def test_rivals_are_read_from_the_networks(small_zoo):
 
 def test_tables_from_before_longer_runs_are_read(small_zoo, tmp_path):
     later = ["schedule", "augmentation", "pretraining", "gain_longer", "se_longer"]
+    later.append("train_loss_earlier")
     with np.load(small_zoo.table) as archive:
         arrays = {name: values for name, values in archive.items() if name[7:] not in later}
     path = tmp_path / "old.npz"
@@ -75,6 +77,10 @@ def test_tables_from_before_longer_runs_are_read(small_zoo, tmp_path):
     _, columns, _ = read_reference(path)
     _, expected, _ = read_reference(small_zoo.table)
     assert list(columns) == list(expected)
+    assert np.isnan(columns.pop("train_loss_earlier")).all()
+    for index, loss in enumerate(expected.pop("train_loss_earlier")):
+        record = small_zoo.store.load_record(str(columns["id"][index]))[1]
+        assert loss == record.train_losses[CHECKPOINTS.index(0.6)]
     for name, values in expected.items():
         np.testing.assert_array_equal(columns[name], values)
         assert columns[name].dtype.kind == values.dtype.kind
@@ -122,6 +128,25 @@ def test_a_table_of_other_networks_stays_unmeasured(small_zoo, tmp_path):
         tmp_path, tmp_path / "new.npz", other, n_seeds=2, max_steps=100, n_jobs=1, progress=False
     )
     assert "measured for 0 of 12 networks; 8 that were trained again have another" in summary
+
+
+def test_several_tables_are_taken_together(small_zoo, tmp_path):
+    tables, columns, provenance = read_reference(small_zoo.table)
+    frame, rivals = pd.DataFrame(columns), np.stack(list(read_rivals(small_zoo.table).values()), 1)
+    parts = [tmp_path / "first.npz", tmp_path / "second.npz"]
+    for path, part in zip(parts, (slice(5), slice(5, None)), strict=True):
+        write_reference(frame[part], tables[part], provenance, path, rivals[part])
+    both, found, made = read_reference(parts)
+    assert [table.name for table in both] == [table.name for table in tables]
+    for name in COLUMNS:
+        np.testing.assert_array_equal(found[name], columns[name])
+    for name, values in read_rivals(parts).items():
+        np.testing.assert_array_equal(values, read_rivals(small_zoo.table)[name])
+    assert made["parts"] == [provenance, provenance]
+    assert made["command"] == provenance["command"]
+    assert len(hd.load_reference_zoo(path=parts).target) == len(tables)
+    with pytest.raises(ValueError, match=f"found {len(tables)} networks in two"):
+        read_reference([small_zoo.table, *parts])
 
 
 def test_task_columns_are_looked_up(small_zoo, tmp_path):

@@ -13,7 +13,7 @@ from hessdiag.features import layer_table
 from hessdiag.zoo import MLP, Recipe, TensorBatches, ZooStore, train_recipe
 from hessdiag.zoo._augmentation import make_augmentation
 from hessdiag.zoo._plain_epochs import PlainClassifier
-from hessdiag.zoo._training import loss_and_error, make_net, recipe_split
+from hessdiag.zoo._training import CHECKPOINTS, loss_and_error, make_net, recipe_split
 
 CLASSES = {
     "mlp": Recipe("iris", 70, 0.0, "mlp", 1, "relu", 16, 0.0, n_steps=200),
@@ -254,6 +254,16 @@ def test_training_longer_is_the_run_that_goes_on(schedule):
     assert record.longer_losses == (twice.test_losses[-1], fourfold.test_losses[-1])
     assert len(set(record.longer_losses) | {record.test_losses[-1]}) == 3
     assert train_recipe(recipe, longer=(2,))[1].longer_losses == record.longer_losses[:1]
+
+
+def test_losses_along_the_way_are_those_of_shorter_runs():
+    recipe = replace(CLASSES["mlp"], n_train=64, n_steps=40, dropout=0.2, width=8)
+    record = train_recipe(recipe)[1]
+    assert record.train_losses[-1] == record.train_loss
+    shorter = train_recipe(replace(recipe, n_steps=24))[1]  # 12 of 20 epochs
+    place = CHECKPOINTS.index(0.6)
+    assert record.train_losses[place] == shorter.train_loss
+    assert record.test_losses[place] == shorter.test_losses[-1]
 
 
 def test_diverged_networks_are_not_trained_longer():

@@ -20,6 +20,7 @@ from hessdiag.curvature.factors._factor_norms import (
     squared_row_norms,
 )
 from hessdiag.curvature.factors._formed_gram import (
+    FormedGram,
     form_gram,
     gram_pays,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "DenseFactor",
     "EmbeddingFactor",
     "Factor",
+    "FormedGram",
     "JointFactor",
     "OuterFactor",
     "capture_factors",

@@ -14,7 +14,15 @@ OPERATIONS_PER_READ = 10
 
 
 class FormedGram(Factor):
-    """What is left of a Jacobian (N, D, p) once only products with J J' are due: J J' itself."""
+    """What is left of a Jacobian (N, D, p) once only products with J J' are due: J J' itself.
+
+    Parameters
+    ----------
+    matrix : Tensor of shape (N D, N D)
+        J J', in any precision.
+    n_samples, n_outputs, n_params : int
+        N, D and p.
+    """
 
     prefers_dense = False
 
@@ -24,11 +32,28 @@ class FormedGram(Factor):
         self.n_samples, self.n_outputs, self.n_params = n_samples, n_outputs, n_params
 
     def gram(self) -> torch.Tensor:
-        """Return J J' (N D, N D) in float64."""
+        """Return J J' (N D, N D) in float64.
+
+        Returns
+        -------
+        Tensor of shape (N D, N D)
+            The Gram matrix.
+        """
         return self.matrix.double()
 
     def gram_products(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Return J J' u for outputs (k, N, D) as (k, N, D)."""
+        """Return J J' u for outputs (k, N, D) as (k, N, D).
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (k, N, D)
+            Vectors in the outputs.
+
+        Returns
+        -------
+        Tensor of shape (k, N, D)
+            Their images.
+        """
         return (outputs.flatten(1) @ self.matrix).view_as(outputs)
 
 

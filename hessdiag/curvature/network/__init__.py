@@ -61,7 +61,17 @@ from hessdiag.curvature.network._outputs import (
     output_curvature,
     output_hessians_fit,
 )
-from hessdiag.curvature.network._precision import bring_module, casts, match_floats
+from hessdiag.curvature.network._precision import (
+    MANY,
+    TooCoarseError,
+    casts,
+    coarser,
+    coarsest_precision,
+    match_floats,
+    moved,
+    moved_by_rounding,
+    too_coarse,
+)
 from hessdiag.curvature.network._samples import (
     Samples,
 )
@@ -81,6 +91,7 @@ from hessdiag.curvature.network._working_copy import WorkingCopy
 
 __all__ = [
     "IDENTITY",
+    "MANY",
     "Block",
     "Chunk",
     "Link",
@@ -91,10 +102,10 @@ __all__ = [
     "OwnPrecisionError",
     "Samples",
     "Scalar",
+    "TooCoarseError",
     "UnfittedNetworkError",
     "WorkingCopy",
     "available_memory",
-    "bring_module",
     "casts",
     "check_copy",
     "check_data",
@@ -105,6 +116,8 @@ __all__ = [
     "check_net",
     "check_parameters",
     "check_uncoupled_scalar",
+    "coarser",
+    "coarsest_precision",
     "concatenate",
     "draw_seed",
     "entries_of_graph",
@@ -120,6 +133,8 @@ __all__ = [
     "match_floats",
     "matches",
     "module_attributes",
+    "moved",
+    "moved_by_rounding",
     "original_runs",
     "output_curvature",
     "output_hessians_fit",
@@ -133,6 +148,7 @@ __all__ = [
     "send_one",
     "take",
     "tensors_of",
+    "too_coarse",
     "under_autocast",
     "untouched_surroundings",
 ]

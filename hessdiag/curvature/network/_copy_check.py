@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,15 +11,28 @@ import torch
 from hessdiag.curvature.network._causes import Autocast, explain_difference
 from hessdiag.curvature.network._checks import graph_nodes, module_attributes, tensors_of
 from hessdiag.curvature.network._functions import OF_MODULES, containers_of
-from hessdiag.curvature.network._precision import casts, in_precision, match_floats
+from hessdiag.curvature.network._precision import (
+    MANY,
+    TooCoarseError,
+    casts,
+    coarser,
+    in_precision,
+    match_floats,
+    moved_by_rounding,
+    too_coarse,
+)
 
 if TYPE_CHECKING:
     from skorch import NeuralNet
 
     from hessdiag.curvature.network._working_copy import WorkingCopy
 
+# By how much outputs of a copy may differ from the original's with nothing more to be asked,
+# relative to their size; and where rounding alone is behind it, or a precision of the net's own.
+CLOSE, MOST_ROUNDING = 1e-3, 0.1
 
-def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
+
+def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> float:
     """Compare the copy with its original on some samples; refuse what it takes from the original.
 
     Parameters
@@ -30,24 +44,31 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
     X : tree of tensors
         Inputs of the samples.
 
+    Returns
+    -------
+    float
+        By how much rounding in the original's own precision moves its outputs, relative to their
+        size, where that is more than usual; 0 elsewhere.
+
     Raises
     ------
     ValueError
-        If outputs differ, or if the copy's depend on parameters of the original, as where a
-        function that the net calls holds a module or a tensor of its own.
+        If outputs differ by more than rounding, or if the copy's depend on parameters of the
+        original, as where a function that the net calls holds a module or a tensor of its own.
     """
     outputs = working_copy(X)
     check_leaves(working_copy, outputs, "its forward pass")
     if not all(_can_be_put_back(part) for part in _parts(net)):
         # What a pass may leave there could not be undone: the original is not run.
-        return
+        return 0.0
     first = next(iter(_parameters(net).values()))
     try:
         with Autocast(first.device.type) as autocast:
             expected = _run_original(net, X)
     except Exception:
         # As where the original lies on a device that is not there; the copy has run.
-        return
+        return 0.0
+    most = 0.0
     # Of its own accord, which the copy may do without.
     imposes = any(casts(tensor) for tensor in tensors_of(outputs)) or autocast.dtype is not None
     for own, other in zip(tensors_of(outputs), tensors_of(expected)):
@@ -57,11 +78,18 @@ def check_copy(net: NeuralNet, working_copy: WorkingCopy, X: Any) -> None:
         own, other = in_precision(own, torch.float64), in_precision(other, torch.float64)
         if not (torch.isfinite(own).all() and torch.isfinite(other).all()):
             continue
-        half = any(p.dtype in (torch.float16, torch.bfloat16) for p in _parameters(net).values())
-        tolerance = 0.1 if half or imposes else 1e-3
-        if (own - other).norm() > tolerance * (1e-30 + other.norm()):
-            size = float((own - other).norm() / other.norm())
+        size = float((own - other).norm()) / (1e-30 + float(other.norm()))
+        if size <= (MOST_ROUNDING if imposes else CLOSE):
+            continue
+        precision = functools.reduce(coarser, (p.dtype for p in _parameters(net).values()))
+        precision = coarser(precision, working_copy.dtype)
+        if MANY * moved_by_rounding(working_copy, X, precision) < size:
             raise ValueError(explain_difference(net, working_copy, X, size))
+        if size > MOST_ROUNDING:
+            raise TooCoarseError(too_coarse(working_copy.dtype, X, size, precision))
+        # A half precision has no more digits anyway.
+        most = max(most, size) if torch.finfo(precision).bits >= 32 else most
+    return most
 
 
 def original_runs(net: NeuralNet, X: Any) -> bool:

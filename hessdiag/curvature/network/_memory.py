@@ -94,10 +94,10 @@ def _graph_bytes(scalar, parameters, known, twice):
     known, held = {t.untyped_storage().data_ptr() for t in (*parameters, *known)}, {}
 
     def note(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            # Kept until all is counted, so that no address is used twice.
-            held[storage.data_ptr()] = storage
+        for storage in _storages(tensor):
+            if storage.data_ptr() not in known:
+                # Kept until all is counted, so that no address is used twice.
+                held[storage.data_ptr()] = storage
         # An output that its own node saved would hold itself, and so the graph, for good.
         return tensor.detach()
 
@@ -106,3 +106,10 @@ def _graph_bytes(scalar, parameters, known, twice):
         if twice and value.requires_grad:
             torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
     return sum(storage.nbytes() for storage in held.values())
+
+
+def _storages(tensor):
+    """List what a tensor is stored in: for sparse ones, as embeddings' gradients, in two parts."""
+    if tensor.layout == torch.sparse_coo:
+        return [part.untyped_storage() for part in (tensor._indices(), tensor._values())]
+    return [tensor.untyped_storage()] if tensor.layout == torch.strided else []

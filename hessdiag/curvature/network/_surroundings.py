@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+# What torch says of its own ways, and of a loss that whoever trained with it has been told before.
+_ADVICE = ("There is a performance drop because", "reduction: 'mean' divides the total loss by")
 
 
 @contextlib.contextmanager
@@ -111,6 +115,9 @@ def _set_surroundings(device):
             stack.enter_context(torch.enable_grad())
             # What is not finite is looked for, and not left to a switch of the caller's.
             stack.enter_context(np.errstate(all="ignore"))
+            stack.enter_context(warnings.catch_warnings())
+            for advice in _ADVICE:
+                warnings.filterwarnings("ignore", message=advice)
             # Fused attention and cuDNN's recurrent kernels have no second derivative.
             stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
             if devices:

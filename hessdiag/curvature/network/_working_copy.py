@@ -300,6 +300,40 @@ class WorkingCopy(torch.nn.Module):
             for criterion in criteria:
                 bring_module(criterion, self.dtype)
 
+    @contextlib.contextmanager
+    def held_in(self, dtype: torch.dtype) -> Iterator[None]:
+        """Hold modules and criterion in another dtype for a while; numbers come back as they were.
+
+        Parameters
+        ----------
+        dtype : torch.dtype
+            Precision.
+
+        Yields
+        ------
+        None
+            The precision holds as long as the context is open.
+        """
+        if dtype == self.dtype:
+            yield
+            return
+        modules = [getattr(self, name) for name in self.module_names]
+        kept = [(p, p.data) for module in modules for p in module.parameters()]
+        parts = [part for module in modules for part in module.modules()]
+        buffers = [(part._buffers, dict(part._buffers)) for part in parts]
+        try:
+            with self.criterion_in(dtype):
+                for module in modules:
+                    bring_module(module, dtype)
+                yield
+        finally:
+            for module in modules:
+                bring_module(module, self.dtype)
+            for parameter, data in kept:
+                parameter.data = data
+            for held, before in buffers:
+                held.update(before)
+
 
 def _resolve_dtype(dtype, found):
     """Choose the dtype to compute in: the net's own, but never a half precision."""

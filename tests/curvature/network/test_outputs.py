@@ -9,7 +9,11 @@ from torch import nn
 from hessdiag.curvature import prepare
 from hessdiag.curvature.network import untouched_surroundings
 from hessdiag.curvature.network._links import find_link
-from hessdiag.curvature.network._outputs import NotSeparableError, output_curvature
+from hessdiag.curvature.network._outputs import (
+    NotSeparableError,
+    check_uncoupled_scalar,
+    output_curvature,
+)
 
 
 def test_cross_entropy_has_rank_one_less_than_classes():
@@ -67,6 +71,42 @@ def test_rounding_of_saturated_outputs_couples_nothing():
         y = torch.randint(3, (40,), generator=rng)
         found = output_curvature(lambda z, y=y: nn.functional.cross_entropy(z, y), outputs)
         assert found.hessians.abs().max() < 1e-14
+
+
+def test_sure_samples_couple_nothing():
+    """Of derivatives that are all rounding, none has to do with other samples."""
+    for seed in range(10):
+        z = 800 * torch.randn(40, 5, generator=torch.Generator().manual_seed(seed)).double()
+        y = z.argmax(dim=1)
+        check_uncoupled_scalar(lambda z, y=y: nn.functional.cross_entropy(z, y), z)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_losses_of_coarser_precision_couple_nothing(dtype):
+    for seed in range(10):
+        rng = torch.Generator().manual_seed(seed)
+        z = 20 * torch.randn(60, 3, generator=rng, dtype=torch.float64)
+        y = torch.randint(3, (60,), generator=rng)
+
+        def loss(z, y=y):
+            return nn.functional.cross_entropy(z.to(dtype), y).double()
+
+        precision, gradient = check_uncoupled_scalar(loss, z)
+        assert precision == dtype
+        expected = (torch.softmax(z, 1) - nn.functional.one_hot(y, 3)) / 60
+        assert (gradient - expected).norm() < 10 * torch.finfo(dtype).eps * expected.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_coupled_samples_are_noticed_beside_others_that_weigh_more(dtype):
+    z = torch.randn(20, 3).double()
+
+    def loss(z):
+        few, many = z[:4].to(dtype), z[4:].to(dtype)
+        return 1e9 * few.square().sum() + many.mean(dim=0).square().sum()
+
+    with pytest.raises(NotSeparableError, match="couples"):
+        check_uncoupled_scalar(loss, z)
 
 
 def test_links_are_chosen_only_where_outputs_are_what_they_seem():
