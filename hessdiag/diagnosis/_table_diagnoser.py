@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hessdiag.diagnosis._calibration import calibrate, column_scale, named
-from hessdiag.diagnosis._gain_intervals import GainIntervals
+from hessdiag.diagnosis._gain_intervals import GainIntervals, LongerGain
 from hessdiag.diagnosis._gains import GAINS, LONGER, check_gains, from_learning_scale
 from hessdiag.diagnosis._gaps import (
     ReferenceGaps,
@@ -27,7 +27,6 @@ from hessdiag.diagnosis._kernel_regression import (
     kernel_predict,
     mean_squared_differences,
 )
-from hessdiag.diagnosis._longer_gain import LongerGain
 from hessdiag.diagnosis._normal_scores import NormalScores
 from hessdiag.diagnosis._table_checks import check_groups, check_leading, one_or_several
 from hessdiag.labels import DIAGNOSES, nearest_gains
@@ -249,8 +248,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
                 del kernel  # before the next one takes as much again
             del squared
         assert best is not None  # one share and one gamma at least were tried
-        solved = best.solved
-        self.gamma_, self.leading_share_ = best.gamma, best.share
+        solved, self.gamma_, self.leading_share_ = best.solved, best.gamma, best.share
         self.left_out_scale_, self.calibration_ = best.scale, best.calibration
         self.column_scale_ = column_scale(leading, best.share)
         self.reference_ = self.reference_ * self.column_scale_
@@ -260,15 +258,13 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         if gains is not None:
             expected = from_learning_scale(solved.left_out[:, n_classes:])
             self.left_out_gains_ = self._gains_of(expected)
-            if self.n_gains_ > 2:
-                self.left_out_constraints_ = expected[:, 2:5]
+            self.left_out_constraints_ = expected[:, 2:5] if self.n_gains_ > 2 else None
             alike = self._alike(scaled, self.left_out_probabilities_)
             self.intervals_ = GainIntervals().fit(alike, gains, groups)
             if longer is not None:
                 self.longer_ = LongerGain().fit(solved.left_out[:, -1], longer, alike, groups)
         self.mean_, self.coefficients_ = solved.mean, solved.coefficients
-        threshold = np.quantile(best.nearest, DOMAIN_QUANTILE)
-        self.domain_threshold_ = float(threshold) or 1.0
+        self.domain_threshold_ = float(np.quantile(best.nearest, DOMAIN_QUANTILE)) or 1.0
         return self
 
     @np.errstate(all="ignore")
@@ -301,8 +297,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         classes : ndarray of shape (n_networks,)
             The most probable class.
         """
-        probabilities = self.predict_proba(X)
-        return self.classes_[np.argmax(probabilities, axis=1)]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     @np.errstate(all="ignore")
     def predict_gains(
@@ -345,8 +340,7 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         answers, owners, n = self._answers(X)
         probabilities = self._probabilities(answers)
         if diagnoses is None:
-            averaged = mean_by_owner(probabilities, owners, n)
-            diagnoses = self.classes_[np.argmax(averaged, axis=1)]
+            diagnoses = self.classes_[mean_by_owner(probabilities, owners, n).argmax(axis=1)]
         start = len(self.classes_)
         gains = mean_by_owner(self._gains_of(from_learning_scale(answers[:, start:])), owners, n)
         gains[:, :2] = nearest_gains(gains[:, :2], diagnoses)
