@@ -297,7 +297,8 @@ class TableDiagnoser(ClassifierMixin, BaseEstimator):
         classes : ndarray of shape (n_networks,)
             The most probable class.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[np.argmax(probabilities, axis=1)]
 
     @np.errstate(all="ignore")
     def predict_gains(
