@@ -359,6 +359,8 @@ def test_zoo_evaluate(small_zoo, tmp_path, capsys):
         "global_hessian",
         "rules",
         "validation",
+        "curvature",
+        "forecasts",
         "hessdiag",
         "hessdiag_validation",
     ]
