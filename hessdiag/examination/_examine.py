@@ -16,7 +16,7 @@ from hessdiag.curvature.network import (
     sample_indices,
 )
 from hessdiag.examination._between_samples import between_samples_statistics
-from hessdiag.examination._budget import LEAST_SAMPLES, LEAST_TIME, evenly, plan_budget
+from hessdiag.examination._budget import LEAST_SAMPLES, LEAST_TIME, LONG, evenly, plan_budget
 from hessdiag.examination._context import context_of, note_rounding
 from hessdiag.examination._examination import LayerExamination
 from hessdiag.examination._layer_statistics import LayerStatistics
