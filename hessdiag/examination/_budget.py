@@ -222,9 +222,9 @@ class _Beside:
         self.problem, self.kind, self.each = problem, kind, each
         self.most, self.layers = 0, 0.0
         if kind != "unknown" and problem.output_values is not None:
-            self.most = samples_between(problem)
             multiplications, sides = wide_layer_work(problem)
             self.layers = multiplications * _seconds_per_operation() + _decomposed(sides)
+            self.most = samples_between(problem)
 
     def between(self, n):
         """Estimate seconds of looking between n samples."""

@@ -92,6 +92,10 @@ class MeasuredCosts:
         self.ratio = len(problem.blocks) / count
         generator = torch.Generator().manual_seed(policy.settings.seed)
         self._order = torch.randperm(n, generator=generator)
+        if not problem.is_separable:
+            # No part of the samples has a scalar of its own.
+            self.few = self.more = self._measure(n)
+            return
         few = self._measure(max(1, min(FEW_MEASURED, n // 4)))
         sizes = [size for size in MOST_MEASURED if size <= max(2 * few.size, n // 2)]
         sizes = [s for s in sizes if few.seconds * s / few.size <= most_seconds]
@@ -170,7 +174,10 @@ class MeasuredCosts:
     def _measure(self, size):
         """Set up the measured layers on a few samples, and time a product of each."""
         found, settings = _Sample(size), self.policy.settings
-        part = self.problem.restrict(self._order[:size].sort().values).with_blocks(self.blocks)
+        part = self.problem.with_blocks(self.blocks)
+        if size < part.n_samples:
+            part = part.restrict(self._order[:size].sort().values)
+            part = part.cut(self.problem.samples.largest_chunk)
         if self.policy.is_bounded:
             policy = OneByOne(part, settings, part.footprint, self.policy.profiles)
         else:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import nn
 
 from hessdiag.curvature import prepare
 from hessdiag.curvature.network import untouched_surroundings
-from hessdiag.spectra import layer_spectra, layer_traces, plan_spectra
+from hessdiag.spectra import BudgetWarning, layer_spectra, layer_traces, plan_spectra
 from hessdiag.testing import AllocatedBytes
 
 MIB = 2**20
@@ -86,9 +87,21 @@ def test_tensors_take_no_more_than_is_stated(network, activation, limits):
         }
         plan = plan_spectra(net, X, y, **settings)
         with AllocatedBytes() as count:
-            layer_spectra(net, X, y, **settings)
+            layer_spectra(net, X, y, max_time=None, **settings)
         assert count.peak <= plan.bytes <= limit * MIB, plan
         assert plan.bytes <= 4 * count.peak, plan
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("max_time", [1e-3, 1e6])
+def test_measuring_what_there_is_time_for_stays_within_the_bound(max_time, monkeypatch):
+    monkeypatch.setattr("hessdiag.spectra._time_budget._first_look", lambda policy: 1e9)
+    net, X, y = make_large("cnn", "gelu")
+    settings = {"n_lanczos_steps": 3, "n_probes": 1, "method": "lanczos", "max_memory": 8 * MIB}
+    with AllocatedBytes() as count, warnings.catch_warnings():
+        warnings.simplefilter("ignore", BudgetWarning)
+        layer_spectra(net, X, y, max_time=max_time, **settings)
+    assert count.peak <= 8 * MIB
 
 
 def problem(activation=nn.Tanh, n_samples=9):
