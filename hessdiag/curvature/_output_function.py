@@ -125,6 +125,16 @@ class OutputFunction:
         moves = of_outputs * image.norm(dim=1) + FEW * epsilon * scales
         return _share(moves, residuals), _share(self.floors(), sizes)
 
+    @property
+    def is_flat(self) -> bool:
+        """Say whether there are no second derivatives at any sample's outputs, but first ones."""
+        known = self.products if self.curvature is None else self.curvature
+        if not known.residuals.any():
+            return False
+        if self.curvature is None:
+            return not _curvature_sizes(self.products).any()
+        return not self.curvature.hessians.any()
+
     @functools.cached_property
     def _at_moderate_outputs(self) -> OutputProducts:
         """Derivatives where the largest output of every sample is 1, if it is more here."""

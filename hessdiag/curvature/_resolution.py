@@ -37,12 +37,15 @@ class Resolution:
         Of the outputs' derivatives in each layer's parameters, by the layer's name.
     of_residuals, of_curvature : bool, default=False
         Whether the loss's first, and second, derivatives in the outputs are rounding.
+    is_flat : bool, default=False
+        Whether the loss has no second derivatives in the outputs at all, as absolute errors.
     """
 
     outputs: float = 1e-15
     layers: Mapping[str, float] = field(default_factory=dict)
     of_residuals: bool = False
     of_curvature: bool = False
+    is_flat: bool = False
 
     @property
     def of_all(self) -> float:
@@ -51,8 +54,8 @@ class Resolution:
 
     @property
     def leaves_nothing(self) -> bool:
-        """Say whether first or second derivatives of the loss are rounding."""
-        return self.of_residuals or self.of_curvature
+        """Say whether first or second derivatives of the loss are rounding, or second ones zero."""
+        return self.of_residuals or self.of_curvature or self.is_flat
 
 
 def measure_resolution(problem: LocalCurvature) -> Resolution:
@@ -87,7 +90,8 @@ def measure_resolution(problem: LocalCurvature) -> Resolution:
     sizes = [max(size, LEAST * epsilon) for size in sizes]
     names = [block.name for block in problem.blocks]
     layers = dict(zip(names, sizes[1:], strict=True))
-    return Resolution(sizes[0], layers, *_of_loss(problem, sizes[0]))
+    is_flat = problem.output_function.is_flat
+    return Resolution(sizes[0], layers, *_of_loss(problem, sizes[0]), is_flat)
 
 
 def _of_loss(problem, of_outputs):

@@ -59,7 +59,12 @@ def context_of(problem):
 def note_rounding(resolution, problem, context):
     """Write in the context what of a problem's numbers is rounding."""
     precision = _named(problem.precision)
-    if resolution.leaves_nothing:
+    if resolution.is_flat:
+        context["statistics_missing"] = (
+            "the loss has no second derivatives in the outputs, as absolute errors and hinges have "
+            "none: Gauss-Newton matrices are zero"
+        )
+    elif resolution.leaves_nothing:
         order, where = "first", precision
         if resolution.of_curvature:
             order, where = "second", _named(problem.output_function.precision)

@@ -85,6 +85,38 @@ def test_numbers_that_are_fitted_to_the_last_digit_of_float32():
     assert any("rounding in float32" in note for note in report.notes)
 
 
+class MeanPinball(nn.Module):
+    """Piecewise linear, and none of torch's own."""
+
+    def forward(self, output, target):
+        rest = target - output
+        return torch.maximum(0.9 * rest, -0.1 * rest).mean()
+
+
+@pytest.mark.parametrize("n_output_columns", [None, 2])
+@pytest.mark.parametrize("loss", [nn.L1Loss, MeanPinball])
+def test_a_loss_without_second_derivatives_is_named(loss, n_output_columns):
+    net, y = classifier(module_of(3), NeuralNetRegressor, loss), np.repeat(NUMBERS, 3, axis=1)
+    found = examine(net, X, y, n_output_columns=n_output_columns)
+    assert "no second derivatives in the outputs" in found.context["statistics_missing"]
+    for layer in (*found.layers, found.network):
+        assert layer.spectrum.trace == layer.ggn_spectrum.trace == 0.0
+        assert not [name for name in layer.statistics if name.startswith(("alo", "gradient"))]
+        assert np.isfinite(layer.statistics["attainable_r2"])
+
+
+def test_a_loss_with_second_derivatives_for_a_few_samples_is_none_of_these():
+    net = classifier(module_of(1), NeuralNetRegressor, nn.HuberLoss, criterion__delta=1e-3)
+    net.module_.double()
+    near = 5
+    y = NUMBERS + 10
+    with torch.no_grad():
+        y[:near] = net.module_(torch.as_tensor(X[:near]).double()).numpy() + 1e-4
+    found = examine(net, X, y)
+    assert "statistics_missing" not in found.context
+    assert found.network.ggn_spectrum.trace > 0
+
+
 #: Nets of which float32 leaves little: what is answered in it is what float64 answers.
 HARD = {
     "weights of next to no size": 1e-6,
