@@ -133,13 +133,15 @@ def plan_budget(problem, settings, max_time, n_columns=None, whole=None, kind="u
     first_look += _decompositions(problem, n, n_columns)
     all_of_it = Budget(n, n, settings.n_probes, settings.n_lanczos_steps, first_look)
     max_time = math.inf if max_time is None else max_time
-    if n < WORTH_A_PLAN or first_look <= min(LONG, CLEARLY * max_time) or not problem.is_separable:
+    # Of few samples, and where no part of them has a loss of its own, nothing is left out.
+    is_whole = n < WORTH_A_PLAN or not problem.is_separable
+    if first_look <= (LONG if is_whole else min(LONG, CLEARLY * max_time)):
         return all_of_it
     costs = _Costs(problem, settings, n_columns, OF_MEASURING * min(max_time, first_look))
     measured = costs.hessians(n, settings.n_probes, settings.n_lanczos_steps) + costs.factors(n)
     measured += costs.gaps(n)
     all_of_it = replace(all_of_it, seconds=MORE * (measured + rest))
-    if all_of_it.seconds <= max_time:
+    if is_whole or all_of_it.seconds <= max_time:
         return all_of_it
     max_time = max(LEAST_TIME, max_time - beside.layers)
     n_between = _most(beside.most, lambda size: beside.between(size) <= OF_PASSES * max_time)
@@ -350,16 +352,22 @@ class _Costs:
         order = torch.randperm(problem.n_samples, generator=generator)
         self.operations = np.zeros(2)
         self.problem = problem
-        self.few = max(2, min(FEW_MEASURED, problem.n_samples // 4))
-        few = problem.restrict(order[: self.few].sort().values)
-        curved = self._measure(few, generator)
+        n_all = problem.n_samples
+        self.few = self.more = n_all
+        part = problem
+        if problem.is_separable:  # otherwise no part has a loss of its own
+            self.few = min(n_all, max(2, min(FEW_MEASURED, n_all // 4)))
+            part = problem.restrict(order[: self.few].sort().values)
+        curved = self._measure(part, generator)
         found = [self.seconds]
-        most = [n for n in MOST_MEASURED if n <= max(2 * self.few, problem.n_samples // 2)]
-        most = [n for n in most if sum(found[0].values()) * n / self.few <= limit] or [2 * self.few]
-        self.more = most[0]
-        self._measure(problem.restrict(order[: self.more].sort().values), generator, curved)
-        found.append(self.seconds)
-        self.found = found
+        if self.few < n_all:
+            least = min(n_all, 2 * self.few)
+            most = [n for n in MOST_MEASURED if n <= max(least, n_all // 2)]
+            most = [n for n in most if sum(found[0].values()) * n / self.few <= limit] or [least]
+            self.more = most[0]
+            self._measure(problem.restrict(order[: self.more].sort().values), generator, curved)
+            found.append(self.seconds)
+        self.found = [found[0], found[-1]]
         self.n_curved = round(self.ratio * len(curved))
 
     def _measure(self, problem, generator, curved=None):
@@ -394,6 +402,8 @@ class _Costs:
 
     def _line(self, few, more, n):
         """Carry seconds forward as ``a + b n``."""
+        if self.more == self.few:
+            return few * n / self.few
         slope = max(0.0, more - few) / (self.more - self.few)
         each = max(0.0, few - slope * self.few) if slope else max(few, more)
         return each + slope * n

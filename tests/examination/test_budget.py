@@ -139,6 +139,37 @@ def test_many_classes_take_what_was_forecast(monkeypatch, max_time):
     assert taken / 3 < found.context["seconds_forecast"] < 3 * taken
 
 
+class Covariance(nn.Module):
+    """Couples samples, so that none has a loss of its own."""
+
+    def forward(self, output, target):
+        apart = output - output.mean(dim=0)
+        return (apart.T @ apart / len(output) - torch.eye(output.shape[1])).square().sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_samples", [60, 9])
+def test_what_is_measured_whole_takes_what_was_forecast(monkeypatch, n_samples):
+    for clock in ("perf_counter", "monotonic"):
+        monkeypatch.setattr(time, clock, time.process_time)
+    monkeypatch.setattr(_budget, "LONG", 0.0)
+    monkeypatch.setattr("hessdiag.examination._examine.LONG", 0.0)
+    torch.manual_seed(0)
+    layers = [layer for _ in range(6) for layer in (nn.Linear(20, 20), nn.GELU())]
+    net = NeuralNet(
+        nn.Sequential(*layers),
+        criterion=Covariance if n_samples == 60 else nn.MSELoss,
+        train_split=None,
+        verbose=0,
+    )
+    X = RNG.normal(size=(n_samples, 20)).astype("float32")
+    hd.examine(net.initialize(), X, X)  # what is measured once is
+    start = time.monotonic()
+    found = hd.examine(net, X, X)
+    taken = time.monotonic() - start
+    assert taken / 3 < found.context["seconds_forecast"] < 3 * taken
+
+
 @pytest.mark.parametrize("max_time", [0.5, 0.01])
 def test_parts_of_a_second_are_taken_as_they_are(monkeypatch, max_time):
     given = []
