@@ -12,7 +12,7 @@ def kept_parts(path):
     if path is None or not path.exists():
         return {}
     before = json.loads(path.read_text(encoding="utf-8"))
-    return {name: before[name] for name in ("networks", "growth")}
+    return {name: before[name] for name in ("networks", "growth") if name in before}
 
 
 def write(path, report):
