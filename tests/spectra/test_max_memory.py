@@ -49,7 +49,7 @@ def probe(network, activation, several):
     [("mlp", "gelu", (24, 64)), ("cnn", "relu", (24, 64)), ("transformer", "gelu", (28, 48))],
 )
 def test_memory_stays_within_the_bound_and_is_as_planned(network, activation, limits):
-    few = {"n_lanczos_steps": 6, "n_probes": 2}
+    few = {"n_lanczos_steps": 3, "n_probes": 2}
     several = [few | {"max_memory": limit * MIB} for limit in limits]
     free, *bound = probe(network, activation, [few, *several])
     assert free["planned"] >= 0.7 * free["peak"]
@@ -80,7 +80,7 @@ def test_tensors_take_no_more_than_is_stated(network, activation, limits):
     net, X, y = make_large(network, activation)
     for limit in limits:
         settings = {
-            "n_lanczos_steps": 6,
+            "n_lanczos_steps": 3,
             "n_probes": 2,
             "method": "lanczos",
             "max_memory": limit * MIB,

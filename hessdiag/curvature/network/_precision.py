@@ -15,8 +15,8 @@ from hessdiag.curvature.network._checks import graph_nodes, tensors_of
 
 # Times that numbers are moved.
 N_DRAWS = 2
-# How much more than by one rounding of inputs and parameters outputs may differ, which are made by
-# many roundings.
+#: How much more than by one rounding of inputs and parameters outputs may differ, which are made by
+#: many roundings.
 MANY = 100.0
 
 
