@@ -24,9 +24,10 @@ CLEARLY = 0.25
 OF_MEASURING = 0.05
 # Passes forward that a product with a Hessian, and a sweep with its Gram matrix, may take.
 PASSES_OF_PRODUCT, PASSES_OF_SWEEP = 10, 6
-# Fewest samples, before and after Lanczos gets fewer steps; and those that are worth a plan.
-FEW_SAMPLES, LEAST_SAMPLES, WORTH_A_PLAN = 64, 32, 12
-LEAST_STEPS = 10
+# Fewest samples, before and after Lanczos gets fewer steps, and before it gets fewest; and those
+# that are worth a plan.
+FEW_SAMPLES, FEWER_SAMPLES, LEAST_SAMPLES, WORTH_A_PLAN = 64, 32, 8, 12
+FEW_STEPS, LEAST_STEPS = 10, 5
 
 
 class BudgetWarning(UserWarning):
@@ -167,18 +168,18 @@ def _cheaper(costs, kept, n, settings):
 def _less(n, settings):
     """Yield (samples, changes of settings), each less than the one before."""
     one = {} if settings.method == "exact" else {"n_probes": 1}
-    fewer = one and one | {
-        "n_lanczos_steps": min(
-            settings.n_lanczos_steps, max(LEAST_STEPS, settings.n_lanczos_steps // 2)
-        )
-    }
+    steps = settings.n_lanczos_steps
+    fewer = one and one | {"n_lanczos_steps": min(steps, max(FEW_STEPS, steps // 2))}
+    least = one and one | {"n_lanczos_steps": min(steps, LEAST_STEPS)}
     yield n, {}
     yield n, one
     size = n
-    while size > FEW_SAMPLES:
-        size = max(FEW_SAMPLES, size // 2)
-        yield size, one
-    yield size, fewer
-    while size > LEAST_SAMPLES:
-        size = max(LEAST_SAMPLES, size // 2)
-        yield size, fewer
+    for fewest, changes, changes_then in (
+        (FEW_SAMPLES, one, fewer),
+        (FEWER_SAMPLES, fewer, fewer),
+        (LEAST_SAMPLES, fewer, least),
+    ):
+        while size > fewest:
+            size = max(fewest, size // 2)
+            yield size, changes
+        yield size, changes_then

@@ -51,15 +51,15 @@ def test_what_fits_is_as_it_would_be_without_a_bound(max_time):
 def test_too_little_time_leaves_the_least():
     policy, left_out = plan_within(1e-3)
     said = "; ".join(left_out)
-    assert policy.problem.n_samples == 32
-    assert (policy.settings.n_probes, policy.settings.n_lanczos_steps) == (1, 15)
-    for words in ("1 of 3 probes", "32 of 240 samples", "15 of 30 steps"):
+    assert policy.problem.n_samples == 8
+    assert (policy.settings.n_probes, policy.settings.n_lanczos_steps) == (1, 5)
+    for words in ("1 of 3 probes", "8 of 240 samples", "5 of 30 steps"):
         assert words in said
 
 
 def test_exact_spectra_stay_exact_on_fewer_samples():
     policy, left_out = plan_within(1e-3, nn.ReLU, method="exact")
-    assert left_out == ["32 of 240 samples were looked at"]
+    assert left_out == ["8 of 240 samples were looked at"]
     assert all(way.is_exact for way in policy.ways.values())
 
 
@@ -86,6 +86,8 @@ class Costs:
         (0.9, 120, 1, 30, "120 of 240 samples"),
         (0.26, 64, 1, 15, "15 of 30 steps"),
         (0.1, 32, 1, 15, "32 of 240 samples"),
+        (0.03, 8, 1, 15, "8 of 240 samples"),
+        (0.01, 8, 1, 5, "5 of 30 steps"),
     ],
 )
 def test_what_costs_least_in_accuracy_goes_first(
