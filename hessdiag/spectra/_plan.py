@@ -97,6 +97,10 @@ class MeasuredCosts:
             self.few = self.more = self._measure(n)
             return
         few = self._measure(max(1, min(FEW_MEASURED, n // 4)))
+        if few.seconds > 2 * most_seconds:
+            # What takes that long on so few is not measured twice.
+            self.few = self.more = few
+            return
         sizes = [size for size in MOST_MEASURED if size <= max(2 * few.size, n // 2)]
         sizes = [s for s in sizes if few.seconds * s / few.size <= most_seconds]
         self.few, self.more = few, self._measure(min(n, sizes[0] if sizes else 2 * few.size))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hessdiag.docstrings import take_parameters
@@ -172,6 +174,7 @@ def plan_spectra(
     >>> [layer.way for layer in plan_spectra(net, X, y).layers]
     ['factors']
     """
+    start = time.monotonic()
     local = LocalSpectra(
         net,
         X,
@@ -187,9 +190,11 @@ def plan_spectra(
         random_state=random_state,
         output=output,
     )
-    return local.plan(
+    preparing = time.monotonic() - start
+    plan = local.plan(
         method=method, n_lanczos_steps=n_lanczos_steps, n_probes=n_probes, tolerance=tolerance
     )
+    return replace(plan, preparing=preparing)
 
 
 @take_parameters(LocalSpectra, LocalSpectra.traces)
@@ -317,6 +322,7 @@ def plan_traces(
     >>> [layer.way for layer in plan_traces(net, X, y).layers]
     ['squares']
     """
+    start = time.monotonic()
     local = LocalSpectra(
         net,
         X,
@@ -332,7 +338,8 @@ def plan_traces(
         random_state=random_state,
         output=output,
     )
-    return local.plan_traces(method, n_probes, tolerance)
+    preparing = time.monotonic() - start
+    return replace(local.plan_traces(method, n_probes, tolerance), preparing=preparing)
 
 
 @take_parameters(LocalSpectra, LocalSpectra.coupling)

@@ -7,7 +7,7 @@ from dense_oracle import tabular_net
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from hessdiag.spectra import layer_spectra, plan_spectra
+from hessdiag.spectra import LocalSpectra, layer_spectra, plan_spectra
 from hessdiag.spectra._settings import SpectrumSettings
 from hessdiag.spectra._ways import LayerSizes, choose_way
 
@@ -45,11 +45,18 @@ def test_the_plan_is_kept(activation, settings):
 
 def test_the_plan_prints_a_table():
     net, X, y = make_problem(nn.Tanh)
-    lines = str(plan_spectra(net, X, y)).splitlines()
-    assert len(lines) == 5
+    plan = plan_spectra(net, X, y)
+    lines = str(plan).splitlines()
+    assert len(lines) == 6
     assert "exact, dense Hessian" in lines[1]
     assert "Lanczos quadrature" in lines[2]
-    assert lines[4].split()[:2] == ["total", "3503"]
+    assert lines[4].split()[0] == "preparing"
+    assert lines[5].split()[:2] == ["total", "3503"]
+    assert plan.seconds == plan.preparing + sum(layer.seconds for layer in plan.layers)
+    # What a net is prepared for once is part of no later plan.
+    again = LocalSpectra(net, X, y).plan()
+    assert again.preparing == 0
+    assert len(str(again).splitlines()) == 5
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ class SpectraPlan:
         largest of the layers' own.
     n_chunks : int, default=1
         Number of chunks of samples that pass through the net one after the other.
+    preparing : float, default=0.0
+        Seconds that copying and checking the net take, before there is anything of its layers.
 
     Examples
     --------
@@ -81,11 +83,12 @@ class SpectraPlan:
     layers: tuple[LayerPlan, ...]
     peak: float | None = None
     n_chunks: int = 1
+    preparing: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """Estimated time of all layers."""
-        return sum(layer.seconds for layer in self.layers)
+        """Estimated time of all layers, with that of preparing the net."""
+        return self.preparing + sum(layer.seconds for layer in self.layers)
 
     @property
     def bytes(self) -> float:
@@ -110,6 +113,8 @@ class SpectraPlan:
         ]
         n_params = sum(layer.n_params for layer in self.layers)
         seconds, size = f"{self.seconds:.3f}", f"{self.bytes / 2**20:.1f}"
+        if self.preparing:
+            rows.append(("preparing", *5 * ("",), f"{self.preparing:.3f}", ""))
         rows.append(("total", "", str(n_params), "", "", "", seconds, size))
         widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
         left = (0, 1, 4)
