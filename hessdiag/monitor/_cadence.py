@@ -138,8 +138,8 @@ def check_cadence(every, budget) -> None:
     is_count = isinstance(every, Integral) and not isinstance(every, bool) and every >= 1
     if every != "log" and not is_count:
         raise ValueError(
-            f"Expected every='log' or a number of at least 1, found {every!r}. Pass how many epochs "
-            "or steps lie between two looks."
+            f"Expected every='log' or a number of at least 1, found {every!r}. Pass how many "
+            "epochs or steps lie between two looks."
         )
     if budget is not None and not (isinstance(budget, Real) and budget >= 0):
         raise ValueError(

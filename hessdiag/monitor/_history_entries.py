@@ -64,9 +64,9 @@ def entries_of(point, measures: Iterable[str], layers: Iterable[str] | None) -> 
     entries |= {name: _plain(value) for name, value in point.gains.items()}
     for row in point.rows():
         name = row["layer"]
-        if row["depth"] >= 0 and layers is not None:
-            if not any(matches(name, pattern) for pattern in layers):
-                continue
+        is_whole = row["depth"] < 0 or layers is None
+        if not is_whole and not any(matches(name, pattern) for pattern in layers):
+            continue
         entries |= {f"{PREFIX}/{m}/{name}": _plain(row[m]) for m in measures}
     return entries
 
@@ -92,9 +92,10 @@ def check_measures(measures: Iterable[str], known: Iterable[str]) -> None:
         )
     unknown = [name for name in measures if name not in {*RAW_MEASURES, *NORMS, *known}]
     if unknown:
+        raw = ", ".join((*RAW_MEASURES, *NORMS))
         raise ValueError(
-            f"Expected names of measures, found {unknown}. Choose among {', '.join((*RAW_MEASURES, *NORMS))} "
-            "and those of hessdiag.features.LAYER_MEASURES."
+            f"Expected names of measures, found {unknown}. Choose among {raw} and those "
+            "of hessdiag.features.LAYER_MEASURES."
         )
 
 

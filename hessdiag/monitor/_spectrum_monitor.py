@@ -35,7 +35,8 @@ class SpectrumMonitor(Callback):
     out; ``probability_overfitting`` and so on; ``gain_widening`` and so on, in units of the null
     loss; ``spectrum/<measure>/<layer>``, with the layer ``network`` for the whole net;
     ``spectrum_step``, ``spectrum_seconds``, ``spectrum_domain_score`` and, where a look failed,
-    ``spectrum_error``. Callbacks that read them, as ``Checkpoint``, come after this one in the list.
+    ``spectrum_error``. Callbacks that read them, as ``Checkpoint``, come after this one in the
+    list.
 
     Parameters
     ----------

@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from skorch.callbacks import Checkpoint, LoadInitState, TrainEndCheckpoint
 from skorch.dataset import ValidSplit
-from sklearn.base import clone
 from torch.utils.data import Dataset
 
 import hessdiag as hd
