@@ -39,8 +39,8 @@ def raw_measures(layer: LayerExamination, examination: Examination) -> dict[str,
         ``participation_ratio``, ``effective_rank``, ``rank_fraction`` of the local Gauss-Newton
         matrix, the last one being the share of its largest possible rank,
         ``min(p, N rank(Lambda))``, that eigenvalues above 1e-10 of the largest fill;
-        ``n_outliers``; ``effective_dimension`` under the prior of precision ``p / |w|^2``. NaN where something was
-        not measured.
+        ``n_outliers``; ``effective_dimension`` under the prior of precision ``p / |w|^2``. NaN
+        where something was not measured.
 
     Examples
     --------

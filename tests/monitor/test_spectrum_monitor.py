@@ -1,12 +1,12 @@
 """What stands in the history is what an examination of the training part says."""
 
-import io
 import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from skorch import NeuralNetClassifier
 from skorch.callbacks import Checkpoint, EpochScoring, PrintLog
 from skorch.dataset import ValidSplit
 from skorch.helper import predefined_split
@@ -72,8 +72,15 @@ def test_curvature_is_that_of_the_same_samples_at_every_look():
     X, y = make_data()
     monitor = hd.SpectrumMonitor(every=1, budget=None, diagnose=False, max_samples=10)
     # Nothing is learned, so that all looks must be alike.
-    net = make_net(monitor, lr=0.0, optimizer=torch.optim.SGD, max_epochs=3)
-    net.set_params(module=torch.nn.Sequential(torch.nn.Linear(4, 2))).fit(X, y)
+    net = NeuralNetClassifier(
+        torch.nn.Sequential(torch.nn.Linear(4, 2)),
+        criterion=torch.nn.CrossEntropyLoss,
+        lr=0.0,
+        max_epochs=3,
+        train_split=None,
+        verbose=0,
+        callbacks=[monitor],
+    ).fit(X, y)
     rows = [[row[f"spectrum/trace/{name}"] for name in ("0", "network")] for row in net.history]
     assert rows[0] == rows[1] == rows[2]
     assert trajectory_of(net).points[0].examination.context["n_samples_examined"] == 10
@@ -116,10 +123,8 @@ def test_friends_read_the_history(tmp_path, diagnoser):
     assert looked == [False, True, False, True, True]
     assert [row.get("event_cp") for row in net.history] == looked
     assert net.history[1, "certainty"] == net.history[1, "probability_overfitting"]
-    stream = io.StringIO()
-    net.history.to_file(stream)
-    stream.seek(0)
-    assert json.load(stream) == net.history.to_list()
+    net.history.to_file(tmp_path / "history.json")
+    assert json.loads((tmp_path / "history.json").read_text()) == net.history.to_list()
     for row in net.history:
         for name, value in row.items():
             if name.startswith(("spectrum", "event_diag", "prob", "gain")):
