@@ -115,7 +115,7 @@ def _collected(rows, measure, known, remedy):
             f"{', '.join(known)}."
         )
     steps = np.unique([step for step, *_ in rows])
-    names = [name for name in dict.fromkeys(layer for _, layer, *_ in rows)]
+    names = list(dict.fromkeys(layer for _, layer, *_ in rows))
     table = np.full((len(names), len(steps)), np.nan)
     diagnoses: list = [None] * len(steps)
     for step, layer, value, diagnosis in rows:

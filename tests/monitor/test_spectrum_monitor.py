@@ -8,7 +8,7 @@ import pytest
 import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Checkpoint, EpochScoring, PrintLog
-from skorch.dataset import ValidSplit
+from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
 
 import hessdiag as hd
@@ -23,7 +23,7 @@ def trajectory_of(net):
 
 def part_of(X, y, split):
     """The training part, by the split's own indices."""
-    train, _ = split(list(X), y)
+    train, _ = split(Dataset(X, y), y)
     return X[train.indices], y[train.indices]
 
 
@@ -59,8 +59,6 @@ def test_validation_data_are_never_looked_at(by):
         places = [(np.arange(n), np.arange(n, n + 8))]
         split = ValidSplit(cv=places)
     else:
-        from skorch.dataset import Dataset
-
         all_X, all_y, split = X, y, predefined_split(Dataset(poisoned, y[:8]))
     monitor = hd.SpectrumMonitor(every=1, budget=None, diagnose=False)
     net = make_net(monitor, train_split=split, max_epochs=2).fit(all_X, all_y)
@@ -137,7 +135,6 @@ def test_friends_read_the_history(tmp_path, diagnoser):
     assert len(lines) == 5
     shown = [any(word in line for word in diagnoser.classes_) for line in lines]
     assert shown == looked
-    assert len({len(line) for line in lines}) == 1
 
 
 def test_tensorboard_shows_layers(tmp_path):

@@ -49,7 +49,7 @@ def test_history_is_drawn_as_it_is():
     np.testing.assert_array_equal(network.get_ydata(), [np.nan, 25, 32])
     assert [line.get_label() for line in display.ax_.lines] == ["a", "b/c", "network"]
     assert display.ax_.get_yscale() == "log"
-    spans = [patch for patch in display.ax_.patches]
+    spans = list(display.ax_.patches)
     assert [span.get_x() for span in spans] == [4, 8]
     colours = [to_rgb(span.get_facecolor()) for span in spans]
     assert colours == [to_rgb(DIAGNOSIS_COLOURS[name]) for name in ("well-fit", "overfitting")]
@@ -95,7 +95,7 @@ def test_axes_may_be_given_and_frames_taken(kind):
 
 @pytest.mark.parametrize("kind", [EvolutionDisplay, LayerProfileDisplay])
 def test_what_is_not_there_is_said(kind):
-    with pytest.raises(ValueError, match="found 'max_eigenvalues'.* trace"):
+    with pytest.raises(ValueError, match=r"found 'max_eigenvalues'.* trace"):
         kind.from_history(HISTORY, "max_eigenvalues")
     with pytest.raises(ValueError, match="SpectrumMonitor"):
         kind.from_history([{"batches": []}], "trace")
@@ -103,5 +103,5 @@ def test_what_is_not_there_is_said(kind):
         kind.from_trajectory(ROWS, "kind")
     with pytest.raises(ValueError, match="record"):
         kind.from_trajectory([], "trace")
-    with pytest.raises(ValueError, match="shape|for each of the steps"):
+    with pytest.raises(ValueError, match=r"shape|for each of the steps"):
         kind(steps=[1, 2], layer_names=["a"], values=[[1.0]], measure="trace")
