@@ -65,7 +65,8 @@ _DESCRIPTION = (
     "Data flows from cases through curvature, spectra, examination and features to diagnosis, and "
     "from there to reporting and the command line; plotting serves reporting. The zoo makes "
     "cases with known labels, and its reference table teaches the diagnosis; evaluation and the "
-    "study use the zoo. The monitor looks at networks in training. Labels hold the rule that the zoo and the diagnosis share."
+    "study use the zoo. The monitor looks at networks in training. "
+    "Labels hold the rule that the zoo and the diagnosis share."
 )
 
 

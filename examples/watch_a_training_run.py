@@ -2,8 +2,8 @@
 Watch a training run
 ====================
 
-A wide network learns labels of which a third are wrong. It begins well and goes wrong; the monitor looks at
-its training data only, and says when.
+A wide network learns labels of which a third are wrong. It begins well and goes wrong; the monitor
+looks at its training data only, and says when.
 """
 
 import numpy as np

@@ -117,6 +117,7 @@ class Trajectory:
         loss: torch.nn.Module | type[torch.nn.Module] | Callable[..., Any] | None = None,
         step: int | None = None,
         epoch: int | None = None,
+        output: str | int | None = None,
     ) -> TrajectoryPoint:
         """Look at a network as it is now.
 
@@ -133,6 +134,9 @@ class Trajectory:
             Steps that have been made; None counts the looks.
         epoch : int or None, default=None
             Epochs that have been made.
+        output : str, int or None, default=None
+            Where the network sends several tensors, or a named one, which of them the loss is
+            taken of, as in `NetworkCase.from_module`; a `NetworkCase` says so itself.
 
         Returns
         -------
@@ -153,7 +157,7 @@ class Trajectory:
         if isinstance(module, NetworkCase):
             return self._look(lambda: module, step, epoch)
         if isinstance(module, NeuralNet):
-            return self._look(lambda: NetworkCase(module, X, y), step, epoch)
+            return self._look(lambda: NetworkCase(module, X, y, output=output), step, epoch)
         if not isinstance(module, torch.nn.Module):
             raise TypeError(
                 f"Expected a torch.nn.Module, found an object of type {type(module).__name__}. "
@@ -164,7 +168,9 @@ class Trajectory:
                 "Expected the loss that the module is trained with, found none. Pass it as "
                 "loss=torch.nn.CrossEntropyLoss(), or a function (output, y) -> 0-d tensor."
             )
-        return self._look(lambda: NetworkCase.from_module(module, X, y, loss=loss), step, epoch)
+        return self._look(
+            lambda: NetworkCase.from_module(module, X, y, loss=loss, output=output), step, epoch
+        )
 
     def record_net(
         self,
