@@ -120,7 +120,7 @@ class Cadence:
         return round(2 ** (power / 2))
 
 
-def check_cadence(every, budget) -> None:
+def check_cadence(every: object, budget: object) -> None:
     """Check what is asked for.
 
     Parameters
@@ -135,13 +135,13 @@ def check_cadence(every, budget) -> None:
     ValueError
         If they are none.
     """
-    is_count = isinstance(every, Integral) and not isinstance(every, bool) and every >= 1
+    is_count = isinstance(every, Integral) and not isinstance(every, bool) and int(every) >= 1
     if every != "log" and not is_count:
         raise ValueError(
             f"Expected every='log' or a number of at least 1, found {every!r}. Pass how many "
             "epochs or steps lie between two looks."
         )
-    if budget is not None and not (isinstance(budget, Real) and budget >= 0):
+    if budget is not None and not (isinstance(budget, Real) and float(budget) >= 0):
         raise ValueError(
             f"Expected a budget of at least 0, found {budget!r}. Pass the share of the time of "
             "training that looks may take, as 0.1, or None for no bound."

@@ -64,8 +64,8 @@ def entries_of(point, measures: Iterable[str], layers: Iterable[str] | None) -> 
     entries |= {name: _plain(value) for name, value in point.gains.items()}
     for row in point.rows():
         name = row["layer"]
-        is_whole = row["depth"] < 0 or layers is None
-        if not is_whole and not any(matches(name, pattern) for pattern in layers):
+        patterns = ["*"] if layers is None or row["depth"] < 0 else layers
+        if not any(matches(name, pattern) for pattern in patterns):
             continue
         entries |= {f"{PREFIX}/{m}/{name}": _plain(row[m]) for m in measures}
     return entries

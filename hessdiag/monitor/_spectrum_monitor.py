@@ -151,7 +151,8 @@ class SpectrumMonitor(Callback):
         )
         self.cadence_ = Cadence(self.every, self.budget)
         self.steps_ = self.epochs_of_fit_ = 0
-        self.data_ = self.entries_ = None
+        self.data_ = self.dataset_ = None
+        self.entries_: dict[str, Any] = {}
         return self
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:

@@ -201,12 +201,17 @@ class EvolutionDisplay:
         colours = depth_colours(len(self.layer_names))
         for place, (name, row) in enumerate(zip(short_names(self.layer_names, 26), self.values)):
             marker = _MARKERS[place % len(_MARKERS)]
-            style = {"color": colours[place], "marker": marker, "markersize": 4, "linewidth": 1.5}
+            style: dict[str, Any] = {"color": colours[place], "marker": marker, "markersize": 4}
             # A label that begins with an underscore would be left out of the legend.
-            ax.plot(self.steps, row, label=name if name[:1] != "_" else f" {name}", **style)
+            ax.plot(
+                self.steps,
+                row,
+                linewidth=1.5,
+                label=name if name[:1] != "_" else f" {name}",
+                **style,
+            )
         if np.isfinite(self.network).any():
-            style = {"color": "black", "linestyle": "--", "linewidth": 1.5}
-            ax.plot(self.steps, self.network, label="network", **style)
+            ax.plot(self.steps, self.network, "--", color="black", linewidth=1.5, label="network")
         finite = np.concatenate([self.values.ravel(), self.network])
         if len(self.steps) > 1 and self.steps.min() > 0:
             ax.set_xscale("log")
