@@ -21,6 +21,7 @@ _ROOMS = {
     "evaluation": ("protocols, advice", 418, 235),
     "study": ("111 experiments", 582, 235),
     "testing": ("known Hessians", 90, 235),
+    "monitor": ("looks at training", 582, 380),
     "demo": ("three networks", 746, 380),
     "cli": ("the command", 910, 380),
     "labels": ("rule, names", 90, 380),
@@ -64,7 +65,8 @@ _DESCRIPTION = (
     "Data flows from cases through curvature, spectra, examination and features to diagnosis, and "
     "from there to reporting and the command line; plotting serves reporting. The zoo makes "
     "cases with known labels, and its reference table teaches the diagnosis; evaluation and the "
-    "study use the zoo. Labels hold the rule that the zoo and the diagnosis share."
+    "study use the zoo. The monitor looks at networks in training. "
+    "Labels hold the rule that the zoo and the diagnosis share."
 )
 
 

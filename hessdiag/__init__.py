@@ -18,6 +18,8 @@ Data flows one way:
     `FitDiagnoser`, the label rule, reports.
 ``hessdiag.zoo``
     Networks with measured labels: recipes, builder, reference table, evaluation.
+``hessdiag.monitor``
+    Networks watched while they train: a skorch callback, `Trajectory` for any loop.
 ``hessdiag.study``
     111 networks followed through their training: what local spectra tell, and what they do not.
 ``hessdiag.plotting``, ``hessdiag.reporting``
@@ -32,6 +34,7 @@ from hessdiag.cases import NetworkCase
 from hessdiag.diagnosis import DiagnosisReport, FitDiagnoser
 from hessdiag.examination import Examination, LayerExamination, LocalHessians, examine
 from hessdiag.features import LayerSpectra, SpectralFeatures
+from hessdiag.monitor import SpectrumMonitor, Trajectory
 from hessdiag.spectra import (
     LayerTrace,
     Spectrum,
@@ -53,6 +56,8 @@ __all__ = [
     "NetworkCase",
     "SpectralFeatures",
     "Spectrum",
+    "SpectrumMonitor",
+    "Trajectory",
     "__version__",
     "examine",
     "layer_spectra",

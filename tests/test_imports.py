@@ -53,6 +53,8 @@ ORDER = [
     # It makes small cases of the zoo's networks.
     "hessdiag.testing",
     "hessdiag.evaluation",
+    # It watches training; the study takes its measures.
+    "hessdiag.monitor",
     "hessdiag.study.statistics",
     "hessdiag.study.tables",
     "hessdiag.study.wording",

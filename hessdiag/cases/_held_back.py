@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-from skorch.utils import is_dataset
 from torch.utils.data import Subset
 
+from hessdiag.cases._rows import rows_of
 from hessdiag.curvature.network import untouched_surroundings
 
 
@@ -164,21 +163,4 @@ def _places(dataset, X):
 
 def _part(X, y, places):
     """Take some samples of inputs and targets."""
-    return _rows(X, places), _rows(y, places)
-
-
-def _rows(data, places):
-    """Take some samples of data in any container that skorch takes."""
-    if data is None:
-        return None
-    if is_dataset(data):
-        return Subset(data, places.tolist())
-    if hasattr(data, "iloc"):
-        return data.iloc[places]
-    if hasattr(data, "shape"):
-        return data[places]
-    if isinstance(data, Mapping):
-        return {key: _rows(value, places) for key, value in data.items()}
-    if hasattr(data[0], "shape") and len(data[0].shape):
-        return type(data)(_rows(item, places) for item in data)
-    return type(data)(data[place] for place in places)
+    return rows_of(X, places), rows_of(y, places)

@@ -6,10 +6,20 @@ Nothing here computes curvature, and matplotlib is imported when the first figur
     The spectra of a network's layers, in forward order, as small multiples.
 `DiagnosisDisplay`
     The probabilities of each diagnosis for several networks, and what each layer contributes.
+`EvolutionDisplay`
+    How a measure of the layers moves in training, with the diagnosis behind it.
+`LayerProfileDisplay`
+    A measure against depth, at several steps of training.
 """
 
 from hessdiag.plotting._diagnosis_display import (
     DiagnosisDisplay,
+)
+from hessdiag.plotting._evolution_display import (
+    EvolutionDisplay,
+)
+from hessdiag.plotting._layer_profile_display import (
+    LayerProfileDisplay,
 )
 from hessdiag.plotting._layer_spectra_display import (
     LayerSpectraDisplay,
@@ -31,6 +41,8 @@ __all__ = [
     "NEGATIVE",
     "POSITIVE",
     "DiagnosisDisplay",
+    "EvolutionDisplay",
+    "LayerProfileDisplay",
     "LayerSpectraDisplay",
     "figure_bytes",
     "import_matplotlib",

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, mse_loss
 
-from hessdiag.examination import Examination, LayerExamination, examine
+from hessdiag.examination import examine
 from hessdiag.features import layer_table
-from hessdiag.spectra import MEASURES
+from hessdiag.monitor import raw_measures
 from hessdiag.zoo import loss_and_error
 
 #: Radius of the perturbation in `sharpness`; the default of Foret et al. (2021).
 RADIUS = 0.05
-
-# Eigenvalues below this share of the largest are rounding of zero.
-RANK_TOLERANCE = 1e-10
 
 
 def place_names(n_layers):
@@ -96,41 +91,6 @@ def measure_checkpoint(net, split, max_gram_size=1000, dense_limit=600):
         }
         rows.append({name: _plain(value) for name, value in row.items()})
     return rows
-
-
-def raw_measures(layer: LayerExamination, examination: Examination):
-    """Return measures in units of the loss and in numbers of directions, untransformed.
-
-    Parameters
-    ----------
-    layer : LayerExamination
-        A layer, or the whole net.
-    examination : Examination
-        The examination it belongs to.
-
-    Returns
-    -------
-    measures : dict of str to float
-        ``trace``, ``max_eigenvalue``, ``min_eigenvalue`` of the local Hessian (of the Gauss-Newton
-        matrix for the whole net); ``stable_rank``, ``participation_ratio``, ``effective_rank``,
-        ``rank_fraction`` of the local Gauss-Newton matrix, the last one being the share of its
-        largest possible rank, ``min(p, N rank(Lambda))``, that eigenvalues above 1e-10 of the
-        largest fill; ``effective_dimension`` under the prior of precision ``p / |w|^2``;
-        ``n_outliers``.
-    """
-    spectrum = layer.spectrum
-    ggn = spectrum if layer.ggn_spectrum is None else layer.ggn_spectrum
-    context: dict[str, Any] = dict(examination.context)
-    n_outputs = context["n_outputs"] - (context["task"] == "classification")
-    bound = min(layer.n_params, context["n_samples_examined"] * max(1, n_outputs))
-    filled = ggn.nodes > RANK_TOLERANCE * ggn.nodes.max()
-    found = {name: MEASURES[name](spectrum) for name in ("trace", "max_eigenvalue")}
-    found["min_eigenvalue"] = MEASURES["min_eigenvalue"](spectrum)
-    for name in ("stable_rank", "participation_ratio", "effective_rank", "n_outliers"):
-        found[name] = MEASURES[name](ggn)
-    found["rank_fraction"] = ggn.n_params * ggn.weights[filled].sum() / bound
-    found["effective_dimension"] = layer.statistics.get("effective_dimension_1", np.nan)
-    return found
 
 
 def rival_statistics(net, X, y, null_loss):
