@@ -90,12 +90,12 @@ def measure_resolution(problem: LocalCurvature) -> Resolution:
     sizes = [max(size, LEAST * epsilon) for size in sizes]
     names = [block.name for block in problem.blocks]
     layers = dict(zip(names, sizes[1:], strict=True))
-    is_flat = problem.output_function.is_flat
-    return Resolution(sizes[0], layers, *_of_loss(problem, sizes[0]), is_flat)
+    of_residuals, of_curvature, is_flat = _of_loss(problem, sizes[0])
+    return Resolution(sizes[0], layers, of_residuals, of_curvature, is_flat)
 
 
 def _of_loss(problem, of_outputs):
-    """Say whether the loss's first, and second, derivatives in the outputs are rounding."""
+    """Say whether first and second derivatives in the outputs are rounding, or second ones zero."""
     parts, few = [problem], sample_indices(problem.n_samples, FIRST_SAMPLES, 0)
     if few is not None and problem.outputs is None:
         parts.insert(0, problem.restrict(few))
@@ -105,7 +105,7 @@ def _of_loss(problem, of_outputs):
         found = first > OF_RESIDUALS, second > OF_CURVATURE
         if not any(found):
             break
-    return found
+    return *found, problem.output_function.is_flat
 
 
 def _elsewhere(few, epsilon):

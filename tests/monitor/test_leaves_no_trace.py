@@ -126,7 +126,9 @@ def test_parameters_and_clones(diagnoser):
     twin = clone(net)
     twin.fit(X, y)
     assert twin.get_params()["callbacks__monitor"].every == 2
-    assert not hasattr(net.callbacks[0][1], "trajectory_")
+    own = net.callbacks[0][1]
+    assert own is not dict(twin.callbacks_)["monitor"]
+    assert not own.trajectory_.points
     assert twin.history[-1]["event_diagnosis"] in diagnoser.classes_
     names = [name for name in twin.history[-1] if name.startswith("spectrum/")]
     assert names == ["spectrum/trace/4", "spectrum/trace/network"]
