@@ -19,7 +19,7 @@ ACTIONS = {
 }
 
 WEIGHT_EXPLANATION = (
-    "Weight: how strongly a layer, or a measure, speaks for the diagnosis: by how much its log-odds "
+    "Weight: how strongly a layer, or a measure, speaks for the diagnosis: by how much log-odds "
     "fall when the measures are set to what is typical of well-fit networks (for a well-fit "
     "network: of the others). 0.7 doubles the odds, 2.3 makes them ten times as high; a negative "
     f"weight speaks against the diagnosis, and what weighs less than {EVIDENCE_FLOOR:g} is not "

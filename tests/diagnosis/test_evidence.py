@@ -176,7 +176,7 @@ def test_a_network_unlike_the_reference_is_called_out(diagnoser, nine_cases):
     report = diagnoser.explain(strange)
     assert report.domain_score == pytest.approx(diagnoser.domain_score([strange])[0])
     assert report.domain_score > 1
-    outside, missing = report.notes
+    missing, outside = report.notes
     assert "outside" in outside
     assert "measures are unusual, most of all: " in outside
     # It fits its samples to the last digit.

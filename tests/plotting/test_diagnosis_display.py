@@ -47,7 +47,7 @@ def test_layers_are_in_forward_order_and_the_strongest_are_kept(display):
     ax = display.plot(max_layers=4).axes_[1, 1]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == ["hidden_0", "hidden_1", "hidden_13", "hidden_14"]
-    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [-7, -6, 6, 7])
+    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [-0.07, -0.06, 0.06, 0.07])
     assert ax.get_title(loc="right") == "4 of 15 layers: the largest weights"
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
