@@ -162,13 +162,14 @@ def test_widening_is_advised_without_a_share_that_was_not_measured(table):
     from hessdiag.diagnosis._report import LayerFinding
 
     findings = [LayerFinding(name, "Linear", 3, 0.1, ()) for name in ("a", "b", "c")]
-    three = {name: np.array([0.1, 0.7, 0.2]) for name in table.measures}
-    known = recommend("underparameterized", replace(table, measures=three), findings)
-    assert known.text.endswith("The data determine 70% of b's directions.")
+    for share, said in ((0.8, "almost no"), (0.7, "some"), (0.3, "spare capacity, though less")):
+        three = {name: np.array([0.1, share, 0.2]) for name in table.measures}
+        known = recommend("underparameterized", replace(table, measures=three), findings)
+        assert f"b has {said}" in known.text
     unknown = {name: np.full(3, NAN) for name in table.measures}
     advice = recommend("underparameterized", replace(table, measures=unknown), findings)
     assert advice.layers == ("a", "b")
-    assert "%" not in advice.text
+    assert "capacity" not in advice.text
 
 
 def test_other_classifiers_answer_for_what_may_be_there(table, nine_cases):
