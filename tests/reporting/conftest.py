@@ -41,7 +41,7 @@ ADVICE = {
 
 WORDS = [
     ("effective_dimension_fraction_1.0", "share of the layer's directions that the data determine"),
-    ("takeuchi_1.0", "expected optimism of the training loss (Takeuchi, log10), prior x 1"),
+    ("takeuchi_1.0", "how far training loss flatters the net (log10), medium regularization"),
     ("log_trace_weight", "total curvature times squared weight norm (log10)"),
 ]
 

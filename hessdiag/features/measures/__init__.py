@@ -1,8 +1,8 @@
 """The measures: one record for each, and what follows from the records.
 
 A new measure is one entry in the file of its family, which reads a statistic that the examination
-makes or a function of the spectrum; the columns of features, the words of reports and the page of
-the documentation follow.
+makes or a function of the spectrum, and its words in the table of phrases; the columns of features,
+the words of reports and the page of the documentation follow.
 """
 
 from hessdiag.features.measures._measure import (
@@ -10,6 +10,9 @@ from hessdiag.features.measures._measure import (
 )
 from hessdiag.features.measures._page import (
     measures_page,
+)
+from hessdiag.features.measures._phrases import (
+    phrases_of,
 )
 from hessdiag.features.measures._registry import (
     CONTEXT_MEASURES,
@@ -39,4 +42,5 @@ __all__ = [
     "in_words",
     "measure_named",
     "measures_page",
+    "phrases_of",
 ]

@@ -15,20 +15,18 @@ from hessdiag.features.measures._references import CHO
 _record = partial(Measure, family="attainable", reference=CHO)
 
 
-def _attainable(name, words, formula):
+def _attainable(name, formula):
     """Record that reads the statistic of its name."""
-    return _record(name=name, words=words, formula=formula, function=statistic(name))
+    return _record(name=name, formula=formula, function=statistic(name))
 
 
 ATTAINABLE = (
     _attainable(
         "attainable_r2",
-        words="what a wide layer predicts of each sample from all others",
         formula="1 - |Yc - F|^2 / |Yc|^2, at most 1; F by one wide layer",
     ),
     _attainable(
         "attainable_gap",
-        words="what a wide layer knows beyond this net (below 0: this net fits too much)",
         formula=(
             "attainable_r2 - (1 - |Y - P|^2 / |Yc|^2); negative where the net fits more than can "
             "be predicted"
@@ -36,42 +34,34 @@ ATTAINABLE = (
     ),
     _attainable(
         "attainable_r2_linear",
-        words="what a linear model predicts of each sample from all others",
         formula="1 - |Yc - F|^2 / |Yc|^2, at most 1; F by the linear kernel",
     ),
     _attainable(
         "attainable_gap_linear",
-        words="what a linear model knows beyond this net",
         formula="attainable_r2_linear - (1 - |Y - P|^2 / |Yc|^2); sign as for attainable_gap",
     ),
     _attainable(
         "attainable_r2_deep",
-        words="what deep wide layers predict of each sample from all others",
         formula="1 - |Yc - F|^2 / |Yc|^2, at most 1; F by three wide layers",
     ),
     _attainable(
         "attainable_gap_deep",
-        words="what deep wide layers know beyond this net",
         formula="attainable_r2_deep - (1 - |Y - P|^2 / |Yc|^2); sign as for attainable_gap",
     ),
     _attainable(
         "attainable_log10_ridge",
-        words="noise that a wide layer finds in the targets (log10)",
         formula="log10 of the best ridge of one wide layer over its kernel's mean eigenvalue",
     ),
     _attainable(
         "memorized_share",
-        words="what was fitted though no other sample supports it",
         formula="sum_n max(0, |Yc - F|_n^2 - |Y - P|_n^2) / |Yc|^2, at least 0",
     ),
     _attainable(
         "missed_share",
-        words="what was not fitted though other samples predict it",
         formula="sum_n max(0, |Y - P|_n^2 - |Yc - F|_n^2) / |Yc|^2, at least 0",
     ),
     _attainable(
         "residual_predictability",
-        words="how predictable the remaining errors are",
         formula=(
             "1 - |Rc - F_R|^2 / |Rc|^2, at most 1; Rc the centred Y - P and F_R its left-out "
             "predictions"
@@ -79,12 +69,10 @@ ATTAINABLE = (
     ),
     _attainable(
         "recoverable_share",
-        words="share of the targets that is still to be learned",
         formula="residual_predictability |Rc|^2 / |Yc|^2",
     ),
     _attainable(
         "prediction_predictability",
-        words="smoothness of the net's predictions",
         formula=(
             "1 - |Pc - F_P|^2 / |Pc|^2, at most 1; Pc the centred P and F_P its left-out "
             "predictions"
@@ -92,7 +80,6 @@ ATTAINABLE = (
     ),
     _attainable(
         "disagreement",
-        words="distance from what a wide layer predicts",
         formula="|P - mean Y - F|^2 / |Yc|^2, at least 0",
     ),
 )

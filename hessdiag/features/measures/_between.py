@@ -13,129 +13,113 @@ from hessdiag.features.measures._measure import Measure
 from hessdiag.features.measures._reading import bounded, statistic
 from hessdiag.features.measures._references import CHO
 
-# What is compared with forecasts F: name, words, formula.
+# What is compared with forecasts F: name, formula.
 _COMPARISONS = (
     (
         "distance",
-        "distance from what wide layers forecast",
         "mean |P - mean Y - F|^2 / var Y, at least 0",
     ),
     (
         "agreement",
-        "agreement with what wide layers forecast",
         "cosine of P - mean Y and F, in -1..1; 1 where they agree",
     ),
     (
         "loss",
-        "loss to be expected",
         "-mean sum_k q_k log P_k / H, q the probabilities of F and H the entropy of mean Y; for "
         "numbers: distance + forecast_loss; at least 0",
     ),
     (
         "tempered_loss",
-        "loss to be expected if the net were as sure as it should be",
         "least loss over factors t on the logits, t in 0.02..2, at most 1; for numbers: loss with "
         "t (P - mean Y) in place of P - mean Y, t the slope of F on P - mean Y within 0.02..1.5",
     ),
     (
         "log_temper",
-        "how sure the net should be against how sure it is (log)",
         "log(t) of tempered_loss; negative where the net should be less sure",
     ),
     (
         "excess",
-        "loss to be expected beyond that of wide layers",
         "loss - forecast_loss; positive where the net is worse",
     ),
     (
         "tempering_gain",
-        "loss to be expected from being too sure, or not sure enough",
         "loss - tempered_loss, at least 0",
     ),
     (
         "other_class",
-        "share of inputs where wide layers forecast another class",
         "share of inputs with argmax P != argmax q, in 0..1",
     ),
 )
 
-# Of the net's predictions alone: name, words, formula.
+# Of the net's predictions alone: name, formula.
 _ALONE = (
-    ("spread", "spread of the predictions", "mean |P - mean Y|^2 / var Y, at least 0"),
+    ("spread", "mean |P - mean Y|^2 / var Y, at least 0"),
     (
         "bend",
-        "how far predictions are from the mean of those around",
         "mean |P - (P(x) + P(z)) / 2|^2 / var Y, at least 0",
     ),
     (
         "unsureness",
-        "entropy of the predictions",
         "-mean sum_k P_k log P_k / H, H the entropy of mean Y, at least 0",
     ),
 )
 
-# Of the forecasts alone: name, words, formula.
+# Of the forecasts alone: name, formula.
 _FORECASTS = (
     (
         "forecast_loss",
-        "loss of wide layers on samples left out",
         "|Yc - F|^2 / |Yc|^2 for numbers, -mean sum_k Y_k log q_k / H for classes, at least 0",
     ),
     (
         "forecast_log10_ridge",
-        "noise that wide layers find in the targets (log10)",
         "log10 of the best ridge over the kernel's mean eigenvalue",
     ),
     (
         "forecast_depth",
-        "depth of the wide layers that forecast best",
         "number of wide layers of the best kernel: 0, 1 or 3",
     ),
 )
 
-# Inputs between a sample x and another sample z: name, words, formula.
+# Inputs between a sample x and another sample z: name, formula.
 _PLACES = (
     (
         "midpoint",
-        "half-way between neighbours",
         "at (x + z) / 2, z among the five nearest neighbours of x",
     ),
     (
         "crossover",
-        "at mixtures of neighbours",
         "at inputs with each number of x or of z by a coin, z among the five nearest neighbours "
         "of x",
     ),
-    ("shift", "beside samples", "at x + 0.7 (u - z), u and z among the five neighbours of x"),
-    ("far_midpoint", "half-way between any two samples", "at (x + z) / 2, z any other sample"),
+    ("shift", "at x + 0.7 (u - z), u and z among the five neighbours of x"),
+    ("far_midpoint", "at (x + z) / 2, z any other sample"),
     (
         "far_crossover",
-        "at mixtures of any two samples",
         "at inputs with each number of x or of z by a coin, z any other sample",
     ),
 )
 
-_AT_SAMPLES = ("sample", "at samples left out", "at the samples, each forecast by all others")
+_AT_SAMPLES = ("sample", "at the samples, each forecast by all others")
 
-# Which samples forecast: ending of the name, words, formula.
+# Which samples forecast: ending of the name, formula.
 _BY = (
-    ("", "", "forecast without x and z"),
-    ("_by_all", ", by forecasts from all samples", "forecast by all samples"),
+    ("", "forecast without x and z"),
+    ("_by_all", "forecast by all samples"),
 )
 
 _record = partial(Measure, family="between", reference=CHO, level="network")
 
 
-def _between(name, words, formula):
+def _between(name, formula):
     """Record that reads the statistic of its name."""
-    return _record(name=name, words=words, formula=formula, function=statistic(name, bounded))
+    return _record(name=name, formula=formula, function=statistic(name, bounded))
 
 
-def _at(quantity, place, by=("", "", "")):
+def _at(quantity, place, by=("", "")):
     """Record of one quantity at one place."""
-    (name, words, formula), (where, at, inputs), (ending, samples, made) = quantity, place, by
+    (name, formula), (where, inputs), (ending, made) = quantity, place, by
     formula = "; ".join(part for part in (formula, inputs, made) if part)
-    return _between(f"{where}_{name}{ending}", f"{words}, {at}{samples}", formula)
+    return _between(f"{where}_{name}{ending}", formula)
 
 
 BETWEEN = (

@@ -9,15 +9,15 @@ from hessdiag.features.measures._reading import statistic
 MULTIPLES = ("0.01", "0.1", "1", "10", "100")
 
 
-def by_prior(name, words, formula, family, reference, read=None, transform=float, per=None):
+def by_prior(name, formula, family, reference, read=None, transform=float, per=None):
     """Make the records of one statistic, one for each strength of the prior.
 
     Parameters
     ----------
     name : str
         Name without the multiple.
-    words, formula : str
-        As in `Measure`, without the multiple; ``alpha`` in the formula is the prior's precision.
+    formula : str
+        As in `Measure`, without the multiple; ``alpha`` in it is the prior's precision.
     family, reference : str
         As in `Measure`.
     read : str or None, default=None
@@ -36,7 +36,6 @@ def by_prior(name, words, formula, family, reference, read=None, transform=float
         Measure(
             name=f"{name}_{multiple}",
             family=family,
-            words=f"{words}, prior x {multiple}",
             formula=f"{formula}; alpha = {multiple} p / |w|^2",
             function=statistic(f"{read or name}_{multiple}", transform, per),
             reference=reference,

@@ -12,13 +12,11 @@ _context = partial(Measure, family="context", level="context")
 CONTEXT = (
     _context(
         name="loss_over_null_loss",
-        words="training loss, in units of the null loss",
         formula="L / L0",
         function=lambda _, context: in_units(context["loss"], context["null_loss"]),
     ),
     _context(
         name="log_loss_over_null_loss",
-        words="training loss, in units of the null loss (log10)",
         formula="log10(max(L, 1e-6) / L0)",
         function=lambda _, context: log10(
             in_units(max(context["loss"], 1e-6), context["null_loss"])
@@ -26,31 +24,26 @@ CONTEXT = (
     ),
     _context(
         name="error",
-        words="training error",
         formula="share of wrong classes, or squared error over that of the mean, at least 0",
         function=lambda _, context: context["error"],
     ),
     _context(
         name="log_n_params",
-        words="number of parameters (log10)",
         formula="log10(P)",
         function=lambda _, context: log10(context["n_params"]),
     ),
     _context(
         name="log_n_samples",
-        words="number of samples (log10)",
         formula="log10(N_given)",
         function=lambda _, context: log10(context["n_samples"]),
     ),
     _context(
         name="log_n_outputs",
-        words="number of outputs (log10)",
         formula="log10(C)",
         function=lambda _, context: log10(context["n_outputs"]),
     ),
     _context(
         name="log_params_per_sample",
-        words="parameters for each target value (log10)",
         formula="log10(P / (N_given C))",
         function=lambda _, context: log10(
             context["n_params"] / (context["n_samples"] * context["n_outputs"])
@@ -58,7 +51,6 @@ CONTEXT = (
     ),
     _context(
         name="n_layers",
-        words="number of layers",
         formula="number of layers examined",
         function=lambda _, context: context["n_layers"],
     ),

@@ -30,14 +30,12 @@ def _of_hessian(function):
 HESSIAN = (
     _hessian(
         name="negative_mass",
-        words="share of negative curvature",
         formula="sum_{h_i < 0} |h_i| / sum_i |h_i|, in 0..1; 0 where no h_i is negative",
         function=_of_hessian(lambda layer: negative_mass(layer.spectrum)),
         reference=ALAIN,
     ),
     _hessian(
         name="negative_ratio",
-        words="most negative against most positive curvature",
         formula="max(0, -min_i h_i) / max_i l_i, at least 0",
         function=_of_hessian(
             lambda layer: (
@@ -48,7 +46,6 @@ HESSIAN = (
     ),
     _hessian(
         name="gn_gap",
-        words="part of the curvature that the Gauss-Newton form misses",
         formula="|H v - G v| / |H v| for a random direction v, at least 0",
         function=statistic("gn_gap"),
         reference=SCHRAUDOLPH,

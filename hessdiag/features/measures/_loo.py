@@ -16,12 +16,10 @@ _in_null_losses = partial(_by_prior, transform=signed_log, per="null_loss")
 LOO = (
     *_in_null_losses(
         "alo_loss",
-        words="estimated held-out loss (leave-one-out)",
         formula="s(mean_n loss_n(z_n + A_n (I - Lambda_n A_n)^-1 r_n) / L0)",
     ),
     *_in_null_losses(
         "alo_gap",
-        words="estimated gap between held-out and training loss (leave-one-out)",
         formula=(
             "s(mean_n (loss_n(z_n + A_n (I - Lambda_n A_n)^-1 r_n) - loss_n(z_n)) / L0); positive "
             "where held-out loss is above training loss"
@@ -29,7 +27,6 @@ LOO = (
     ),
     *_in_null_losses(
         "alo_median_gap",
-        words="estimated gap of the typical sample (leave-one-out)",
         formula=(
             "s(median_n (loss_n(z_n + A_n (I - Lambda_n A_n)^-1 r_n) - loss_n(z_n)) / L0); "
             "positive where held-out loss is above training loss"
@@ -37,12 +34,10 @@ LOO = (
     ),
     *_by_prior(
         "alo_error",
-        words="estimated held-out error (leave-one-out)",
         formula="mean_n error_n(z_n + A_n (I - Lambda_n A_n)^-1 r_n), at least 0",
     ),
     *_by_prior(
         "alo_error_gap",
-        words="estimated gap between held-out and training error (leave-one-out)",
         formula=(
             "mean_n (error_n(z_n + A_n (I - Lambda_n A_n)^-1 r_n) - error_n(z_n)); positive where "
             "held-out error is above training error"
@@ -50,14 +45,12 @@ LOO = (
     ),
     _loo(
         name="alo_best_loss",
-        words="estimated held-out loss (leave-one-out, best prior)",
         formula="s(min_alpha mean_n loss_n(z_n + A_n (I - Lambda_n A_n)^-1 r_n) / L0)",
         function=statistic("alo_best_loss", signed_log, "null_loss"),
         reference=RAD,
     ),
     _loo(
         name="alo_best_log10_ridge",
-        words="prior under which leave-one-out is best (log10)",
         formula=(
             "log10(m), alpha = m p / |w|^2 the prior of the lowest leave-one-out loss, m among "
             "0.01, 0.1, 1, 10, 100; positive for a stronger prior than p / |w|^2"
@@ -67,21 +60,18 @@ LOO = (
     ),
     _loo(
         name="leverage_mean",
-        words="pull of each sample on its own prediction, mean",
         formula="mean_n tr(Lambda_n A_n), alpha = p / |w|^2, in 0..R",
         function=statistic("leverage_mean"),
         reference=HOAGLIN,
     ),
     _loo(
         name="leverage_max",
-        words="pull of each sample on its own prediction, largest",
         formula="max_n tr(Lambda_n A_n), alpha = p / |w|^2, in 0..R",
         function=statistic("leverage_max"),
         reference=HOAGLIN,
     ),
     _loo(
         name="leverage_dispersion",
-        words="uneven pull of samples on their own predictions",
         formula=(
             "standard deviation over mean of tr(Lambda_n A_n), alpha = p / |w|^2, at least 0; 0 "
             "where all are equal"
@@ -91,14 +81,12 @@ LOO = (
     ),
     _loo(
         name="leverage_high_share",
-        words="share of samples that pull hard on their own predictions",
         formula="share of n with tr(Lambda_n A_n) above twice its mean, alpha = p / |w|^2",
         function=statistic("leverage_high_share"),
         reference=HOAGLIN,
     ),
     _loo(
         name="leverage_loss_correlation",
-        words="badly fitted samples pull hardest on the fit",
         formula=(
             "rank correlation of tr(Lambda_n A_n) and loss_n(z_n), alpha = p / |w|^2; positive "
             "where samples of high loss have high leverage"
@@ -108,14 +96,12 @@ LOO = (
     ),
     _loo(
         name="self_influence_dispersion",
-        words="uneven influence of samples on their own loss (log10)",
         formula="log10(standard deviation over mean of r_n' A_n r_n), alpha = p / |w|^2",
         function=statistic("self_influence_dispersion", log10),
         reference=RAD,
     ),
     _loo(
         name="self_influence_loss_correlation",
-        words="badly fitted samples have most influence on themselves",
         formula=(
             "rank correlation of r_n' A_n r_n and loss_n(z_n), alpha = p / |w|^2; positive where "
             "samples of high loss influence their own loss most"

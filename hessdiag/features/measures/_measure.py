@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hessdiag.features.measures._phrases import phrases_of
+
 LEVELS = ("layer", "network", "context")
 
 
@@ -12,8 +14,8 @@ LEVELS = ("layer", "network", "context")
 class Measure:
     """One number that describes a layer, a whole net or its context.
 
-    The record is the only place of a measure: tables, columns of features, reports and the page
-    of the documentation are made from it.
+    Tables, columns of features, reports and the page of the documentation are made from the
+    records; what a measure is called stands in the one table of phrases.
 
     Parameters
     ----------
@@ -21,8 +23,6 @@ class Measure:
         Name of the measure, as in the names of columns.
     family : str
         Family it belongs to, one of `hessdiag.features.measures.FAMILIES`.
-    words : str
-        The measure in words that a practitioner knows.
     formula : str
         The measure as plain text, with its range and the meaning of its sign; symbols as on the
         page of `measures_page`.
@@ -46,11 +46,14 @@ class Measure:
     >>> from hessdiag.features.measures import measure_named
     >>> measure_named("log_trace").words
     'total curvature (log10)'
+    >>> measure_named("log_trace").high
+    'the loss is sensitive to small weight changes'
+    >>> measure_named("log_trace").docs
+    'measures.html#measure-log-trace'
     """
 
     name: str
     family: str
-    words: str
     formula: str
     function: Callable
     reference: str | None = None
@@ -63,3 +66,23 @@ class Measure:
                 f"Expected the level of a measure among {LEVELS}, found {self.level!r}. "
                 "Choose one of them."
             )
+
+    @property
+    def words(self) -> str:
+        """str : The measure in words that a practitioner knows."""
+        return phrases_of(self.name)[0]
+
+    @property
+    def high(self) -> str:
+        """str : What a high value means, to follow "high means"."""
+        return phrases_of(self.name)[1]
+
+    @property
+    def label(self) -> str:
+        """str : Label of the measure's section in the documentation."""
+        return "measure-" + self.name.replace("_", "-").replace(".", "-")
+
+    @property
+    def docs(self) -> str:
+        """str : Address of the measure's section, within the documentation."""
+        return f"measures.html#{self.label}"

@@ -61,7 +61,7 @@ def measures_page() -> str:
     -------
     text : str
         The page as reStructuredText: a section for each family, and for each measure its name,
-        words, formula and reference.
+        words, what a high value means, formula and reference.
 
     Examples
     --------
@@ -75,7 +75,8 @@ def measures_page() -> str:
         title = f"{family}: {_TITLES[family]}"
         lines = [title, "-" * len(title), "", _LEVELS[members[0].level], ""]
         for measure in members:
-            lines += [f"``{measure.name}``", f"    {_sentence(measure.words)}", ""]
+            lines += [f".. _{measure.label}:", "", f"``{measure.name}``"]
+            lines += [f"    {_sentence(measure.words)} High means: {measure.high}.", ""]
             lines += ["    ::", "", *_formula_lines(measure.formula), ""]
             if measure.reference is not None:
                 lines += [f"    {measure.reference}", ""]

@@ -111,7 +111,7 @@ def in_words(measure: str) -> str:
     Returns
     -------
     words : str
-        A phrase; the prior's strength is named where the measure has one.
+        A phrase; the strength of regularization is named where the measure has one.
 
     Raises
     ------
@@ -122,6 +122,6 @@ def in_words(measure: str) -> str:
     --------
     >>> from hessdiag.features import in_words
     >>> in_words("alo_loss_0.1")
-    'estimated held-out loss (leave-one-out), prior x 0.1'
+    'estimated loss on new data (leave-one-out, weak regularization)'
     """
     return measure_named(measure).words

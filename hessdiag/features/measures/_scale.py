@@ -18,19 +18,16 @@ _scale = partial(Measure, family="scale")
 SCALE = (
     _scale(
         name="log_trace",
-        words="total curvature (log10)",
         formula="log10(sum_i l_i)",
         function=lambda layer, _: log10(ggn(layer).trace),
     ),
     _scale(
         name="log_max_eigenvalue",
-        words="sharpest curvature (log10)",
         formula="log10(max_i l_i)",
         function=lambda layer, _: log10(ggn(layer).max_eigenvalue),
     ),
     _scale(
         name="log_trace_weight",
-        words="total curvature times squared weight norm (log10)",
         formula="log10(|w|^2 sum_i l_i / L0)",
         function=lambda layer, context: log10(
             in_units(ggn(layer).trace * known(layer, "weight_norm") ** 2, context["null_loss"])
@@ -39,7 +36,6 @@ SCALE = (
     ),
     _scale(
         name="log_trace_weight_per_parameter",
-        words="curvature times squared weight, per parameter (log10)",
         formula="log10(|w|^2 sum_i l_i / (p L0))",
         function=lambda layer, context: log10(
             in_units(
@@ -51,7 +47,6 @@ SCALE = (
     ),
     _scale(
         name="log_max_eigenvalue_weight",
-        words="sharpest curvature times squared weight norm (log10)",
         formula="log10(|w|^2 max_i l_i / L0)",
         function=lambda layer, context: log10(
             in_units(
@@ -62,7 +57,6 @@ SCALE = (
     ),
     _scale(
         name="log_weight_rms",
-        words="size of the weights (log10)",
         formula="log10(|w| / sqrt(p))",
         function=lambda layer, _: log10(known(layer, "weight_norm") / np.sqrt(layer.n_params)),
     ),

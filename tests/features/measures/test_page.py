@@ -1,7 +1,7 @@
 """The page of the documentation lists every measure."""
 
 from docutils.core import publish_doctree
-from docutils.nodes import literal_block, section, title
+from docutils.nodes import literal_block, make_id, section, title
 
 from hessdiag.features.measures import FAMILIES, MEASURES, measures_page
 
@@ -11,7 +11,9 @@ def test_page_lists_every_measure():
     for measure in MEASURES:
         assert f"\n``{measure.name}``\n" in page
         assert measure.formula in " ".join(page.split())
-        assert measure.words[1:] in page
+        assert f"{measure.words[1:]}. High means: {measure.high}." in page
+        assert f"\n.. _{measure.label}:\n" in page
+        assert measure.docs == f"measures.html#{make_id(measure.label)}"
         assert measure.reference is None or measure.reference in page
 
 

@@ -1,5 +1,6 @@
 """Every measure is one complete record, and everything else follows from the records."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +21,8 @@ from hessdiag.features import (
     in_words,
     layer_table,
 )
-from hessdiag.features.measures import MEASURES, Measure, measure_named
+from hessdiag.features.measures import MEASURES, Measure, measure_named, phrases_of
+from hessdiag.features.measures._phrases import _PHRASES
 from hessdiag.testing import make_case
 
 BY_NAME = pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
@@ -177,4 +179,26 @@ def test_unknown_measure_has_no_record():
 
 def test_level_is_checked():
     with pytest.raises(ValueError, match="Expected the level of a measure among"):
-        Measure("m", "shape", "some words", "x", lambda layer, _: 0.0, level="leyer")
+        Measure("m", "shape", "x", lambda layer, _: 0.0, level="leyer")
+
+
+def test_every_measure_has_words_of_its_own_that_ask_for_no_glossary():
+    words = [measure.words for measure in MEASURES]
+    assert len(set(words)) == len(words)
+    jargon = (
+        r"null loss|prior|wide layer|kernel|tangent|Takeuchi|eigenvalue|spectrum|forecast|entrop"
+    )
+    for measure in MEASURES:
+        for phrase in (measure.words, measure.high):
+            assert phrase
+            assert phrase == phrase.strip(" .")
+            assert not re.search(jargon, phrase), phrase
+        assert len(measure.words) <= 105, measure.words
+
+
+def test_no_phrase_is_left_over():
+    stems = {name for name in _PHRASES if name not in FAMILY_OF}
+    for stem in stems:
+        assert any(name.startswith(f"{stem}_") or f"_{stem}" in name for name in FAMILY_OF), stem
+    with pytest.raises(KeyError, match="Add them to the table of phrases"):
+        phrases_of("no_such_measure_1")
