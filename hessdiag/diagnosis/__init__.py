@@ -41,6 +41,7 @@ from hessdiag.diagnosis._renderers import (
     set_renderers,
 )
 from hessdiag.diagnosis._report import (
+    EVIDENCE_FLOOR,
     UNDECIDED,
     DiagnosisReport,
     Evidence,
@@ -68,6 +69,7 @@ __all__ = [
     "DELTA",
     "DIAGNOSES",
     "ERRORS",
+    "EVIDENCE_FLOOR",
     "GAINS",
     "LONGER",
     "NOT_EXAMINED",

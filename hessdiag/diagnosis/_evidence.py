@@ -19,11 +19,14 @@ from hessdiag.diagnosis._missing import (
     reason_of,
 )
 from hessdiag.diagnosis._recommendation import CAUSES, recommend, recommend_measuring
-from hessdiag.diagnosis._report import DiagnosisReport, Evidence, LayerFinding
+from hessdiag.diagnosis._report import EVIDENCE_FLOOR, DiagnosisReport, Evidence, LayerFinding
 from hessdiag.features import SpectralFeatures, in_words
 from hessdiag.labels import WELL_FIT
 
 N_EVIDENCE = 3
+
+# Probabilities beyond this are as good as certain; their log-odds stay finite.
+_CERTAIN = 1e-6
 
 # Share of measured gains that the intervals of a report hold.
 GAIN_COVERAGE = 0.9
@@ -105,7 +108,7 @@ class ReferenceRanges:
 def explain_table(diagnoser, table, examination):
     """Make the report of one measured network.
 
-    The weight of a layer is the fall of the diagnosis's probability when the layer's measures are
+    The weight of a layer is the fall of the diagnosis's log-odds when the layer's measures are
     replaced by their medians among well-fit networks (for a well-fit network: among the others;
     where the reference has no such networks: among all), all else equal; that of a measure
     likewise, over all layers at once.
@@ -145,7 +148,8 @@ def explain_table(diagnoser, table, examination):
         # What was not measured is no evidence: it stays missing where the rest is replaced.
         gaps = _gaps_of(table)
         variants = [_with_gaps(gaps, variant) for variant in variants]
-    falls = base[winner] - diagnoser.diagnose_tables(variants)[:, winner]
+    without = diagnoser.diagnose_tables(variants)[:, winner]
+    falls = _log_odds(base[winner]) - _log_odds(without)
     layer_falls, cell_falls, whole_falls = np.split(falls, [n_layers, n_layers + len(cells)])
 
     well_fit = reference.well_fit
@@ -158,7 +162,9 @@ def explain_table(diagnoser, table, examination):
         ]
         n_params = _n_params(examination, index)
         findings.append(
-            LayerFinding(name, kind, n_params, float(layer_falls[index]), _strongest(own))
+            LayerFinding(
+                name, kind, n_params, float(layer_falls[index]), _strongest(own, diagnosis)
+            )
         )
     overall = [
         _evidence(name, _whole_value(table, name), well_fit, fall)
@@ -205,7 +211,7 @@ def explain_table(diagnoser, table, examination):
             str(label): float(p) for label, p in zip(diagnoser.classes_, base, strict=True)
         },
         layers=tuple(findings),
-        evidence=_strongest(overall),
+        evidence=_strongest(overall, diagnosis),
         recommendation=advice,
         notes=notes,
         examination=examination,
@@ -263,10 +269,33 @@ def _told(diagnoser, table):
     return [name for name in table.measures if name in stems]
 
 
-def _strongest(evidence):
-    """The few pieces of evidence of the largest weight for the diagnosis."""
-    supporting = [item for item in evidence if np.isfinite(item.value) and item.weight > 0]
+def _log_odds(probability):
+    """Natural logarithm of p / (1 - p)."""
+    p = np.clip(probability, _CERTAIN, 1 - _CERTAIN)
+    return np.log(p / (1 - p))
+
+
+def _strongest(evidence, diagnosis):
+    """The few pieces of evidence of the largest weight for the diagnosis, above the floor.
+
+    What lies where well-fit networks lie is no evidence that this one is not, whatever the weight;
+    for a well-fit network it is what speaks for it, and what lies elsewhere does not.
+    """
+    supporting = [
+        item
+        for item in evidence
+        if np.isfinite(item.value)
+        and item.weight >= EVIDENCE_FLOOR
+        and _is_telling(item, diagnosis)
+    ]
     return tuple(sorted(supporting, key=lambda item: -item.weight)[:N_EVIDENCE])
+
+
+def _is_telling(item, diagnosis):
+    """Whether a value lies where the diagnosis has it; where no range is known, the weight says."""
+    if not np.isfinite([item.low, item.high]).all():
+        return True
+    return (item.low <= item.value <= item.high) == (diagnosis == WELL_FIT)
 
 
 def _evidence(measure, value, well_fit, fall):

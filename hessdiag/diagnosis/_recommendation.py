@@ -153,6 +153,20 @@ def recommend_measuring(reason: str, remedy: str) -> Recommendation:
     return Recommendation("measure", (), text)
 
 
+def _in_shares(gain):
+    """Say a gain in null losses for somebody who has never heard of these."""
+    return f"{gain:.0%} of the loss of a constant guess".replace("%", " %", 1)
+
+
+def _spare(saturation):
+    """Say how much of a layer's capacity is left, from the share that is in use."""
+    if saturation >= 0.75:
+        return "has almost no spare capacity"
+    if saturation >= 0.4:
+        return "has some spare capacity, less than the other layers"
+    return "has spare capacity, though less than the other layers"
+
+
 def _train_first(ratio):
     """Advise to train first: what has not even learned a constant says nothing of its width."""
     text = (
@@ -168,8 +182,8 @@ def _train_longer(gains):
     text = (
         "Train it longer: it was not trained to the end. Four times the steps by the same "
         "optimizer, a schedule stretched over them, should gain most: "
-        f"{gains['longer']:.2g} null losses (widening {gains['widening']:.2g}, constraining "
-        f"{gains['constraining']:.2g}). Diagnose it again before you change its size."
+        f"{_in_shares(gains['longer'])} (widening {gains['widening']:.0%}, constraining "
+        f"{gains['constraining']:.0%}). Diagnose it again before you change its size."
     )
     return Recommendation("train", (), text, {"train_longer": 4})
 
@@ -184,12 +198,11 @@ def _widen(table, findings, gains):
     which = f"the hidden layers, {layers[0]} first" if known else "the hidden layers"
     text = f"Widen {which}: multiply their width by four and train again."
     if known:
-        share = saturation[order[0]]
-        text += f" The data determine {share:.0%} of {layers[0]}'s directions."
+        text += f" {layers[0]} {_spare(saturation[order[0]])}."
     if gains is not None:
         text += (
-            f" To train it longer as it is should gain less: {gains['longer']:.2g} null losses "
-            f"(widening {gains['widening']:.2g})."
+            f" To train it longer as it is should gain less: {_in_shares(gains['longer'])} "
+            f"(widening {gains['widening']:.0%})."
         )
     return Recommendation("widen", layers, text, {"width_factor": 4})
 
@@ -207,7 +220,7 @@ def _constrain(findings, constraints):
     text = f"Constrain it: {', '.join(words[:-1])}, or {words[-1]}."
     if max(known.values(), default=0.0) > 0:
         best, *others = [way for way in ways if way in known]
-        rest = ", ".join(f"{_NOUNS[way]} {known[way]:.2g}" for way in others)
+        rest = ", ".join(f"{_NOUNS[way]} {known[way]:.0%}" for way in others)
         text = f"Constrain it: {words[0]}. Of the ways to constrain it this should gain most: "
-        text += f"{known[best]:.2g} null losses{f' ({rest})' if rest else ''}."
+        text += f"{_in_shares(known[best])}{f' ({rest})' if rest else ''}."
     return Recommendation("constrain", layers, text, dict(WAYS[ways[0]][1]))

@@ -11,6 +11,9 @@ from hessdiag.examination import Examination
 #: What a diagnoser answers where its confidence is below `min_confidence`.
 UNDECIDED = "undecided"
 
+#: Least weight that is called evidence, in log-odds: a tenth more or less likely.
+EVIDENCE_FLOOR = 0.1
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -27,8 +30,8 @@ class Evidence:
     low, high : float
         Quartiles of the measure among the well-fit networks of the reference.
     weight : float
-        Fall of the diagnosis's probability when the measure is set to its median among well-fit
-        networks (for a well-fit network: among the others).
+        Fall of the diagnosis's log-odds (natural logarithm of p / (1 - p)) when the measure is set
+        to its median among well-fit networks (for a well-fit network: among the others).
     """
 
     measure: str
@@ -50,10 +53,11 @@ class LayerFinding:
     n_params : int
         Number of its parameters.
     weight : float
-        Fall of the diagnosis's probability when all measures of this layer are set to their
-        medians among well-fit networks; negative where the layer counts against it.
+        Fall of the diagnosis's log-odds when all measures of this layer are set to their medians
+        among well-fit networks; negative where the layer counts against it.
     evidence : tuple of Evidence
-        The layer's own measures that stand furthest outside, strongest first.
+        The layer's own measures of weight 0.1 or more, strongest first; only such as lie outside
+        the range of well-fit networks, or for a well-fit network within it.
     """
 
     name: str

@@ -23,8 +23,8 @@ class DiagnosisDisplay:
     """Diagnoses of one or more networks at a glance.
 
     On the left a bar for each network, divided by the probabilities of the diagnoses; on the right
-    the weight of each of its layers, in forward order: by how many percentage points the
-    probability of the diagnosis falls when the layer's measures are set to their medians among
+    the weight of each of its layers, in forward order: by how much the log-odds
+    of the diagnosis fall when the layer's measures are set to their medians among
     well-fit networks.
 
     Use `from_reports`; the constructor takes plain arrays.
@@ -180,7 +180,7 @@ class DiagnosisDisplay:
                 "Make them with plt.subplots(n_networks, 2, squeeze=False)."
             )
         weights = np.concatenate([w[np.isfinite(w)] for w in self.layer_weights] or [[0.0]])
-        reach = 135 * np.array(
+        reach = 1.35 * np.array(
             [min(weights.min(initial=0.0), 0.0), max(weights.max(initial=0.0), 0.01)]
         )
         reach[0] -= 0.03 * reach[1]
@@ -188,9 +188,7 @@ class DiagnosisDisplay:
             self._draw_bar(axes[index, 0], index, max_layers)
             self._draw_layers(axes[index, 1], index, reach, max_layers)
         axes[-1, 0].set_xlabel("probability of each diagnosis (%)", fontsize=9)
-        axes[-1, 1].set_xlabel(
-            "weight of the layer for the diagnosis (percentage points)", fontsize=9
-        )
+        axes[-1, 1].set_xlabel("weight of the layer for the diagnosis (log-odds)", fontsize=9)
         for axis in axes[:-1].ravel():
             axis.tick_params(labelbottom=False)
         self.figure_, self.axes_ = axes[0, 0].figure, axes
@@ -264,7 +262,7 @@ class DiagnosisDisplay:
 
     def _draw_layers(self, ax, index, reach, max_layers):
         """Draw the weights of one network's layers, the first layer on top."""
-        names, weights = self.layer_names[index], 100 * self.layer_weights[index]
+        names, weights = self.layer_names[index], self.layer_weights[index]
         strongest = np.argsort(-np.abs(np.nan_to_num(weights)), kind="stable")[:max_layers]
         kept = np.sort(strongest)
         winner = int(np.argmax(np.nan_to_num(self.probabilities[index])))
@@ -282,7 +280,7 @@ class DiagnosisDisplay:
                 linewidth=1.0,
             )
             ax.annotate(
-                f"{weight:+.0f}" if np.isfinite(weight) else "not known",
+                f"{weight:+.1f}" if np.isfinite(weight) else "not known",
                 xy=(np.nan_to_num(weight), row),
                 xytext=(4 if not weight < 0 else -4, 0),
                 textcoords="offset points",

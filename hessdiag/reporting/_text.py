@@ -20,10 +20,10 @@ from hessdiag.reporting._words import (
     gain_number,
     gain_range,
     known_gains,
+    log_odds,
     one_line,
     parameters,
     percent,
-    points,
     summary,
     verdict,
 )
@@ -181,7 +181,7 @@ def _paragraphs(report):
     yield "What to try next", [("", one_line(report.recommendation.text))]
     if gains := known_gains(report):
         said = [f"{word} {gain_number(gain.value)} ({gain_range(gain)})" for word, gain in gains]
-        yield "Expected gains", [("", f"{', '.join(said)} of the null loss")]
+        yield "Expected gains", [("", f"{', '.join(said)} of the loss of a constant guess")]
     if report.layers:
         yield "Driving layers", list(_driving(report))
     if report.evidence:
@@ -198,14 +198,14 @@ def _driving(report):
         yield "", "none stands out: no single layer's measures carry the diagnosis"
     for layer in layers:
         what = ", ".join(part for part in (layer.kind, parameters(layer.n_params)) if part)
-        yield "", f"{one_line(layer.name)} ({what}): weight {points(layer.weight)} points"
+        yield "", f"{one_line(layer.name)} ({what}): weight {log_odds(layer.weight)}"
         for item in layer.evidence:
             yield "  - ", _weighed(item)
 
 
 def _weighed(evidence):
     """Say a piece of evidence with its weight."""
-    return f"{evidence_sentence(evidence)} ({points(evidence.weight)})"
+    return f"{evidence_sentence(evidence)} ({log_odds(evidence.weight)})"
 
 
 def _shorten(text, width):

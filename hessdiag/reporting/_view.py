@@ -15,13 +15,14 @@ from hessdiag.reporting._words import (
     close_call,
     gain_number,
     gain_range,
+    is_shown,
     known_gains,
+    log_odds,
     number,
     one_line,
     ordered_probabilities,
     parameters,
     percent,
-    points,
     position,
     telling_layers,
 )
@@ -69,7 +70,7 @@ def network_view(report, name, anchor):
     reach = max(
         [abs(layer.weight) for layer in report.layers if math.isfinite(layer.weight)], default=0.0
     )
-    layers = [_layer_view(layer, reach) for layer in report.layers]
+    layers = [_layer_view(layer, reach) for layer in report.layers if is_shown(layer)]
     return {
         "anchor": anchor,
         "name": name,
@@ -147,7 +148,7 @@ def _layer_view(layer, reach):
         "name": one_line(layer.name),
         "kind": one_line(layer.kind),
         "size": parameters(layer.n_params),
-        "weight": points(layer.weight),
+        "weight": log_odds(layer.weight),
         "for": weight > 0,
         "bar": f"{100 * abs(weight) / reach:.1f}" if reach else "0",
         "evidence": [_evidence_view(item) for item in layer.evidence],
@@ -163,7 +164,7 @@ def _evidence_view(evidence):
         "value": number(evidence.value),
         "range": "not known",
         "position": where,
-        "weight": points(evidence.weight),
+        "weight": log_odds(evidence.weight),
         "strip": None,
     }
     if where != "not comparable":

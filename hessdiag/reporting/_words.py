@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from hessdiag.diagnosis import EVIDENCE_FLOOR
 from hessdiag.labels import DELTA
 
 #: In the order in which probabilities are listed: what to widen, what to keep, what to constrain.
@@ -18,9 +19,11 @@ ACTIONS = {
 }
 
 WEIGHT_EXPLANATION = (
-    "Weight: by how many percentage points the probability of the diagnosis falls when the layer's "
-    "measures, or this one, are set to their medians among well-fit networks (for a well-fit "
-    "network: among the others). A negative weight speaks against the diagnosis."
+    "Weight: how strongly a layer, or a measure, speaks for the diagnosis: by how much its log-odds "
+    "fall when the measures are set to what is typical of well-fit networks (for a well-fit "
+    "network: of the others). 0.7 doubles the odds, 2.3 makes them ten times as high; a negative "
+    f"weight speaks against the diagnosis, and what weighs less than {EVIDENCE_FLOOR:g} is not "
+    "shown."
 )
 
 RANGE_EXPLANATION = (
@@ -28,8 +31,8 @@ RANGE_EXPLANATION = (
 )
 
 GAIN_EXPLANATION = (
-    "Expected gain: how far {interventions} should lower the loss on new data, in units of the "
-    "null loss, that of the best constant output; below {least:g} it is not worth it. "
+    "Expected gain: how far {interventions} should lower the loss on new data, as a share of the "
+    "loss of a constant guess; below {least:g} it is not worth it. "
     "{coverage} of measured gains lie in such ranges."
 )
 
@@ -110,14 +113,16 @@ def percent(share):
     return f"{100 * share:.0f} %"
 
 
-def points(weight):
-    """Write a difference of probabilities in percentage points, with its sign."""
+def log_odds(weight):
+    """Write a weight in log-odds, with its sign."""
     if not math.isfinite(weight):
         return "not known"
-    rounded = 100 * weight
-    if abs(rounded) >= 9.95:
-        return f"{rounded:+.0f}"
-    return "0.0" if abs(rounded) < 0.05 else f"{rounded:+.1f}"
+    return "0.0" if abs(weight) < 0.05 else f"{weight:+.1f}"
+
+
+def is_shown(layer):
+    """Whether a layer's weight is worth a line, or not known."""
+    return not abs(layer.weight) < EVIDENCE_FLOOR
 
 
 def position(evidence):
@@ -205,7 +210,7 @@ def close_call(report):
 
 def driving_layers(report, at_most=3):
     """List the layers that speak for the diagnosis, strongest first."""
-    speaking = [layer for layer in report.layers if layer.weight > 0]
+    speaking = [layer for layer in report.layers if layer.weight >= EVIDENCE_FLOOR]
     return sorted(speaking, key=lambda layer: -layer.weight)[:at_most]
 
 

@@ -52,28 +52,36 @@ def probability(diagnoser, table, diagnosis):
     return diagnoser.estimator_.predict_proba(row)[0, column]
 
 
+def log_odds(diagnoser, table, diagnosis):
+    """Natural logarithm of the odds of a diagnosis, at most those of a million to one."""
+    p = min(max(probability(diagnoser, table, diagnosis), 1e-6), 1 - 1e-6)
+    return np.log(p) - np.log1p(-p)
+
+
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_weights_by_naive_recomputation(index, diagnoser, medians, nine_cases):
     case = nine_cases[0][index]
     report = diagnoser.explain(case)
     table = layer_table(hd.LayerSpectra().transform([case])[0])
-    base = probability(diagnoser, table, report.diagnosis)
-    assert report.confidence == pytest.approx(base)
+    assert report.confidence == pytest.approx(probability(diagnoser, table, report.diagnosis))
+    base = log_odds(diagnoser, table, report.diagnosis)
     target = medians[report.diagnosis != "well-fit"]
 
     for position, finding in enumerate(report.layers):
         measures = {name: values.copy() for name, values in table.measures.items()}
         for name in measures:
             measures[name][position] = target[name]
-        fall = base - probability(diagnoser, replace(table, measures=measures), report.diagnosis)
+        fall = base - log_odds(diagnoser, replace(table, measures=measures), report.diagnosis)
         assert finding.weight == pytest.approx(fall, abs=1e-12)
         falls = {}
         for name in table.measures:
             changed = table.measures[name].copy()
             changed[position] = target[name]
             one = replace(table, measures=table.measures | {name: changed})
-            falls[name] = base - probability(diagnoser, one, report.diagnosis)
-        check_evidence(finding.evidence, falls, lambda n, p=position: table.measures[n][p])
+            falls[name] = base - log_odds(diagnoser, one, report.diagnosis)
+        check_evidence(
+            report, finding.evidence, falls, lambda n, p=position: table.measures[n][p], diagnoser
+        )
 
     falls = {}
     for name in table.measures:
@@ -82,20 +90,29 @@ def test_weights_by_naive_recomputation(index, diagnoser, medians, nine_cases):
             measures=table.measures | {name: np.full(len(table.layers), target[name])},
             network=table.network | {name: target[name]},
         )
-        falls[name] = base - probability(diagnoser, one, report.diagnosis)
+        falls[name] = base - log_odds(diagnoser, one, report.diagnosis)
     for name in NETWORK_MEASURES:
         one = replace(table, network=table.network | {name: target[name]})
-        falls[name] = base - probability(diagnoser, one, report.diagnosis)
+        falls[name] = base - log_odds(diagnoser, one, report.diagnosis)
     for name in table.context:
         one = replace(table, context=table.context | {name: target[name]})
-        falls[name] = base - probability(diagnoser, one, report.diagnosis)
-    check_evidence(report.evidence, falls, lambda n: {**table.network, **table.context}[n])
+        falls[name] = base - log_odds(diagnoser, one, report.diagnosis)
+    check_evidence(
+        report, report.evidence, falls, lambda n: {**table.network, **table.context}[n], diagnoser
+    )
 
 
-def check_evidence(evidence, falls, value_of):
-    """The pieces are the three largest positive falls, with their values and words."""
-    positive = {n: f for n, f in falls.items() if f > 0 and np.isfinite(value_of(n))}
-    largest = sorted(positive.values(), reverse=True)[:3]
+def check_evidence(report, evidence, falls, value_of, diagnoser):
+    """The pieces are the three largest falls of a tenth or more, on the diagnosis's side."""
+    well_fit = diagnoser.reference_.well_fit
+
+    def tells(name):
+        low, _, high = well_fit[name]
+        within = low <= value_of(name) <= high
+        return np.isnan(low) or within == (report.diagnosis == "well-fit")
+
+    told = {n: f for n, f in falls.items() if f >= 0.1 and np.isfinite(value_of(n)) and tells(n)}
+    largest = sorted(told.values(), reverse=True)[:3]
     np.testing.assert_allclose([piece.weight for piece in evidence], largest)
     for piece in evidence:
         assert piece.weight == pytest.approx(falls[piece.measure])
@@ -203,7 +220,7 @@ def test_gains_choose_the_advice(best, change, nine_cases):
         advice = report.recommendation
         if report.diagnosis == "overfitting":
             assert advice.change == change
-            assert f"{0.5:.2g} null losses" in advice.text
+            assert "50 % of the loss of a constant guess" in advice.text
         elif report.diagnosis == "underparameterized":
             context = report.examination.context
             worse = context["loss"] >= context["null_loss"]

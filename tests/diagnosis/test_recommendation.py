@@ -117,7 +117,7 @@ def test_what_training_longer_should_gain_decides(table, diagnosis, longer, acti
         action, {}
     )
     if action != "keep":
-        assert f"{longer:.2g} null losses" in advice.text
+        assert f"{100 * longer:.0f} % of the loss of a constant guess" in advice.text
         assert ("not trained to the end" in advice.text) == (action == "train")
     else:
         assert "nor training longer" in advice.text

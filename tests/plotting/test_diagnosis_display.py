@@ -38,7 +38,7 @@ def test_diagnosis_and_units_are_written(display):
     titles = [ax.get_title(loc="left") for ax in axes[:, 0]]
     assert titles == ["small: underparameterized", "big $net$: overfitting"]
     assert "(%)" in axes[-1, 0].get_xlabel()
-    assert "percentage points" in axes[-1, 1].get_xlabel()
+    assert "log-odds" in axes[-1, 1].get_xlabel()
     key = [text.get_text() for text in display.figure_.legends[0].get_texts()]
     assert key == [*CLASSES, "speaks against it"]
 

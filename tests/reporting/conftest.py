@@ -25,7 +25,7 @@ ADVICE = {
     "underparameterized": (
         "widen",
         "Widen the hidden layers, hidden_0 first: multiply their width by four and train again. "
-        "The data determine 93% of hidden_0's directions.",
+        "hidden_0 has almost no spare capacity.",
     ),
     "well-fit": (
         "keep",
@@ -34,15 +34,15 @@ ADVICE = {
     "overfitting": (
         "constrain",
         "Constrain it: add weight decay (tenfold, or AdamW's 0.1 to 1 from none), stop earlier, or "
-        "narrow hidden_1. Leave-one-out puts its held-out loss about 0.31 null losses above its "
-        "training loss.",
+        "narrow hidden_1. Leave-one-out puts its loss on new data 31 % of the loss of a "
+        "constant guess above its training loss.",
     ),
 }
 
 WORDS = [
-    ("effective_dimension_fraction_1.0", "share of the layer's directions that the data determine"),
+    ("effective_dimension_fraction_1.0", "share of the capacity in use, medium regularization"),
     ("takeuchi_1.0", "how far training loss flatters the net (log10), medium regularization"),
-    ("log_trace_weight", "total curvature times squared weight norm (log10)"),
+    ("log_trace_weight", "total sensitivity to relative weight changes (log10)"),
 ]
 
 
@@ -51,7 +51,7 @@ def make_evidence(rng):
     for place, (measure, words) in enumerate(WORDS):
         low, width = rng.normal(), rng.uniform(0.2, 1.0)
         value = low + width * rng.uniform(-1.5, 2.5)
-        pieces.append(Evidence(measure, words, value, low, low + width, 0.12 / (place + 1)))
+        pieces.append(Evidence(measure, words, value, low, low + width, 0.6 / (place + 1)))
     return tuple(pieces)
 
 
@@ -71,7 +71,8 @@ def make_report(name="net", diagnosis="overfitting", n_layers=3, seed=0, notes=(
     for index in range(n_layers):
         layer = "head" if index == n_layers - 1 else f"hidden_{index}"
         n_params = int(rng.integers(30, 5000))
-        weight = float(rng.normal(0.12, 0.15))
+        weight = float(rng.normal(0.6, 0.75))
+        weight += float(np.copysign(0.1, weight))
         findings.append(LayerFinding(layer, "Linear", n_params, weight, make_evidence(rng)))
         spectrum = make_spectrum(rng, n_params, negative=8 * index, exact=exact or index)
         layers.append(LayerExamination(layer, "Linear", n_params, 8, spectrum, spectrum, {}))

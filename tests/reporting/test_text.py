@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hessdiag.diagnosis import Evidence
 from hessdiag.reporting import print_reports, render_text
-from hessdiag.reporting._words import number, percent, points, position
+from hessdiag.reporting._words import log_odds, number, percent, position
 
 
 def test_table_has_a_line_per_network(reports):
@@ -36,16 +36,16 @@ def test_says_what_to_try_and_why(reports):
 
 def test_driving_layers_are_the_three_strongest_that_speak_for_it(report_factory):
     report = report_factory(n_layers=5)
-    weights = [0.1, -0.4, 0.3, 0.2, 0.05]
+    weights = [1.0, -4.0, 3.0, 2.0, 0.05]
     layers = tuple(replace(la, weight=w) for la, w in zip(report.layers, weights))
     text = render_text([replace(report, layers=layers)])
     places = [text.index(f"{name} (Linear") for name in ("hidden_2", "hidden_3", "hidden_0")]
     assert places == sorted(places)
     assert "hidden_2 (Linear, " in text
-    assert "weight +30 points" in text
+    assert "weight +3.0" in text
     assert "hidden_1 (Linear" not in text
     assert "head (Linear" not in text
-    against = replace(report, layers=tuple(replace(la, weight=-0.1) for la in report.layers))
+    against = replace(report, layers=tuple(replace(la, weight=0.09) for la in report.layers))
     assert "none stands out" in render_text([against])
 
 
@@ -53,7 +53,7 @@ def test_says_gains_and_what_they_are(reports):
     text = " ".join(render_text(reports).split())
     said = "widening -0.12 (-0.40 to 0.02), constraining 0.31 (0.00 to 2.50)"
     assert text.count("Expected gains ") == 1
-    assert f"Expected gains {said} of the null loss" in text
+    assert f"Expected gains {said} of the loss of a constant guess" in text
     assert "90 % of measured gains lie in such ranges" in text
     assert "Expected gain" not in render_text(reports[:1])
 
@@ -155,6 +155,6 @@ def test_shares_and_weights():
     assert [percent(p) for p in (0.0, 0.001, 0.5, 0.999, 1.0)] == [
         *("0 %", "<1 %", "50 %", ">99 %", "100 %")
     ]
-    assert [points(w) for w in (0.312, -0.021, 0.0, float("nan"))] == [
-        *("+31", "-2.1", "0.0", "not known")
+    assert [log_odds(w) for w in (3.12, -0.21, 0.0, float("nan"))] == [
+        *("+3.1", "-0.2", "0.0", "not known")
     ]

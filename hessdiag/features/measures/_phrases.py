@@ -335,7 +335,7 @@ def phrases_of(name: str) -> tuple[str, str]:
         if name.startswith(f"{place}_"):
             quantity = name.removeprefix(f"{place}_")
             words, high = _PHRASES[quantity.removesuffix(_BY_ALL)]
-            all_data = ", by a baseline that saw all data" * quantity.endswith(_BY_ALL)
+            all_data = ", baseline fitted to all data" * quantity.endswith(_BY_ALL)
             return f"{where}, {words}{all_data}", high
     raise KeyError(
         f"Expected a measure that has words, found {name!r}. Add them to the table of phrases."
