@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from hessdiag.cases import changed_net, changed_settings
 from hessdiag.diagnosis._gains import GainEstimate
 from hessdiag.diagnosis._renderers import rendered
 from hessdiag.examination import Examination
@@ -91,6 +93,53 @@ class Recommendation:
     layers: tuple
     text: str
     change: dict = field(default_factory=dict)
+
+    def apply(self, net: Any) -> Any:
+        """Do to a net what is advised.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            The net that was diagnosed; it is not changed.
+
+        Returns
+        -------
+        changed : skorch.NeuralNet
+            An unfitted clone with the change made; without one where none is advised.
+
+        Raises
+        ------
+        ValueError
+            If no parameter of the net does this, as where its width is not one of its module.
+        """
+        return changed_net(net, self.change)
+
+    def code(self, net: Any) -> str:
+        """Write what is advised as a line to paste.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            The net that was diagnosed.
+
+        Returns
+        -------
+        line : str
+            A call of ``net.set_params``; empty where no change is advised.
+
+        Raises
+        ------
+        ValueError
+            As for `apply`.
+        """
+        settings = changed_settings(net, self.change)
+        if not settings:
+            return ""
+        said = {
+            key: f"torch.optim.{value.__name__}" if isinstance(value, type) else repr(value)
+            for key, value in settings.items()
+        }
+        return f"net.set_params({', '.join(f'{key}={value}' for key, value in said.items())})"
 
 
 @dataclass(frozen=True)
