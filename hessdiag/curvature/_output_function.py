@@ -95,7 +95,7 @@ class OutputFunction:
         Tensor of shape (N,)
             Sizes of eigenvalues.
         """
-        sizes = _curvature_sizes(self._at_moderate_outputs)
+        sizes = _product_sizes(self._at_moderate_outputs)
         return ROUNDINGS * torch.finfo(self.precision).eps * self.n_outputs**0.5 * sizes
 
     def rounding(self, of_outputs: float) -> tuple[float, float]:
@@ -117,23 +117,25 @@ class OutputFunction:
         epsilon, z = torch.finfo(self.precision).eps, flatten_outputs(self.values).double()
         if self.curvature is None:
             residuals, image = self.products.residuals, self.products.products(z[None], 0)[0]
-            sizes = _curvature_sizes(self.products)
         else:
-            residuals, hessians = self.curvature.residuals, self.curvature.hessians
-            image, sizes = (hessians @ z[:, :, None])[:, :, 0], hessians.flatten(1).norm(dim=1)
+            residuals = self.curvature.residuals
+            image = (self.curvature.hessians @ z[:, :, None])[:, :, 0]
         scales = self._at_moderate_outputs.residuals.norm(dim=1).nan_to_num(0.0, 0.0, 0.0)
         moves = of_outputs * image.norm(dim=1) + FEW * epsilon * scales
-        return _share(moves, residuals), _share(self.floors(), sizes)
+        return _share(moves, residuals), _share(self.floors(), self._curvature_sizes)
 
     @property
     def is_flat(self) -> bool:
         """Say whether there are no second derivatives at any sample's outputs, but first ones."""
         known = self.products if self.curvature is None else self.curvature
-        if not known.residuals.any():
-            return False
+        return bool(known.residuals.any()) and not self._curvature_sizes.any()
+
+    @functools.cached_property
+    def _curvature_sizes(self) -> torch.Tensor:
+        """Sizes (N,) of samples' second derivatives; of products where these are not formed."""
         if self.curvature is None:
-            return not _curvature_sizes(self.products).any()
-        return not self.curvature.hessians.any()
+            return _product_sizes(self.products)
+        return self.curvature.hessians.flatten(1).norm(dim=1)
 
     @functools.cached_property
     def _at_moderate_outputs(self) -> OutputProducts:
@@ -168,7 +170,7 @@ class OutputFunction:
         )
 
 
-def _curvature_sizes(products):
+def _product_sizes(products):
     """Return the lengths (N,) of products of samples' Hessians with a random vector.
 
     None of its numbers is small, and no two are alike, as the same for all may have no product.

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from hessdiag.optional import import_optional
-from hessdiag.plotting._matplotlib import figure_html, new_figure, short_names
+from hessdiag.plotting._matplotlib import new_figure, short_names
 from hessdiag.plotting._palette import diagnosis_style, in_order
-from hessdiag.plotting._training_points import points_of_history, points_of_trajectory
+from hessdiag.plotting._training_display import (
+    MARKERS,
+    TrainingDisplay,
+    depth_colours,
+    is_wide,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-# Lines beyond these are told apart by their place in the legend alone.
-_MARKERS = "osv^D<>PX*"
 
-
-class EvolutionDisplay:
+class EvolutionDisplay(TrainingDisplay):
     """A measure against steps of training, a line for each layer.
 
     The lines go from dark, the first layer, to light, the last one, each with its own marker; a
@@ -95,74 +97,6 @@ class EvolutionDisplay:
             )
 
     @classmethod
-    def from_history(
-        cls,
-        history: Any,
-        measure: str = "max_eigenvalue",
-        *,
-        ax: Axes | None = None,
-        **plot_options: Any,
-    ) -> EvolutionDisplay:
-        """Read what is to be drawn off the history of a skorch net, and draw it.
-
-        Parameters
-        ----------
-        history : skorch.NeuralNet, skorch.history.History or list of dict
-            Where a `SpectrumMonitor` has written.
-        measure : str, default="max_eigenvalue"
-            One of the monitor's ``measures``.
-        ax : Axes or None, default=None
-            Where to draw; a new figure where None.
-        **plot_options : dict
-            Passed to `plot`.
-
-        Returns
-        -------
-        display : EvolutionDisplay
-            The display, drawn.
-
-        Raises
-        ------
-        ValueError
-            If there was no look, or another measure was written.
-        """
-        return cls._of(points_of_history(history, measure), measure).plot(ax, **plot_options)
-
-    @classmethod
-    def from_trajectory(
-        cls,
-        trajectory: Any,
-        measure: str = "max_eigenvalue",
-        *,
-        ax: Axes | None = None,
-        **plot_options: Any,
-    ) -> EvolutionDisplay:
-        """Read what is to be drawn off a trajectory, and draw it.
-
-        Parameters
-        ----------
-        trajectory : Trajectory or list of dict
-            A trajectory, or the rows of one.
-        measure : str, default="max_eigenvalue"
-            A column of numbers of ``trajectory.to_frame()``.
-        ax : Axes or None, default=None
-            Where to draw; a new figure where None.
-        **plot_options : dict
-            Passed to `plot`.
-
-        Returns
-        -------
-        display : EvolutionDisplay
-            The display, drawn.
-
-        Raises
-        ------
-        ValueError
-            If there was no look, or there is no such measure.
-        """
-        return cls._of(points_of_trajectory(trajectory, measure), measure).plot(ax, **plot_options)
-
-    @classmethod
     def _of(cls, points, measure):
         """Make a display of what was read."""
         return cls(
@@ -200,7 +134,7 @@ class EvolutionDisplay:
         self._draw_diagnoses(ax)
         colours = depth_colours(len(self.layer_names))
         for place, (name, row) in enumerate(zip(short_names(self.layer_names, 26), self.values)):
-            marker = _MARKERS[place % len(_MARKERS)]
+            marker = MARKERS[place % len(MARKERS)]
             style: dict[str, Any] = {"color": colours[place], "marker": marker, "markersize": 4}
             # A label that begins with an underscore would be left out of the legend.
             ax.plot(
@@ -218,11 +152,7 @@ class EvolutionDisplay:
         if is_wide(finite) if log is None else log:
             ax.set_yscale("log")
         ax.set_xlabel("training step", fontsize=9)
-        ax.set_ylabel(self.measure.replace("_", " "), fontsize=9, parse_math=False)
-        finish_axes(ax)
-        ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
-        self.figure_, self.ax_ = ax.figure, ax
-        return self
+        return self._finish(ax)
 
     def _draw_diagnoses(self, ax):
         """Colour the background by the diagnosis at each look, until the next one."""
@@ -284,31 +214,3 @@ class EvolutionDisplay:
                 words.append(f"{name}: {row[0]:.3g} to {row[-1]:.3g}.")
         said = [f"{name} at step {step}" for step, name in zip(self.steps, self.diagnoses) if name]
         return " ".join(words + ([f"Diagnoses: {', '.join(said)}."] if said else []))
-
-    def _repr_html_(self):
-        """Show the figure in notebooks."""
-        if not hasattr(self, "figure_"):
-            self.plot()
-        return figure_html(self.figure_, self.describe())
-
-
-def depth_colours(n):
-    """Colours from dark to light, one for each of n lines in their order."""
-    from matplotlib import colormaps
-
-    return [colormaps["viridis"](place) for place in np.linspace(0.0, 0.88, max(n, 2))][:n]
-
-
-def is_wide(values):
-    """Say whether values are better drawn on a logarithmic scale."""
-    values = values[np.isfinite(values)]
-    return bool(values.size and values.min() > 0 and values.max() > 10 * values.min())
-
-
-def finish_axes(ax):
-    """Leave the lower and the left spine, with a quiet grid."""
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    ax.tick_params(labelsize=8)
-    ax.grid(visible=True, color="#808080", alpha=0.25, linewidth=0.6)
-    ax.set_axisbelow(True)

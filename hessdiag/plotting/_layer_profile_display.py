@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from hessdiag.optional import import_optional
-from hessdiag.plotting._evolution_display import depth_colours, finish_axes, is_wide
-from hessdiag.plotting._matplotlib import figure_html, new_figure, short_names
-from hessdiag.plotting._training_points import points_of_history, points_of_trajectory
+from hessdiag.plotting._matplotlib import new_figure, short_names
+from hessdiag.plotting._training_display import (
+    MARKERS,
+    TrainingDisplay,
+    depth_colours,
+    is_wide,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
 
-_MARKERS = "osv^D<>PX*"
 
-
-class LayerProfileDisplay:
+class LayerProfileDisplay(TrainingDisplay):
     """A measure of the layers against their depth, a line for each of a few steps.
 
     Use `from_history` or `from_trajectory`; the constructor takes plain arrays.
@@ -80,76 +82,6 @@ class LayerProfileDisplay:
             )
 
     @classmethod
-    def from_history(
-        cls,
-        history: Any,
-        measure: str = "max_eigenvalue",
-        *,
-        ax: Axes | None = None,
-        **plot_options: Any,
-    ) -> LayerProfileDisplay:
-        """Read what is to be drawn off the history of a skorch net, and draw it.
-
-        Parameters
-        ----------
-        history : skorch.NeuralNet, skorch.history.History or list of dict
-            Where a `SpectrumMonitor` has written.
-        measure : str, default="max_eigenvalue"
-            One of the monitor's ``measures``.
-        ax : Axes or None, default=None
-            Where to draw; a new figure where None.
-        **plot_options : dict
-            Passed to `plot`.
-
-        Returns
-        -------
-        display : LayerProfileDisplay
-            The display, drawn.
-
-        Raises
-        ------
-        ValueError
-            If there was no look, or another measure was written.
-        """
-        points = points_of_history(history, measure)
-        return cls._of(points, measure).plot(ax, **plot_options)
-
-    @classmethod
-    def from_trajectory(
-        cls,
-        trajectory: Any,
-        measure: str = "max_eigenvalue",
-        *,
-        ax: Axes | None = None,
-        **plot_options: Any,
-    ) -> LayerProfileDisplay:
-        """Read what is to be drawn off a trajectory, and draw it.
-
-        Parameters
-        ----------
-        trajectory : Trajectory or list of dict
-            A trajectory, or the rows of one.
-        measure : str, default="max_eigenvalue"
-            A column of numbers of ``trajectory.to_frame()``.
-        ax : Axes or None, default=None
-            Where to draw; a new figure where None.
-        **plot_options : dict
-            Passed to `plot`.
-
-        Returns
-        -------
-        display : LayerProfileDisplay
-            The display, drawn.
-
-        Raises
-        ------
-        ValueError
-            If there was no look, or there is no such measure.
-        """
-        points = points_of_trajectory(trajectory, measure)
-        return cls._of(points, measure).plot(ax, **plot_options)
-
-    @classmethod
     def _of(cls, points, measure):
         """Make a display of what was read."""
         return cls(
@@ -184,7 +116,7 @@ class LayerProfileDisplay:
         chosen = np.unique(np.linspace(len(self.steps) - 1, 0, n_lines).round().astype(int))
         places = np.arange(len(self.layer_names))
         for line, (index, colour) in enumerate(zip(chosen, depth_colours(len(chosen)))):
-            marker = _MARKERS[line % len(_MARKERS)]
+            marker = MARKERS[line % len(MARKERS)]
             style = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.5}
             ax.plot(places, self.values[:, index], label=f"step {self.steps[index]}", **style)
         if is_wide(self.values[:, chosen].ravel()) if log is None else log:
@@ -192,11 +124,7 @@ class LayerProfileDisplay:
         labels = short_names(self.layer_names, 18)
         ax.set_xticks(places, labels, rotation=30, ha="right", parse_math=False)
         ax.set_xlabel("layer, in forward order", fontsize=9)
-        ax.set_ylabel(self.measure.replace("_", " "), fontsize=9, parse_math=False)
-        finish_axes(ax)
-        ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
-        self.figure_, self.ax_ = ax.figure, ax
-        return self
+        return self._finish(ax)
 
     def to_frame(self) -> pd.DataFrame:
         """Return all that there is as a frame.
@@ -230,9 +158,3 @@ class LayerProfileDisplay:
             f"{name} {row[-1]:.3g}" for name, row in zip(self.layer_names, self.values)
         )
         return f"{self.measure} of the layers at step {self.steps[-1]}: {values}."
-
-    def _repr_html_(self):
-        """Show the figure in notebooks."""
-        if not hasattr(self, "figure_"):
-            self.plot()
-        return figure_html(self.figure_, self.describe())

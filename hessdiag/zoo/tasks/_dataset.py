@@ -14,9 +14,6 @@ from hessdiag.optional import import_optional
 if TYPE_CHECKING:
     import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
